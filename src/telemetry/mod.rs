@@ -1,5 +1,13 @@
-//! What is counted and written about connections.
+//! What is counted and written about connections: meters, Prometheus text, and the access log.
 
+mod access_log;
+mod line;
+mod meters;
+mod route;
 mod traffic;
 
+pub use access_log::{AccessLog, AccessLogWriter, LINES_QUEUED_MAX};
+pub use line::{Format, Line};
+pub use meters::{Held, Meters};
+pub use route::{ConnectResult, NO_ROUTE, RouteMeter, StatusClass};
 pub use traffic::Traffic;

@@ -1,0 +1,238 @@
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::net::{AddressSet, canonical};
+use crate::outcome::{Cause, Outcome, Party, Phase};
+
+/// How many shards the counts by address are spread over, so that workers rarely wait for each other.
+const SHARDS: usize = 16;
+
+/// Who may use a route, and how many at once.
+#[derive(Clone, Debug, Default)]
+pub struct Admission {
+    /// Only these may; `None` is everyone.
+    pub allow: Option<AddressSet>,
+    /// These may not, even if allowed.
+    pub block: AddressSet,
+    /// Live connections of the route; 0 is no limit.
+    pub max_connections: u32,
+    /// Live connections of one client address on the route; 0 is no limit.
+    pub max_connections_per_ip: u32,
+    /// The counts, which outlive a reload.
+    pub load: Arc<RouteLoad>,
+}
+
+/// How many connections a route has, by its limits' measure.
+#[derive(Debug, Default)]
+pub struct RouteLoad {
+    live: AtomicU32,
+    by_address: [Mutex<HashMap<IpAddr, u32>>; SHARDS],
+}
+
+/// Why a route does not admit a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// `security` says no.
+    #[error("security does not let this address in")]
+    Blocked,
+    /// The route is full.
+    #[error("the route has limits.max_connections connections")]
+    RouteConnectionLimit,
+    /// The client has enough.
+    #[error("the client's address has limits.max_connections_per_ip connections on the route")]
+    ClientConnectionLimit,
+}
+
+/// A connection's place in the counts of one route; given back when dropped.
+#[derive(Debug)]
+pub struct Slot {
+    load: Arc<RouteLoad>,
+    address: Option<IpAddr>,
+}
+
+impl Admission {
+    /// Admits one connection of `client`, or says why not. Refused attempts count for nothing.
+    ///
+    /// # Errors
+    /// The rule that refuses.
+    pub fn admit(&self, client: IpAddr) -> Result<Slot, Refusal> {
+        self.permits(client)?;
+        let mut slot = Slot::enter(&self.load, self.max_connections).ok_or(Refusal::RouteConnectionLimit)?;
+        if self.max_connections_per_ip > 0 {
+            slot.count_address(canonical(client), self.max_connections_per_ip)?;
+        }
+        Ok(slot)
+    }
+
+    /// Whether `security` lets the address in.
+    ///
+    /// # Errors
+    /// [`Refusal::Blocked`] if not.
+    pub fn permits(&self, client: IpAddr) -> Result<(), Refusal> {
+        let allowed = self.allow.as_ref().is_none_or(|allow| allow.contains(client));
+        if allowed && !self.block.contains(client) { Ok(()) } else { Err(Refusal::Blocked) }
+    }
+}
+
+impl Refusal {
+    /// How a connection ends that was refused so.
+    #[must_use]
+    pub const fn outcome(self) -> Outcome {
+        Outcome::new(Phase::Route, Party::Proxy, self.cause())
+    }
+
+    /// The cause in logs and metrics.
+    #[must_use]
+    pub const fn cause(self) -> Cause {
+        match self {
+            Self::Blocked => Cause::Blocked,
+            Self::RouteConnectionLimit => Cause::RouteConnectionLimit,
+            Self::ClientConnectionLimit => Cause::ClientConnectionLimit,
+        }
+    }
+}
+
+impl RouteLoad {
+    /// Live connections that the route has admitted.
+    #[must_use]
+    pub fn live(&self) -> u32 {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    /// Addresses that are counted now.
+    #[must_use]
+    pub fn addresses(&self) -> usize {
+        self.by_address.iter().map(|shard| locked(shard).len()).sum()
+    }
+
+    fn shard(&self, address: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
+        let byte = match address {
+            IpAddr::V4(address) => address.octets()[3],
+            // The interface part of a /64 is the client's to choose, the network's last byte is not.
+            IpAddr::V6(address) => address.octets()[7] ^ address.octets()[15],
+        };
+        locked(&self.by_address[usize::from(byte) % SHARDS])
+    }
+}
+
+impl Slot {
+    fn enter(load: &Arc<RouteLoad>, limit: u32) -> Option<Self> {
+        // One step, not an addition taken back: attempts that are refused must not keep out one that is not.
+        let room = |live: u32| (limit == 0 || live < limit).then_some(live + 1);
+        load.live.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).ok()?;
+        Some(Self { load: Arc::clone(load), address: None })
+    }
+
+    fn count_address(&mut self, address: IpAddr, limit: u32) -> Result<(), Refusal> {
+        let mut shard = self.load.shard(address);
+        let live = shard.entry(address).or_insert(0);
+        if *live >= limit {
+            return Err(Refusal::ClientConnectionLimit);
+        }
+        *live += 1;
+        drop(shard);
+        self.address = Some(address);
+        Ok(())
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.load.live.fetch_sub(1, Ordering::AcqRel);
+        if let Some(address) = self.address {
+            let mut shard = self.load.shard(address);
+            if let Some(live) = shard.get_mut(&address) {
+                *live -= 1;
+                if *live == 0 {
+                    shard.remove(&address);
+                }
+            }
+        }
+    }
+}
+
+/// A count is right even if another thread has panicked while it held the lock.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn networks(text: &str) -> AddressSet {
+        AddressSet::new([text.parse().unwrap()])
+    }
+
+    #[test]
+    fn block_wins_over_allow_in_both_families() {
+        let admission = Admission {
+            allow: Some(AddressSet::new(["10.0.0.0/8", "2001:db8::/32"].map(|text| text.parse().unwrap()))),
+            block: AddressSet::new(["10.6.6.0/24", "2001:db8:6::/48"].map(|text| text.parse().unwrap())),
+            ..Admission::default()
+        };
+        for inside in ["10.1.2.3", "::ffff:10.1.2.3", "2001:db8::1"] {
+            assert!(admission.admit(address(inside)).is_ok(), "{inside}");
+        }
+        for outside in ["10.6.6.1", "::ffff:10.6.6.1", "2001:db8:6::1", "11.0.0.1", "::1"] {
+            assert_eq!(admission.admit(address(outside)).err(), Some(Refusal::Blocked), "{outside}");
+        }
+        assert_eq!(admission.load.live(), 0);
+    }
+
+    #[test]
+    fn the_routes_limit_holds_and_a_refused_attempt_counts_for_nothing() {
+        let admission = Admission { max_connections: 2, ..Admission::default() };
+        let first = admission.admit(address("10.0.0.1")).unwrap();
+        let _second = admission.admit(address("10.0.0.2")).unwrap();
+        for _ in 0..10 {
+            assert_eq!(admission.admit(address("10.0.0.3")).err(), Some(Refusal::RouteConnectionLimit));
+        }
+        drop(first);
+        assert!(admission.admit(address("10.0.0.3")).is_ok());
+    }
+
+    #[test]
+    fn the_clients_limit_holds_and_its_entry_goes_with_its_last_connection() {
+        let admission = Admission { max_connections_per_ip: 1, ..Admission::default() };
+        let slot = admission.admit(address("10.0.0.1")).unwrap();
+        assert_eq!(admission.admit(address("::ffff:10.0.0.1")).err(), Some(Refusal::ClientConnectionLimit));
+        assert!(admission.admit(address("10.0.0.2")).is_ok());
+        assert_eq!(admission.load.addresses(), 1);
+        drop(slot);
+        assert_eq!((admission.load.addresses(), admission.load.live()), (0, 0));
+    }
+
+    #[test]
+    fn an_empty_allow_list_that_was_written_lets_nobody_in() {
+        let admission = Admission { allow: Some(AddressSet::default()), ..Admission::default() };
+        assert_eq!(admission.admit(address("10.0.0.1")).err(), Some(Refusal::Blocked));
+        let admission = Admission { block: networks("0.0.0.0/0"), ..Admission::default() };
+        assert_eq!(admission.admit(address("10.0.0.1")).err(), Some(Refusal::Blocked));
+    }
+
+    #[test]
+    fn counts_are_right_after_many_threads_came_and_went() {
+        let admission = Admission { max_connections: 8, max_connections_per_ip: 3, ..Admission::default() };
+        std::thread::scope(|scope| {
+            for thread in 0..8_u8 {
+                let admission = &admission;
+                scope.spawn(move || {
+                    for round in 0..2_000_u16 {
+                        let client = IpAddr::from([10, 0, 0, thread.wrapping_add(round as u8) % 4]);
+                        let slot = admission.admit(client);
+                        assert!(admission.load.live() <= 8);
+                        drop(slot);
+                    }
+                });
+            }
+        });
+        assert_eq!((admission.load.addresses(), admission.load.live()), (0, 0));
+    }
+}

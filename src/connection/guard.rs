@@ -1,0 +1,167 @@
+use std::sync::Arc;
+
+use super::gate::Place;
+use super::live::Connection;
+use super::registry::Registry;
+use super::state::State;
+use crate::drain::Counted;
+use crate::net::{ClientAddress, ListenAddress};
+use crate::outcome::{Cause, Outcome, Party};
+use crate::telemetry::Line;
+
+/// The life of one client connection: counted from when it is opened until it is closed or dropped.
+///
+/// Every +1 of a connection is in [`ConnectionGuard::open`], every -1 in the `Drop`; the outcome is recorded exactly once,
+/// whether the task returns, panics or is dropped in the middle.
+#[derive(Debug)]
+pub struct ConnectionGuard {
+    connection: Arc<Connection>,
+    registry: Arc<Registry>,
+    outcome: Option<Outcome>,
+    // Given back last, when all else is written: who waits for the last connection's end finds the books closed.
+    _counted: Counted,
+    _place: Place,
+}
+
+impl ConnectionGuard {
+    /// Counts an accepted connection.
+    #[must_use]
+    pub fn open(registry: &Arc<Registry>, place: Place, listener: ListenAddress, client: ClientAddress) -> Self {
+        let (connection, counted) = registry.insert(listener, client);
+        Self { connection, registry: Arc::clone(registry), outcome: None, _counted: counted, _place: place }
+    }
+
+    /// The connection, for those who watch it or write to it.
+    #[must_use]
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// Ends the connection with what its task says of it.
+    pub fn close(mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
+    }
+
+    /// What to say of a task that did not live to say it.
+    fn dropped(&self) -> Outcome {
+        let phase = self.connection.state().phase();
+        if std::thread::panicking() {
+            Outcome::new(phase, Party::Proxy, Cause::Internal)
+        } else {
+            Outcome::new(phase, Party::Operator, Cause::Cut)
+        }
+    }
+}
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        let outcome = self.outcome.unwrap_or_else(|| self.dropped());
+        let connection = &self.connection;
+        connection.enter(State::Closed);
+        connection.settle();
+        self.registry.meters().closed(&connection.route_name(), outcome, connection.reached_target());
+        self.registry.access_log().write("connection", |line| describe(line, connection, outcome));
+        connection.release();
+        self.registry.remove(connection.id());
+    }
+}
+
+fn describe(line: &mut Line, connection: &Connection, outcome: Outcome) {
+    let snapshot = connection.snapshot();
+    line.number("connection", snapshot.id);
+    line.field("client", &snapshot.client);
+    line.field("listener", &snapshot.listener);
+    line.field("route", &snapshot.route);
+    line.field("protocol", snapshot.protocol);
+    line.field_if("tls", snapshot.tls.map(|tls| tls.version));
+    line.field_if("group", snapshot.tls.and_then(|tls| tls.group));
+    line.field_if("host", snapshot.host.as_deref());
+    line.field_if("target", snapshot.target.as_deref());
+    line.field("phase", outcome.phase.as_str());
+    line.field("party", outcome.party.as_str());
+    line.field("cause", outcome.cause.as_str());
+    line.number("bytes_in", snapshot.bytes_in);
+    line.number("bytes_out", snapshot.bytes_out);
+    line.seconds("duration_seconds", connection.opened().elapsed());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::{Admission, Gate};
+    use crate::outcome::Phase;
+    use crate::telemetry::{AccessLog, Meters};
+
+    fn registry() -> Arc<Registry> {
+        let meters = Arc::new(Meters::new());
+        let log = AccessLog::off(meters.log_lines_dropped.clone());
+        Arc::new(Registry::new(meters, log))
+    }
+
+    async fn open(registry: &Arc<Registry>, gate: &Arc<Gate>) -> ConnectionGuard {
+        let listener = ListenAddress::new("127.0.0.1:443".parse().unwrap());
+        let client = ClientAddress::new("127.0.0.1:50000".parse().unwrap());
+        ConnectionGuard::open(registry, gate.enter().await, listener, client)
+    }
+
+    #[tokio::test]
+    async fn every_way_to_end_gives_everything_back_and_is_counted_once() {
+        let (registry, gate) = (registry(), Arc::new(Gate::new(10)));
+        let route = registry.meters().route("shop");
+        let admission = Admission { max_connections_per_ip: 9, ..Admission::default() };
+        let enter = |guard: &ConnectionGuard| {
+            let connection = guard.connection();
+            connection.set_route(&route);
+            connection.keep_slot(route.name(), admission.admit(connection.client().ip()).unwrap());
+        };
+
+        let closed = open(&registry, &gate).await;
+        enter(&closed);
+        let dropped = open(&registry, &gate).await;
+        enter(&dropped);
+        dropped.connection().enter(State::Connecting);
+        let panicked = open(&registry, &gate).await;
+        enter(&panicked);
+        panicked.connection().enter(State::Relaying);
+        // A request's task may still hold the connection when its guard is gone.
+        let straggler = Arc::clone(panicked.connection());
+        assert_eq!((registry.live(), gate.live(), route.live(), admission.load.live()), (3, 3, 3, 3));
+
+        closed.close(Outcome::new(Phase::Relay, Party::Client, Cause::Finished));
+        drop(dropped);
+        let task = tokio::spawn(async move {
+            let _panicked = panicked;
+            panic!("as a fault of ours would");
+        });
+        assert!(task.await.unwrap_err().is_panic());
+
+        assert_eq!((registry.live(), gate.live(), route.live(), admission.load.live()), (0, 0, 0, 0));
+        straggler.set_route(&route);
+        straggler.keep_slot(route.name(), admission.admit(straggler.client().ip()).unwrap());
+        assert_eq!((route.live(), admission.load.live()), (0, 0));
+        let text = registry.meters().text();
+        for ending in [
+            r#"{cause="finished",party="client",phase="relay",route="shop"} 1"#,
+            r#"{cause="cut",party="operator",phase="connect",route="shop"} 1"#,
+            r#"{cause="internal",party="proxy",phase="relay",route="shop"} 1"#,
+        ] {
+            assert!(text.contains(&format!("connections_closed_total{ending}")), "{ending} in {text}");
+        }
+        assert!(text.contains("smartproxy_connections_accepted_total 3"));
+    }
+
+    #[tokio::test]
+    async fn bytes_of_a_living_connection_are_settled_and_none_is_counted_twice() {
+        let (registry, gate) = (registry(), Arc::new(Gate::new(10)));
+        let guard = open(&registry, &gate).await;
+        let route = registry.meters().route("shop");
+        guard.connection().set_route(&route);
+        guard.connection().traffic().add_in(10);
+        guard.connection().settle();
+        guard.connection().settle();
+        assert!(registry.meters().text().contains(r#"smartproxy_received_bytes_total{route="shop"} 10"#));
+        guard.connection().traffic().add_in(5);
+        drop(guard);
+        assert!(registry.meters().text().contains(r#"smartproxy_received_bytes_total{route="shop"} 15"#));
+    }
+}

@@ -1,0 +1,312 @@
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::admit::Slot;
+use super::registry::ConnectionId;
+use super::state::State;
+use crate::drain::{Leash, Order};
+use crate::net::{ClientAddress, ListenAddress};
+use crate::outcome::Outcome;
+use crate::telemetry::{Held, NO_ROUTE, RouteMeter, Traffic};
+
+/// What is known of one client connection while it lives, for its own task, its requests and the operator.
+///
+/// It may outlive its guard in a request's task; what it counts for does not.
+#[derive(Debug)]
+pub struct Connection {
+    id: ConnectionId,
+    listener: ListenAddress,
+    opened: Instant,
+    state: AtomicU8,
+    /// Milliseconds after `opened`.
+    state_since: AtomicU64,
+    reached_target: AtomicBool,
+    traffic: Traffic,
+    leash: Leash,
+    details: Mutex<Details>,
+}
+
+#[derive(Debug)]
+struct Details {
+    client: ClientAddress,
+    host: Option<Box<str>>,
+    target: Option<Arc<str>>,
+    protocol: &'static str,
+    tls: Option<TlsLabel>,
+    /// None once the connection is over: nothing is counted for it any more.
+    counted: Option<Counts>,
+    route: Option<Arc<RouteMeter>>,
+    failure: Option<Outcome>,
+    settled_in: u64,
+    settled_out: u64,
+}
+
+#[derive(Debug)]
+struct Counts {
+    _active: Held,
+    /// The routes that have admitted it, with its place in each.
+    slots: Vec<(Arc<str>, Slot)>,
+}
+
+/// What TLS with the client came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct TlsLabel {
+    /// `1.2` or `1.3`; for a passthrough the best that the client offered.
+    pub version: &'static str,
+    /// The key exchange group's name, when the handshake was ours.
+    pub group: Option<&'static str>,
+}
+
+/// A connection as the operator sees it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Snapshot {
+    /// Its number, unique in the process.
+    pub id: u64,
+    /// Where the client comes from.
+    pub client: String,
+    /// Our address that it came to.
+    pub listener: String,
+    /// Its route's name, or `-` before it has one.
+    pub route: String,
+    /// SNI or host that it asked for.
+    pub host: Option<String>,
+    /// The target that it is, or was last, connected to.
+    pub target: Option<String>,
+    /// See [`State`].
+    pub state: &'static str,
+    /// Since it was accepted.
+    pub age_seconds: f64,
+    /// Since it entered its state.
+    pub state_seconds: f64,
+    /// Payload from the client.
+    pub bytes_in: u64,
+    /// Payload to the client.
+    pub bytes_out: u64,
+    /// `tcp`, `tls`, `http/1.1` or `h2`; `-` before it is known.
+    pub protocol: &'static str,
+    /// TLS with the client, if there is any.
+    pub tls: Option<TlsLabel>,
+}
+
+impl Connection {
+    pub(super) fn new(id: ConnectionId, listener: ListenAddress, client: ClientAddress, active: Held) -> Self {
+        let details = Details {
+            client,
+            host: None,
+            target: None,
+            protocol: "-",
+            tls: None,
+            counted: Some(Counts { _active: active, slots: Vec::new() }),
+            route: None,
+            failure: None,
+            settled_in: 0,
+            settled_out: 0,
+        };
+        Self {
+            id,
+            listener,
+            opened: Instant::now(),
+            state: AtomicU8::new(State::Accepted.code()),
+            state_since: AtomicU64::new(0),
+            reached_target: AtomicBool::new(false),
+            traffic: Traffic::default(),
+            leash: Leash::default(),
+            details: Mutex::new(details),
+        }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// Our address that it came to.
+    #[must_use]
+    pub fn listener(&self) -> ListenAddress {
+        self.listener
+    }
+
+    /// When it was accepted.
+    #[must_use]
+    pub fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    /// Where the client comes from: the socket's peer, or what a trusted PROXY header said.
+    #[must_use]
+    pub fn client(&self) -> ClientAddress {
+        self.details().client
+    }
+
+    /// Takes the client's address from a trusted PROXY header.
+    pub fn set_client(&self, client: ClientAddress) {
+        self.details().client = client;
+    }
+
+    /// What it is doing.
+    #[must_use]
+    pub fn state(&self) -> State {
+        State::from_code(self.state.load(Ordering::Acquire))
+    }
+
+    /// Goes to the next state; the lifecycle event is a debug line of target `smartproxy::connection`.
+    pub fn enter(&self, to: State) {
+        let from = State::from_code(self.state.swap(to.code(), Ordering::AcqRel));
+        if from == to {
+            return;
+        }
+        let now = millis(self.opened.elapsed());
+        let since = self.state_since.swap(now, Ordering::AcqRel);
+        tracing::debug!(
+            target: "smartproxy::connection",
+            connection = self.id.0,
+            from = from.as_str(),
+            to = to.as_str(),
+            after_ms = now.saturating_sub(since),
+        );
+    }
+
+    /// The bytes moved.
+    #[must_use]
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// What the connection's task waits on to be told to end.
+    #[must_use]
+    pub fn leash(&self) -> &Leash {
+        &self.leash
+    }
+
+    /// Tells it to end.
+    pub fn order(&self, order: Order) {
+        if order == Order::Drain {
+            self.enter(State::Draining);
+        }
+        self.leash.pull(order);
+    }
+
+    /// Notes SNI or host that the client asks for.
+    pub fn set_host(&self, host: &str) {
+        self.details().host = Some(host.into());
+    }
+
+    /// Notes what the client speaks: `tcp`, `tls`, `http/1.1` or `h2`.
+    pub fn set_protocol(&self, protocol: &'static str) {
+        self.details().protocol = protocol;
+    }
+
+    /// Notes what TLS with the client came to.
+    pub fn set_tls(&self, tls: TlsLabel) {
+        self.details().tls = Some(tls);
+    }
+
+    /// Notes that a connection to a target stands: whatever comes, this connection did not fail to reach one.
+    pub fn set_target(&self, target: &Arc<str>) {
+        self.reached_target.store(true, Ordering::Release);
+        self.details().target = Some(Arc::clone(target));
+    }
+
+    /// Whether a target was ever reached.
+    #[must_use]
+    pub fn reached_target(&self) -> bool {
+        self.reached_target.load(Ordering::Acquire)
+    }
+
+    /// Notes that a request of it failed before a target was reached.
+    pub fn set_failure(&self, failure: Outcome) {
+        self.details().failure = Some(failure);
+    }
+
+    /// The last such failure, if no target was ever reached: then that is how the connection ended, however politely.
+    #[must_use]
+    pub fn failure(&self) -> Option<Outcome> {
+        if self.reached_target() { None } else { self.details().failure }
+    }
+
+    /// Counts it for its route. The first route is the connection's; later ones of an HTTP connection change nothing.
+    pub fn set_route(&self, route: &Arc<RouteMeter>) {
+        let mut details = self.details();
+        if details.route.is_none()
+            && let Some(counts) = &mut details.counted
+        {
+            counts._active = route.hold();
+            details.route = Some(Arc::clone(route));
+        }
+    }
+
+    /// The name of its route, or `-`.
+    #[must_use]
+    pub fn route_name(&self) -> Arc<str> {
+        self.details().route.as_ref().map_or_else(|| NO_ROUTE.into(), |route| Arc::clone(route.name()))
+    }
+
+    /// Whether the named route has admitted it.
+    #[must_use]
+    pub fn is_admitted(&self, route: &str) -> bool {
+        let details = self.details();
+        details.counted.as_ref().is_some_and(|counts| counts.slots.iter().any(|(name, _)| &**name == route))
+    }
+
+    /// Keeps the place that a route has given it until it ends.
+    pub fn keep_slot(&self, route: &Arc<str>, slot: Slot) {
+        if let Some(counts) = &mut self.details().counted {
+            counts.slots.push((Arc::clone(route), slot));
+        }
+    }
+
+    /// Adds to the route's counters what was moved since the last time, so that a long connection shows while it lives.
+    pub fn settle(&self) {
+        let mut details = self.details();
+        let (now_in, now_out) = (self.traffic.bytes_in(), self.traffic.bytes_out());
+        let Some(route) = details.route.clone() else { return };
+        let (before_in, before_out) = (details.settled_in, details.settled_out);
+        details.settled_in = now_in;
+        details.settled_out = now_out;
+        drop(details);
+        route.moved(now_in.saturating_sub(before_in), now_out.saturating_sub(before_out));
+    }
+
+    /// Gives back all that it counts for.
+    pub(super) fn release(&self) {
+        let counted = self.details().counted.take();
+        // Dropped outside of the lock: the slots have locks of their own.
+        drop(counted);
+    }
+
+    /// The connection as the operator sees it.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let age = self.opened.elapsed();
+        let state_since = Duration::from_millis(self.state_since.load(Ordering::Acquire));
+        let details = self.details();
+        Snapshot {
+            id: self.id.0,
+            client: details.client.to_string(),
+            listener: self.listener.to_string(),
+            route: details.route.as_ref().map_or(NO_ROUTE, |route| route.name()).to_owned(),
+            host: details.host.as_deref().map(ToOwned::to_owned),
+            target: details.target.as_deref().map(ToOwned::to_owned),
+            state: self.state().as_str(),
+            age_seconds: age.as_secs_f64(),
+            state_seconds: age.saturating_sub(state_since).as_secs_f64(),
+            bytes_in: self.traffic.bytes_in(),
+            bytes_out: self.traffic.bytes_out(),
+            protocol: details.protocol,
+            tls: details.tls,
+        }
+    }
+
+    fn details(&self) -> MutexGuard<'_, Details> {
+        // The details are right whatever panicked beside them: each is set in one step.
+        self.details.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,126 @@
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::live::Connection;
+use crate::drain::{Count, Counted, Order};
+use crate::net::{ClientAddress, ListenAddress};
+use crate::telemetry::{AccessLog, Meters, NO_ROUTE, RouteMeter};
+
+/// How many locks the live connections are spread over, so that workers rarely wait for each other or for a reader.
+const SHARDS: u64 = 16;
+
+/// The number of a connection, unique in the process and rising.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+type Shard = HashMap<ConnectionId, Arc<Connection>>;
+
+/// Every live client connection, and where their ends are written.
+#[derive(Debug)]
+pub struct Registry {
+    shards: Box<[Mutex<Shard>]>,
+    next: AtomicU64,
+    count: Arc<Count>,
+    meters: Arc<Meters>,
+    unrouted: Arc<RouteMeter>,
+    access_log: AccessLog,
+}
+
+impl Registry {
+    /// An empty registry.
+    #[must_use]
+    pub fn new(meters: Arc<Meters>, access_log: AccessLog) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            next: AtomicU64::new(1),
+            count: Arc::default(),
+            unrouted: meters.route(NO_ROUTE),
+            meters,
+            access_log,
+        }
+    }
+
+    /// The process's meters.
+    #[must_use]
+    pub fn meters(&self) -> &Arc<Meters> {
+        &self.meters
+    }
+
+    /// The process's access log.
+    #[must_use]
+    pub fn access_log(&self) -> &AccessLog {
+        &self.access_log
+    }
+
+    /// How many connections live.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.count.live()
+    }
+
+    /// Waits for a moment at which none lives.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn empty(&self) {
+        self.count.none().await;
+    }
+
+    /// The live connections at this moment, oldest first.
+    #[must_use]
+    pub fn connections(&self) -> Vec<Arc<Connection>> {
+        let mut all: Vec<_> = self.shards.iter().flat_map(values).collect();
+        all.sort_unstable_by_key(|connection| connection.id());
+        all
+    }
+
+    /// The connection of that number, if it lives.
+    #[must_use]
+    pub fn find(&self, id: ConnectionId) -> Option<Arc<Connection>> {
+        self.shard(id).get(&id).cloned()
+    }
+
+    /// Gives an order to every live connection.
+    pub fn order(&self, order: Order) {
+        for connection in self.connections() {
+            connection.order(order);
+        }
+    }
+
+    /// The metrics' text, with the bytes of living connections up to now.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        for connection in self.connections() {
+            connection.settle();
+        }
+        self.meters.text()
+    }
+
+    pub(super) fn insert(&self, listener: ListenAddress, client: ClientAddress) -> (Arc<Connection>, Counted) {
+        let counted = Counted::new(&self.count);
+        let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
+        let connection = Arc::new(Connection::new(id, listener, client, self.unrouted.hold()));
+        self.meters.accepted.inc();
+        self.shard(id).insert(id, Arc::clone(&connection));
+        (connection, counted)
+    }
+
+    pub(super) fn remove(&self, id: ConnectionId) {
+        self.shard(id).remove(&id);
+    }
+
+    fn shard(&self, id: ConnectionId) -> MutexGuard<'_, Shard> {
+        let index = (id.0 % SHARDS) as usize;
+        locked(&self.shards[index])
+    }
+}
+
+fn values(shard: &Mutex<Shard>) -> Vec<Arc<Connection>> {
+    locked(shard).values().cloned().collect()
+}
+
+/// A map is whole even if another thread has panicked while it held the lock.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,171 @@
+use std::sync::Arc;
+
+use prometheus::core::Collector;
+use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+
+use super::route::RouteMeter;
+use crate::outcome::Outcome;
+
+/// Every metric of the process. Made once at start; the handles in it are shared.
+///
+/// Label values come from the configuration and from enums, never from a peer.
+#[derive(Debug)]
+pub struct Meters {
+    registry: Registry,
+    /// Client connections accepted.
+    pub accepted: IntCounter,
+    /// Times that accepting failed, by class.
+    pub accept_errors: IntCounterVec,
+    /// TLS handshakes, by side, version, key exchange group, kind and result.
+    pub handshakes: IntCounterVec,
+    /// Reloads of the configuration, by result.
+    pub reloads: IntCounterVec,
+    /// Lines of the access log that were dropped since its reader was too slow.
+    pub log_lines_dropped: IntCounter,
+    closed: IntCounterVec,
+    failed: IntCounterVec,
+    pub(super) active: IntGaugeVec,
+    pub(super) received: IntCounterVec,
+    pub(super) sent: IntCounterVec,
+    pub(super) connects: IntCounterVec,
+    pub(super) requests: IntCounterVec,
+}
+
+impl Default for Meters {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Meters {
+    /// All metrics, at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let ending = ["route", "phase", "party", "cause"];
+        let handshake = ["side", "version", "group", "kind", "result"];
+        Self {
+            accepted: counter(&registry, "connections_accepted_total", "Client connections accepted."),
+            accept_errors: counters(&registry, "accept_errors_total", "Failures to accept a connection.", &["class"]),
+            handshakes: counters(&registry, "tls_handshakes_total", "TLS handshakes ended.", &handshake),
+            reloads: counters(&registry, "reloads_total", "Reloads of the configuration.", &["result"]),
+            log_lines_dropped: counter(&registry, "access_log_lines_dropped_total", "Access log lines dropped."),
+            closed: counters(&registry, "connections_closed_total", "Client connections ended.", &ending),
+            failed: counters(
+                &registry,
+                "connections_failed_total",
+                "Client connections ended by a failure without having reached a target; counted in closed too.",
+                &ending,
+            ),
+            active: gauges(&registry, "connections_active", "Live client connections.", &["route"]),
+            received: counters(&registry, "received_bytes_total", "Payload bytes from clients.", &["route"]),
+            sent: counters(&registry, "sent_bytes_total", "Payload bytes to clients.", &["route"]),
+            connects: counters(
+                &registry,
+                "upstream_connects_total",
+                "Attempts to connect to a target.",
+                &["route", "result"],
+            ),
+            requests: counters(&registry, "requests_total", "HTTP requests answered.", &["route", "status"]),
+            registry,
+        }
+    }
+
+    /// The handles of one route.
+    #[must_use]
+    pub fn route(self: &Arc<Self>, name: &str) -> Arc<RouteMeter> {
+        Arc::new(RouteMeter::new(self, name))
+    }
+
+    /// Counts the end of one connection, once.
+    pub fn closed(&self, route: &str, outcome: Outcome, reached_target: bool) {
+        let labels = [route, outcome.phase.as_str(), outcome.party.as_str(), outcome.cause.as_str()];
+        self.closed.with_label_values(&labels).inc();
+        if outcome.cause.is_failure() && !reached_target {
+            self.failed.with_label_values(&labels).inc();
+        }
+    }
+
+    /// Every metric in the Prometheus text format, version 0.0.4.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!(%error, "metrics could not be written");
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+/// One more on a gauge, for as long as this lives.
+#[derive(Debug)]
+pub struct Held(IntGauge);
+
+impl Held {
+    /// Adds one.
+    #[must_use]
+    pub fn new(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
+    registered(registry, IntCounter::with_opts(options(name, help)))
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    registered(registry, IntCounterVec::new(options(name, help), labels))
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    registered(registry, IntGaugeVec::new(options(name, help), labels))
+}
+
+fn options(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("smartproxy")
+}
+
+#[expect(clippy::expect_used, reason = "the names and labels are the constants above, and a unit test builds them all")]
+fn registered<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
+    let metric = metric.expect("the constants above are valid names");
+    registry.register(Box::new(metric.clone())).expect("the constants above are each used once");
+    metric
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::{Cause, Party, Phase};
+
+    #[test]
+    fn an_ending_is_counted_once_and_a_failure_before_the_target_once_more() {
+        let meters = Arc::new(Meters::new());
+        let refused = Outcome::new(Phase::Connect, Party::Target, Cause::Refused);
+        meters.closed("shop", refused, false);
+        meters.closed("shop", Outcome::new(Phase::Relay, Party::Client, Cause::Reset), true);
+        meters.closed("shop", Outcome::new(Phase::Relay, Party::Client, Cause::Finished), false);
+        let text = meters.text();
+        let refused = r#"{cause="refused",party="target",phase="connect",route="shop"} 1"#;
+        assert!(text.contains(&format!("smartproxy_connections_closed_total{refused}")), "{text}");
+        assert!(text.contains(&format!("smartproxy_connections_failed_total{refused}")), "{text}");
+        assert_eq!(text.matches("smartproxy_connections_closed_total{").count(), 3);
+        assert_eq!(text.matches("smartproxy_connections_failed_total{").count(), 1);
+    }
+
+    #[test]
+    fn a_held_gauge_falls_when_it_is_dropped() {
+        let meters = Arc::new(Meters::new());
+        let route = meters.route("shop");
+        let held = route.hold();
+        assert!(meters.text().contains(r#"smartproxy_connections_active{route="shop"} 1"#));
+        drop(held);
+        assert!(meters.text().contains(r#"smartproxy_connections_active{route="shop"} 0"#));
+    }
+}
