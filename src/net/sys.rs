@@ -1,0 +1,167 @@
+//! System calls that no crate wraps safely: the only `unsafe` of the program.
+#![expect(unsafe_code, reason = "each call here is one system call, with its contract beside it and a test below")]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use libc::c_int;
+
+/// Raises the soft limit of open file descriptors to the hard one, and returns it.
+///
+/// # Errors
+/// The system's; the limit is then unchanged.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit = limits()?;
+    if limit.rlim_cur < limit.rlim_max {
+        limit.rlim_cur = limit.rlim_max;
+        // SAFETY: `limit` is a whole rlimit that outlives the call, which only reads it.
+        check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
+    }
+    Ok(limit.rlim_cur)
+}
+
+/// The soft limit of open file descriptors.
+///
+/// # Errors
+/// The system's.
+pub fn descriptor_limit() -> io::Result<u64> {
+    Ok(limits()?.rlim_cur)
+}
+
+/// How many bytes written to a TCP socket its peer has not yet acknowledged, a FIN counting as one.
+///
+/// # Errors
+/// The system's: `descriptor` is no socket, or a listening one.
+pub fn unsent_bytes(descriptor: &impl AsFd) -> io::Result<usize> {
+    let mut count: c_int = 0;
+    // SIOCOUTQ (tcp(7)) has the number of TIOCOUTQ, the only one of the two names that libc has everywhere.
+    // SAFETY: the descriptor is borrowed, so it is open; the request writes one int, and `count` is one.
+    check(unsafe { libc::ioctl(descriptor.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut count) })?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// The monotonic clock in microseconds, as systemd wants it with `RELOADING=1` (sd_notify(3)).
+///
+/// # Errors
+/// The system's; Linux always has this clock.
+pub fn monotonic_microseconds() -> io::Result<u64> {
+    let now = clock(libc::CLOCK_MONOTONIC)?;
+    Ok(u64::try_from(now.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// The processor time that all threads of this process have used, in user and in system mode.
+///
+/// # Errors
+/// The system's; Linux always has this clock.
+pub fn process_cpu_time() -> io::Result<Duration> {
+    clock(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+/// Takes ownership of a descriptor that the service manager passed to this process, and marks it close-on-exec.
+///
+/// `number` has to come from `LISTEN_FDS` (sd_listen_fds(3)): a descriptor that something in this process has opened has an
+/// owner already. Each number is given out once, and the three standard ones never.
+///
+/// # Errors
+/// `InvalidInput` for a number that is never given out, or was already; the system's when no such descriptor is open.
+pub fn adopt_descriptor(number: RawFd) -> io::Result<OwnedFd> {
+    static ADOPTED: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
+    if number <= libc::STDERR_FILENO {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a standard stream is not an inherited socket"));
+    }
+    let mut adopted = ADOPTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if adopted.contains(&number) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the inherited socket has been taken already"));
+    }
+    // SAFETY: F_GETFD takes no pointer, and fails on a number that is not open.
+    let flags = check(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
+    // SAFETY: F_SETFD takes no pointer; that the number is open has just been seen.
+    check(unsafe { libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC) })?;
+    adopted.push(number);
+    // SAFETY: it is open, it was opened before this process began, so nothing here owns it, and it is taken once.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+fn limits() -> io::Result<libc::rlimit> {
+    let mut limit = MaybeUninit::<libc::rlimit>::uninit();
+    // SAFETY: the pointer is to a whole rlimit, which the call fills when it succeeds.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, limit.as_mut_ptr()) })?;
+    // SAFETY: it succeeded.
+    Ok(unsafe { limit.assume_init() })
+}
+
+fn clock(which: libc::clockid_t) -> io::Result<Duration> {
+    let mut time = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: the pointer is to a whole timespec, which the call fills when it succeeds.
+    check(unsafe { libc::clock_gettime(which, time.as_mut_ptr()) })?;
+    // SAFETY: it succeeded.
+    let time = unsafe { time.assume_init() };
+    // Neither clock is negative, and the nanoseconds are below a second (clock_gettime(2)).
+    Ok(Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0)))
+}
+
+fn check(result: c_int) -> io::Result<c_int> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::IntoRawFd;
+
+    use super::*;
+
+    #[test]
+    fn the_descriptor_limit_reaches_its_hard_limit_and_stays() {
+        let raised = raise_descriptor_limit().unwrap();
+        assert_eq!(raised, limits().unwrap().rlim_max);
+        assert_eq!(descriptor_limit().unwrap(), raised);
+        assert_eq!(raise_descriptor_limit().unwrap(), raised);
+    }
+
+    #[test]
+    fn unsent_bytes_are_those_that_the_peer_has_not_taken() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        assert_eq!(unsent_bytes(&near).unwrap(), 0);
+        near.set_nonblocking(true).unwrap();
+        let mut written = 0;
+        while let Ok(count) = near.write(&[7; 65536]) {
+            written += count;
+        }
+        assert!(unsent_bytes(&near).unwrap() > 0);
+        std::io::copy(&mut far.by_ref().take(written as u64), &mut std::io::sink()).unwrap();
+        while unsent_bytes(&near).unwrap() > 0 {
+            std::thread::yield_now();
+        }
+        assert!(unsent_bytes(&listener).is_err());
+        assert!(unsent_bytes(&std::fs::File::open("/dev/null").unwrap()).is_err());
+    }
+
+    #[test]
+    fn the_clocks_go_forward() {
+        let (clock, cpu) = (monotonic_microseconds().unwrap(), process_cpu_time().unwrap());
+        while process_cpu_time().unwrap() == cpu {
+            std::hint::spin_loop();
+        }
+        assert!(monotonic_microseconds().unwrap() > clock);
+        assert!(process_cpu_time().unwrap() > cpu);
+    }
+
+    #[test]
+    fn a_descriptor_is_adopted_once_and_only_if_it_is_open() {
+        let number = TcpListener::bind("127.0.0.1:0").unwrap().into_raw_fd();
+        let adopted = adopt_descriptor(number).unwrap();
+        assert_eq!(adopted.as_raw_fd(), number);
+        assert_eq!(adopt_descriptor(number).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        for refused in [-1, 0, 1, 2] {
+            assert_eq!(adopt_descriptor(refused).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        }
+        assert_eq!(adopt_descriptor(RawFd::MAX).unwrap_err().raw_os_error(), Some(libc::EBADF));
+    }
+}
