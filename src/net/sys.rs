@@ -127,7 +127,7 @@ mod tests {
     fn unsent_bytes_are_those_that_the_peer_has_not_taken() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (mut far, _) = listener.accept().unwrap();
+        let (far, _) = listener.accept().unwrap();
         assert_eq!(unsent_bytes(&near).unwrap(), 0);
         near.set_nonblocking(true).unwrap();
         let mut written = 0;
@@ -135,7 +135,7 @@ mod tests {
             written += count;
         }
         assert!(unsent_bytes(&near).unwrap() > 0);
-        std::io::copy(&mut far.by_ref().take(written as u64), &mut std::io::sink()).unwrap();
+        std::io::copy(&mut (&far).take(written as u64), &mut std::io::sink()).unwrap();
         while unsent_bytes(&near).unwrap() > 0 {
             std::thread::yield_now();
         }
