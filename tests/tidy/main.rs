@@ -1,0 +1,5 @@
+//! What the compiler does not check: which way imports go, where sockets are opened, and what documents promise.
+
+mod imports;
+mod sockets;
+mod sources;
