@@ -10,7 +10,8 @@ use super::half::{Event, Half, State, TURN_READS};
 use super::patience::{Patience, Rule};
 use super::{Limits, Side};
 use crate::drain::{Leash, Order};
-use crate::net::{Ending, Transport, reset_on_close, sys};
+use crate::net::sys::{self, Peer};
+use crate::net::{Ending, Transport, reset_on_close};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::telemetry::Traffic;
 
@@ -70,16 +71,23 @@ impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
             if let Some(outcome) = self.turn(context) {
                 return Poll::Ready(outcome);
             }
-            let wake = self.wake_at();
-            if wake < timer.deadline() || timer.is_elapsed() {
-                self.remember_queues();
-                timer.as_mut().reset(wake);
+            if self.wake_at() < timer.deadline() {
+                self.set(timer.as_mut());
             }
             ready!(timer.as_mut().poll(context));
             if let Some(outcome) = self.look(context) {
                 return Poll::Ready(outcome);
             }
+            self.set(timer.as_mut());
         }
+    }
+
+    fn set(&mut self, timer: Pin<&mut Sleep>) {
+        for from in [Side::Client, Side::Target] {
+            let queued = self.queued(from);
+            self.patience.compare_with(from, queued);
+        }
+        timer.reset(self.wake_at());
     }
 
     /// When the timer has to fire next.
@@ -196,12 +204,14 @@ impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
             let delivered = matches!(self.half(from).state(), State::Finished | State::Delivered);
             return Rule::Handover { from, cause, delivered };
         }
-        match (self.inward.state(), self.outward.state()) {
-            (State::Flushing(_), State::Flushing(_)) => Rule::Linger { from: self.patience.stalest() },
-            (State::Flushing(_), _) => Rule::Linger { from: Side::Client },
-            (_, State::Flushing(_)) => Rule::Linger { from: Side::Target },
-            (State::Running { .. }, State::Running { .. }) => Rule::Idle,
-            _ => Rule::HalfClosed,
+        match (self.inward.is_lingering(), self.outward.is_lingering()) {
+            (true, true) => Rule::Linger { from: self.patience.stalest() },
+            (true, false) => Rule::Linger { from: Side::Client },
+            (false, true) => Rule::Linger { from: Side::Target },
+            (false, false) => match (self.inward.state(), self.outward.state()) {
+                (State::Running { .. }, State::Running { .. }) => Rule::Idle,
+                _ => Rule::HalfClosed,
+            },
         }
     }
 
@@ -213,10 +223,10 @@ impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
             self.patience.queued(from, queued, now);
         }
         self.patience.looked(now);
+        self.probe();
         let rule = self.rule();
         let lifetime_is_over = self.patience.lifetime_is_over(now);
         if !lifetime_is_over && !self.patience.is_over(rule, now) {
-            self.probe();
             return None;
         }
         Some(match rule {
@@ -228,19 +238,17 @@ impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
         })
     }
 
-    /// A source that is kept waiting is not read, so its reset would show only when its bytes move again.
+    /// A source that is kept waiting is not read, so its end or its reset would show only when its bytes move again.
     fn probe(&mut self) {
         for from in [Side::Client, Side::Target] {
-            if self.lost.is_none() && self.half(from).is_blocked() && is_gone(self.tcp(from)) {
-                self.lose(from, Cause::Reset);
+            if self.lost.is_some() || !self.half(from).is_blocked() {
+                continue;
             }
-        }
-    }
-
-    fn remember_queues(&mut self) {
-        for from in [Side::Client, Side::Target] {
-            let queued = self.queued(from);
-            self.patience.compare_with(from, queued);
+            match sys::peer(self.tcp(from)) {
+                Ok(Peer::Ended) => self.half_mut(from).source_is_over(),
+                Ok(Peer::Lost) => self.lose(from, Cause::Reset),
+                Ok(Peer::Open) | Err(_) => {}
+            }
         }
     }
 
