@@ -4,6 +4,7 @@ mod limits;
 mod pressure;
 mod script;
 mod streams;
+mod tls;
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
