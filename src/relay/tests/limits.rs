@@ -134,6 +134,23 @@ async fn last_bytes_that_are_not_flushed_run_into_linger() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_end_that_a_side_cannot_be_told_is_its_loss_unless_it_has_ended_too() {
+    let later = |read| vec![bytes(3), Read::After(SECOND), read];
+    for (client_ends_first, cause) in [(true, Cause::Finished), (false, Cause::Reset)] {
+        let ((near, _client_peer), (far, mut target_peer)) = (pair().await, pair().await);
+        // After the failure, reading a socket that was reset can look like an end.
+        let (first, second) = (vec![bytes(3), Read::End], later(Read::End));
+        let (client, target) = if client_ends_first { (first, second) } else { (second, first) };
+        let (client, _) = Script::new(near, client, vec![]);
+        let (target, seen) = Script::new(far, target, vec![]);
+        Rig::start(client.refusing_to_finish(), target, LIMITS).ends(Party::Client, cause, 3, 3).await;
+        let in_order = cause == Cause::Finished;
+        assert_eq!(seen.lock().unwrap().ending.is_some(), in_order);
+        assert_eq!(read_all(&mut target_peer).await.1, in_order);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_queue_that_a_slow_peer_empties_is_progress() {
     let ((near, peer), (far, _target_peer)) = (pair().await, pair().await);
     let mut peer = peer.into_std().unwrap();

@@ -53,6 +53,7 @@ pub(super) struct Script {
     /// Taken, and not passed on before a flush, as TLS may.
     held: Option<Vec<u8>>,
     flushes: bool,
+    refuses_to_finish: bool,
     seen: Arc<Mutex<Seen>>,
     socket: TcpStream,
 }
@@ -68,6 +69,7 @@ impl Script {
             write_sleep: None,
             held: None,
             flushes: true,
+            refuses_to_finish: false,
             seen: Arc::clone(&seen),
             socket,
         };
@@ -84,6 +86,12 @@ impl Script {
     pub(super) fn never_flushing(mut self) -> Self {
         self.flushes = false;
         self.holding()
+    }
+
+    /// Cannot be told of an end, as TLS on a connection that was reset.
+    pub(super) fn refusing_to_finish(mut self) -> Self {
+        self.refuses_to_finish = true;
+        self
     }
 
     fn release(&mut self) {
@@ -190,6 +198,9 @@ impl Transport for Script {
     }
 
     fn poll_finish(self: Pin<&mut Self>, _context: &mut Context<'_>, ending: Ending) -> Poll<io::Result<()>> {
+        if self.refuses_to_finish {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         let mut seen = self.seen.lock().unwrap();
         assert_eq!(seen.ending, None, "ended twice");
         seen.ending = Some(ending);
