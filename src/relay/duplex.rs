@@ -146,10 +146,11 @@ impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
             Event::SourceLost(cause) => self.lose(from, cause),
             Event::SinkLost(cause) => self.lose(from.other(), cause),
             // It had all bytes, and only missed the word that they were all. If it was done too, so is the connection.
-            Event::FinishFailed(cause) => match self.half(from.other()).state() {
-                State::Running { .. } => self.lose(from.other(), cause),
-                State::Flushing(_) | State::Finished | State::Delivered | State::Abandoned => {}
-            },
+            Event::FinishFailed(cause) => {
+                if self.half(from.other()).is_running() {
+                    self.lose(from.other(), cause);
+                }
+            }
         }
     }
 
@@ -177,13 +178,9 @@ impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
             };
             return done.then(|| self.hand_over(side, cause));
         }
-        match (self.inward.state(), self.outward.state()) {
-            (State::Finished, State::Finished) => {
-                let party = self.first.map_or(Party::Proxy, Side::party);
-                Some(Outcome::new(Phase::Relay, party, Cause::Finished))
-            }
-            _ => None,
-        }
+        let finished = self.inward.state() == State::Finished && self.outward.state() == State::Finished;
+        let first = self.first.filter(|_| finished)?;
+        Some(Outcome::new(Phase::Relay, first.party(), Cause::Finished))
     }
 
     fn stamp(&mut self) {
@@ -208,10 +205,8 @@ impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
             (true, true) => Rule::Linger { from: self.patience.stalest() },
             (true, false) => Rule::Linger { from: Side::Client },
             (false, true) => Rule::Linger { from: Side::Target },
-            (false, false) => match (self.inward.state(), self.outward.state()) {
-                (State::Running { .. }, State::Running { .. }) => Rule::Idle,
-                _ => Rule::HalfClosed,
-            },
+            (false, false) if self.inward.is_running() && self.outward.is_running() => Rule::Idle,
+            (false, false) => Rule::HalfClosed,
         }
     }
 
@@ -225,13 +220,14 @@ impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
         self.patience.looked(now);
         self.probe();
         let rule = self.rule();
-        let lifetime_is_over = self.patience.lifetime_is_over(now);
-        if !lifetime_is_over && !self.patience.is_over(rule, now) {
-            return None;
+        if self.patience.lifetime_is_over(now) {
+            return Some(match self.lost {
+                Some((side, cause)) => self.hand_over(side, cause),
+                None => self.abort(Party::Proxy, Cause::LifetimeReached),
+            });
         }
-        Some(match rule {
+        self.patience.is_over(rule, now).then(|| match rule {
             Rule::Handover { from, cause, .. } => self.hand_over(from, cause),
-            _ if lifetime_is_over => self.abort(Party::Proxy, Cause::LifetimeReached),
             Rule::Idle => self.close(context, Cause::IdleTimeout),
             Rule::HalfClosed => self.close(context, Cause::HalfClosedTimeout),
             Rule::Linger { from } => self.abort(from.other().party(), Cause::LingerTimeout),

@@ -137,6 +137,11 @@ impl Half {
         self.state
     }
 
+    /// Whether the source may still have something to say.
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.state, State::Running { .. })
+    }
+
     /// Whether the sink keeps the source waiting.
     pub(super) fn is_blocked(&self) -> bool {
         !self.pending.is_empty()
