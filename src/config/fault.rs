@@ -33,20 +33,29 @@ impl fmt::Display for Fault {
 
 /// Everything that is wrong with a configuration: never empty, in the order of the file, nothing twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Faults(Vec<Fault>);
+pub struct Faults {
+    list: Vec<Fault>,
+    omitted: usize,
+}
+
+impl From<Fault> for Faults {
+    fn from(fault: Fault) -> Self {
+        Self { list: vec![fault], omitted: 0 }
+    }
+}
 
 impl Faults {
-    /// Puts faults in order and drops repetitions; `None` if there are none.
+    /// Puts faults in order and drops repetitions; `None` if there are none. `omitted` are more that are only counted.
     #[must_use]
-    pub fn new(mut faults: Vec<Fault>) -> Option<Self> {
+    pub fn new(mut faults: Vec<Fault>, omitted: usize) -> Option<Self> {
         faults.sort_by(|a, b| (&a.path, a.line, a.column, &a.message).cmp(&(&b.path, b.line, b.column, &b.message)));
         faults.dedup();
-        if faults.is_empty() { None } else { Some(Self(faults)) }
+        if faults.is_empty() { None } else { Some(Self { list: faults, omitted }) }
     }
 
     /// Each fault, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
-        self.0.iter()
+        self.list.iter()
     }
 }
 
@@ -61,11 +70,14 @@ impl<'a> IntoIterator for &'a Faults {
 
 impl fmt::Display for Faults {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.0.iter().enumerate() {
+        for (index, fault) in self.list.iter().enumerate() {
             if index > 0 {
                 formatter.write_str("\n")?;
             }
             fault.fmt(formatter)?;
+        }
+        if self.omitted > 0 {
+            write!(formatter, "\nand {} more", self.omitted)?;
         }
         Ok(())
     }

@@ -1,9 +1,12 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::Config;
 use super::fault::Faults;
+use super::report::Report;
+use super::source::Source;
+use super::{Config, file, resolve};
 
 /// The largest configuration file that is read, in bytes: 100,000 routes of 600 bytes.
 pub const FILE_SIZE_MAX: u64 = 64 * 1024 * 1024;
@@ -60,9 +63,14 @@ impl Config {
     /// # Errors
     /// Every fault in the text: its writer is to blame.
     pub fn from_text(text: &str, path: &Path) -> Result<Self, Faults> {
-        let source = super::source::Source::new(path.into(), text);
-        let fault = source.fault(super::Place::default(), "not built yet".into(), None);
-        Err(Faults::new(vec![fault]).unwrap_or_else(|| std::process::abort()))
+        let source = Arc::new(Source::new(path.into(), text));
+        let mut report = Report::default();
+        let (root, whole) = file::read(text, &source, &mut report);
+        let config = resolve::config(&root, whole, source.clone(), &mut report);
+        match report.finish(&source) {
+            Some(faults) => Err(faults),
+            None => Ok(config),
+        }
     }
 }
 

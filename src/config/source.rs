@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::fault::Fault;
 use super::place::Place;
@@ -26,16 +26,26 @@ impl Source {
         Self { path, text: text.into(), lines }
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The line that holds an offset, counted from 0.
     pub(super) fn line_index(&self, offset: u32) -> usize {
         self.lines.partition_point(|start| *start <= offset).saturating_sub(1)
+    }
+
+    /// The text of a line, counted from 0, without its end.
+    pub(super) fn line_text(&self, index: usize) -> &str {
+        let line = self.text.get(self.offset(index)..self.offset(index + 1)).unwrap_or("");
+        line.trim_end_matches(['\n', '\r'])
     }
 
     /// Builds a fault; a place outside of the text is taken for its end.
     pub(super) fn fault(&self, place: Place, message: String, help: Option<String>) -> Fault {
         let start = self.boundary(place.start);
         let index = self.line_index(u32::try_from(start).unwrap_or(u32::MAX));
-        let line = self.line(index);
+        let line = self.line_text(index);
         let first = self.offset(index);
         let column = characters(line.get(..start.saturating_sub(first)).unwrap_or(line));
         let end = self.boundary(place.end).max(start);
@@ -48,11 +58,6 @@ impl Source {
 
     fn offset(&self, index: usize) -> usize {
         self.lines.get(index).map_or(self.text.len(), |start| *start as usize)
-    }
-
-    fn line(&self, index: usize) -> &str {
-        let line = self.text.get(self.offset(index)..self.offset(index + 1)).unwrap_or("");
-        line.trim_end_matches(['\n', '\r'])
     }
 
     /// The start of the character that an offset lies in, never inside of a line's end.
