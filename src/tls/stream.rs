@@ -1,0 +1,170 @@
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::agreed::Agreed;
+use super::certificate::Certificate;
+use super::policy::PolicyId;
+use crate::name::HostName;
+use crate::net::{Ending, Transport};
+
+/// How much a stream takes before it has to be written to the socket, in bytes of plaintext: four records of the largest
+/// size, so that one system call takes what one read of a relay brings.
+pub(super) const BUFFER_MAX: usize = 64 * 1024;
+
+/// What is known of a TLS connection with a client.
+#[derive(Clone, Debug)]
+pub struct ClientSession {
+    /// What the two agreed on.
+    pub agreed: Agreed,
+    /// The name that the client asked for.
+    pub server_name: Option<HostName>,
+    /// The certificate that it was shown; a request for a host that this does not cover is answered with 421.
+    pub certificate: Arc<Certificate>,
+    /// The settings that it was accepted under; a request for a route with others is answered with 421.
+    pub policy: PolicyId,
+    /// Whether it showed a certificate, which then has been verified.
+    pub authenticated: bool,
+}
+
+/// A client's connection, decrypted.
+///
+/// A read of zero bytes is the client's close_notify; FIN without it is [`io::ErrorKind::UnexpectedEof`], the mark of
+/// [`Ending::Truncated`]. After either the other direction still works. Written bytes may wait inside until
+/// `poll_flush` or `poll_finish`. Dropping the stream sends no close_notify.
+///
+/// While idle it holds one read buffer of 4 KiB, the keys and the client's certificate chain if there is one: about 6 KiB.
+/// Under load it grows to one record (18 KiB) of input and [`BUFFER_MAX`] of output that the socket does not take.
+#[derive(Debug)]
+pub struct ClientTls<S> {
+    stream: tokio_rustls::server::TlsStream<S>,
+    session: Arc<ClientSession>,
+}
+
+impl<S> ClientTls<S> {
+    pub(super) fn new(stream: tokio_rustls::server::TlsStream<S>, session: ClientSession) -> Self {
+        Self { stream, session: Arc::new(session) }
+    }
+
+    /// What is known of the connection.
+    #[must_use]
+    pub fn session(&self) -> &Arc<ClientSession> {
+        &self.session
+    }
+
+    /// Gives up TLS, for [`close_in_order`](super::close_in_order) after [`Transport::poll_finish`].
+    #[must_use]
+    pub fn into_below(self) -> S {
+        self.stream.into_inner().0
+    }
+}
+
+/// A connection to a target, decrypted. Reads, endings and memory are as with [`ClientTls`].
+#[derive(Debug)]
+pub struct TargetTls<S> {
+    stream: tokio_rustls::client::TlsStream<S>,
+    agreed: Agreed,
+}
+
+impl<S> TargetTls<S> {
+    pub(super) fn new(stream: tokio_rustls::client::TlsStream<S>) -> Self {
+        let agreed = Agreed::read(stream.get_ref().1);
+        Self { stream, agreed }
+    }
+
+    /// What was agreed on with the target.
+    #[must_use]
+    pub fn agreed(&self) -> &Agreed {
+        &self.agreed
+    }
+
+    /// Gives up TLS, for [`close_in_order`](super::close_in_order) after [`Transport::poll_finish`].
+    #[must_use]
+    pub fn into_below(self) -> S {
+        self.stream.into_inner().0
+    }
+}
+
+macro_rules! tls_transport {
+    ($stream:ident) => {
+        impl<S: Transport> AsyncRead for $stream<S> {
+            fn poll_read(
+                mut self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+                buffer: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                Pin::new(&mut self.stream).poll_read(context, buffer)
+            }
+        }
+
+        impl<S: Transport> AsyncBufRead for $stream<S> {
+            fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+                Pin::new(&mut self.get_mut().stream).poll_fill_buf(context)
+            }
+
+            fn consume(mut self: Pin<&mut Self>, amount: usize) {
+                Pin::new(&mut self.stream).consume(amount);
+            }
+        }
+
+        impl<S: Transport> AsyncWrite for $stream<S> {
+            fn poll_write(
+                mut self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+                bytes: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut self.stream).poll_write(context, bytes)
+            }
+
+            fn poll_write_vectored(
+                mut self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+                slices: &[io::IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                self.stream.is_write_vectored()
+            }
+
+            fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut self.stream).poll_flush(context)
+            }
+
+            /// The same as finishing whole.
+            fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut self.stream).poll_shutdown(context)
+            }
+        }
+
+        impl<S: Transport> Transport for $stream<S> {
+            fn tcp(&self) -> &TcpStream {
+                self.stream.get_ref().0.tcp()
+            }
+
+            fn poll_finish(
+                mut self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+                ending: Ending,
+            ) -> Poll<io::Result<()>> {
+                match ending {
+                    // close_notify, then what waits, then FIN.
+                    Ending::Whole => Pin::new(&mut self.stream).poll_shutdown(context),
+                    Ending::Truncated => {
+                        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+                        let (below, _) = self.stream.get_mut();
+                        Pin::new(below).poll_finish(context, ending)
+                    }
+                }
+            }
+        }
+    };
+}
+
+tls_transport!(ClientTls);
+tls_transport!(TargetTls);
