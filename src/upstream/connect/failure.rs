@@ -1,3 +1,5 @@
+use std::error::Error;
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,8 +35,8 @@ pub enum Failure {
     #[error("the proxy has no file descriptor or memory left for a socket; raise its limit on open files")]
     OutOfDescriptors(#[source] io::Error),
     /// TLS with the target failed.
-    #[error("the TLS handshake with the target failed")]
-    Tls(#[source] TargetTlsError),
+    #[error(transparent)]
+    Tls(TargetTlsError),
     /// No TLS within `timeouts.tls_handshake`.
     #[error("the target did not complete the TLS handshake within timeouts.tls_handshake")]
     TlsTimeout,
@@ -82,7 +84,10 @@ impl Failure {
     /// Reads an error of the socket, while connecting or writing the first bytes.
     pub(super) fn from_socket(error: io::Error) -> Self {
         match error.raw_os_error() {
-            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS) => return Self::OutOfDescriptors(error),
+            // ENOSPC: fs.epoll.max_user_watches (epoll_ctl(2)).
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS | libc::ENOSPC) => {
+                return Self::OutOfDescriptors(error);
+            }
             Some(libc::EHOSTDOWN | libc::ENONET) => return Self::Unreachable(error),
             Some(_) | None => {}
         }
@@ -97,6 +102,35 @@ impl Failure {
             }
             _ => Self::Other(error),
         }
+    }
+
+    /// Whether no other target can do better.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            Self::OutOfDescriptors(_) | Self::NoTarget => true,
+            Self::Refused
+            | Self::Unreachable(_)
+            | Self::Timeout
+            | Self::TotalTimeout
+            | Self::ResolveFailed(_)
+            | Self::Tls(_)
+            | Self::TlsTimeout
+            | Self::Reset
+            | Self::Other(_) => false,
+        }
+    }
+
+    /// The failure with everything that it comes from, for a log line.
+    pub fn with_sources(&self) -> impl fmt::Display {
+        fmt::from_fn(move |formatter| {
+            write!(formatter, "{self}")?;
+            let mut source = self.source();
+            while let Some(error) = source {
+                write!(formatter, ": {error}")?;
+                source = error.source();
+            }
+            Ok(())
+        })
     }
 
     /// How much it tells of why there is no connection, against other failures.
@@ -161,11 +195,99 @@ impl ConnectError {
         self.failure().outcome()
     }
 
+    /// Whether it makes no sense to try another target.
+    pub(super) fn is_final(&self) -> bool {
+        self.attempts.iter().any(|attempt| attempt.failure.is_final())
+    }
+
     pub(super) fn add(&mut self, attempt: FailedAttempt) {
         if self.attempts.len() >= FAILURES_MAX {
             self.attempts.remove(0);
             self.forgotten = self.forgotten.saturating_add(1);
         }
         self.attempts.push(attempt);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(failure: Failure) -> FailedAttempt {
+        FailedAttempt { target: "t:1".into(), address: None, failure, elapsed: Duration::ZERO }
+    }
+
+    fn system(number: i32) -> Failure {
+        Failure::from_socket(io::Error::from_raw_os_error(number))
+    }
+
+    #[test]
+    fn each_error_of_a_socket_has_its_cause_and_its_party() {
+        let cases: [(&[i32], Party, Cause, ConnectResult); 6] = [
+            (&[libc::ECONNREFUSED], Party::Target, Cause::Refused, ConnectResult::Refused),
+            (
+                &[libc::EHOSTUNREACH, libc::ENETUNREACH, libc::ENETDOWN, libc::EHOSTDOWN, libc::ENONET],
+                Party::Target,
+                Cause::Unreachable,
+                ConnectResult::Unreachable,
+            ),
+            (&[libc::ETIMEDOUT], Party::Target, Cause::ConnectTimeout, ConnectResult::Timeout),
+            (
+                &[libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::ENOSPC],
+                Party::Proxy,
+                Cause::OutOfDescriptors,
+                ConnectResult::Failed,
+            ),
+            (&[libc::ECONNRESET, libc::EPIPE], Party::Target, Cause::ConnectFailed, ConnectResult::Failed),
+            (&[libc::EADDRNOTAVAIL, libc::EPERM, 9_999], Party::Target, Cause::ConnectFailed, ConnectResult::Failed),
+        ];
+        for (numbers, party, cause, result) in cases {
+            for number in numbers {
+                let failure = system(*number);
+                assert_eq!(failure.outcome(), Outcome::new(Phase::Connect, party, cause), "{number}");
+                assert_eq!(failure.result(), result, "{number}");
+            }
+        }
+    }
+
+    #[test]
+    fn tls_failures_belong_to_the_upstream_handshake() {
+        let outcome = |cause| Outcome::new(Phase::UpstreamHandshake, Party::Target, cause);
+        assert_eq!(Failure::Tls(TargetTlsError::Closed).outcome(), outcome(Cause::UpstreamTls));
+        assert_eq!(Failure::TlsTimeout.outcome(), outcome(Cause::UpstreamTlsTimeout));
+    }
+
+    #[test]
+    fn the_last_failure_tells_unless_it_is_a_dead_family_or_an_earlier_one_was_ours() {
+        let cause = |failures: Vec<Failure>| {
+            let mut error = ConnectError::default();
+            failures.into_iter().for_each(|failure| error.add(attempt(failure)));
+            error.outcome().cause
+        };
+        assert_eq!(cause(vec![]), Cause::NoTarget);
+        assert_eq!(cause(vec![Failure::Timeout, Failure::Refused]), Cause::Refused);
+        assert_eq!(cause(vec![Failure::Refused, system(libc::ENETUNREACH)]), Cause::Refused);
+        assert_eq!(cause(vec![system(libc::ENETUNREACH)]), Cause::Unreachable);
+        assert_eq!(cause(vec![system(libc::EMFILE), Failure::Timeout]), Cause::OutOfDescriptors);
+    }
+
+    #[test]
+    fn one_failure_above_the_limit_makes_the_earliest_forgotten() {
+        let mut error = ConnectError::default();
+        for number in 0..=FAILURES_MAX {
+            error.add(FailedAttempt { target: number.to_string().into(), ..attempt(Failure::Refused) });
+        }
+        assert_eq!((error.attempts.len(), error.forgotten), (FAILURES_MAX, 1));
+        assert_eq!(&*error.attempts[0].target, "1");
+        assert_eq!(error.to_string(), "no connection to any target; attempts: 17");
+    }
+
+    #[test]
+    fn a_failure_is_told_with_what_it_comes_from() {
+        let failure = Failure::ResolveFailed(ResolveError::System(Arc::new(io::Error::other("try again"))));
+        assert_eq!(
+            failure.with_sources().to_string(),
+            "the target's name gave no address: the system's resolver does not know the name, or could not ask: try again"
+        );
     }
 }

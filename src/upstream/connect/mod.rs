@@ -1,15 +1,26 @@
 //! The connect helper: the only place where a socket towards a target is opened.
 
+mod addresses;
+mod attempt;
 mod failure;
+mod race;
+mod socket;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use failure::{ConnectError, FAILURES_MAX, FailedAttempt, Failure};
 
+use tokio::time::Instant;
+
+use self::attempt::{Attempt, Opened};
+use self::race::race;
 use super::balance::Targets;
+use super::resolve::{ResolveError, Resolver};
 use super::stream::Stream;
-use super::target::{InFlight, Target};
+use super::target::{InFlight, Target, TargetHost};
 use crate::connection::{Connection, State};
 use crate::net::{ClientAddress, ListenAddress, TargetAddress};
 use crate::sniff::ProxyVersion;
@@ -22,6 +33,8 @@ pub const ADDRESSES_MAX: usize = 8;
 /// How long an address has to answer before the next one is tried beside it (RFC 8305 section 8, "Connection Attempt
 /// Delay", recommended).
 pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Everything that is to be known to connect one client to one of its route's targets.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +92,62 @@ pub struct Connected {
 /// # Cancel safety
 /// Dropping the future closes what is open and records the attempts that were being made as cancelled.
 pub async fn connect(plan: &Plan<'_>) -> Result<Connected, ConnectError> {
+    connect_with(plan, Resolver::system()).await
+}
+
+async fn connect_with(plan: &Plan<'_>, resolver: &Arc<Resolver>) -> Result<Connected, ConnectError> {
     plan.connection.enter(State::Connecting);
-    Err(ConnectError::default())
+    let start = Instant::now();
+    // A limit past the end of the clock is none; a day is as good.
+    let deadline = start.checked_add(plan.timeouts.connect_total).unwrap_or_else(|| start + DAY);
+    let course = Course { plan, resolver, deadline };
+    let mut error = ConnectError::default();
+    for target in plan.targets.order(plan.client.ip()) {
+        if let Some(opened) = course.open(target, &mut error).await {
+            match opened.establish().await {
+                Ok(connected) => return Ok(connected),
+                Err(failed) => error.add(failed),
+            }
+        }
+        if error.is_final() || Instant::now() >= deadline {
+            break;
+        }
+    }
+    Err(error)
+}
+
+/// What all attempts of one call have in common.
+struct Course<'a> {
+    plan: &'a Plan<'a>,
+    resolver: &'a Arc<Resolver>,
+    deadline: Instant,
+}
+
+impl<'a> Course<'a> {
+    /// A TCP connection to the target. Where that takes a name, the first attempt begins with the question for its
+    /// addresses, and each further address is an attempt of its own.
+    async fn open(&self, target: &'a Arc<Target>, error: &mut ConnectError) -> Option<Opened<'a>> {
+        let first = Attempt::begin(self.plan, target, self.deadline);
+        let name = match target.host() {
+            TargetHost::Address(address) => {
+                return first.open(*address).await.map_err(|failed| error.add(failed)).ok();
+            }
+            TargetHost::Name(name) => name,
+        };
+        let resolving = async { self.resolver.addresses(name).await.map_err(Failure::ResolveFailed) };
+        let late = Failure::ResolveFailed(ResolveError::Timeout);
+        let found = match first.within(self.plan.timeouts.connect, late, resolving).await {
+            Ok(found) => found,
+            Err(failure) => {
+                error.add(first.failed(failure));
+                return None;
+            }
+        };
+        let mut first = Some(first);
+        let start = |address| {
+            let attempt = first.take().unwrap_or_else(|| Attempt::begin(self.plan, target, self.deadline));
+            attempt.open(address)
+        };
+        race(&found, start, error).await
+    }
 }
