@@ -111,7 +111,12 @@ macro_rules! section {
                             continue;
                         }
                     )+
-                    unknown_key::<Self>(key, report);
+                    let near = unknown_key::<Self>(key, report);
+                    $(
+                        if near == Some(key_name(stringify!($field))) && section.$field.written().is_none() {
+                            section.$field = $crate::config::value::Key::Faulty(key.span().into());
+                        }
+                    )+
                 }
                 $($( $crate::config::file::section::missing(stringify!($required), stringify!($field), &section.$field, value, report); )?)+
                 Some(section)
@@ -154,20 +159,25 @@ pub(in crate::config) const fn key_name(field: &'static str) -> &'static str {
     }
 }
 
-/// Reports a key that no one knows, with the one that was meant.
-pub(in crate::config) fn unknown_key<S: Section>(key: &Spanned<DeString<'_>>, report: &mut Report) {
+/// Reports a key that no one knows, with the one that was meant. Gives the section's key that it belongs to, which is
+/// then not missing: one error is one fault.
+pub(in crate::config) fn unknown_key<S: Section>(
+    key: &Spanned<DeString<'_>>,
+    report: &mut Report,
+) -> Option<&'static str> {
     let name: &str = key.get_ref();
     let message = format!("unknown key `{}`", name.escape_debug());
     let keys = S::keys();
     // `ports` in a route is `match.ports`.
     let inner = keys.iter().find(|doc| doc.path.rsplit_once('.').is_some_and(|(_, last)| last == name));
     let near = nearest(name, S::NAMES.iter().copied()).or(inner.map(|doc| doc.path.as_str()));
-    match near {
-        Some(near) => report.fault_with_help(key.span().into(), message, format!("did you mean `{near}`?")),
-        None => {
-            report.fault_with_help(key.span().into(), message, format!("the keys here are {}", S::NAMES.join(", ")));
-        }
-    }
+    let help = match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the keys here are {}", S::NAMES.join(", ")),
+    };
+    report.fault_with_help(key.span().into(), message, help);
+    let first = near?.split('.').next()?;
+    S::NAMES.iter().copied().find(|known| *known == first)
 }
 
 /// Reports a required key that is not there.

@@ -33,9 +33,11 @@ impl TextKind for HeaderText {
         if text.trim() != text {
             return Err(Problem::new("a header's value cannot begin or end with a blank"));
         }
-        HeaderValue::from_str(text)
+        // The type would also take bytes above 127, whose meaning no one agrees on (RFC 9110 section 5.5).
+        let value = HeaderValue::from_str(text).ok().filter(|_| text.is_ascii());
+        value
             .map(Self)
-            .map_err(|_| Problem::new("a header's value can only hold visible ASCII characters and blanks"))
+            .ok_or_else(|| Problem::new("a header's value can only hold visible ASCII characters and blanks"))
     }
 
     fn text(&self) -> String {

@@ -104,7 +104,8 @@ fn unknown(text: &str, words: &[&str], unbuilt: &[&str]) -> Problem {
         return Problem::new(format!("\"{text}\" is not built yet")).help(format!("write {}", one_of(words)));
     }
     let problem = Problem::new(format!("expected {}, found \"{}\"", one_of(words), text.escape_debug()));
-    match nearest(text, words.iter().copied()) {
+    // Of words as short as "v1" and "1.2" each is near to each other.
+    match nearest(text, words.iter().copied()).filter(|near| near.len() > 3) {
         Some(near) => problem.help(format!("did you mean `{near}`?")),
         None => problem,
     }
