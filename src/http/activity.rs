@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::tunnel::Tunnel;
 use crate::outcome::{Cause, Outcome};
 
 /// What the requests of one client connection have come to, for the one who serves it.
@@ -8,6 +9,7 @@ use crate::outcome::{Cause, Outcome};
 pub(super) struct Activity {
     live: AtomicUsize,
     answered: AtomicBool,
+    unframed: AtomicBool,
     notes: Mutex<Notes>,
 }
 
@@ -17,6 +19,8 @@ struct Notes {
     fatal: Option<Outcome>,
     /// Why the connection is being ended, from the moment that it is.
     ending: Option<Outcome>,
+    /// What the connection becomes after a 101.
+    tunnel: Option<Tunnel>,
 }
 
 impl Activity {
@@ -57,6 +61,25 @@ impl Activity {
 
     pub(super) fn ending(&self) -> Option<Outcome> {
         self.notes().ending
+    }
+
+    /// Notes that an answer was broken off whose end only the end of the connection would have shown: a plain FIN would
+    /// make it look whole.
+    pub(super) fn set_unframed(&self) {
+        self.unframed.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_unframed(&self) -> bool {
+        self.unframed.load(Ordering::Acquire)
+    }
+
+    /// Keeps what the connection becomes when its 101 has been written.
+    pub(super) fn set_tunnel(&self, tunnel: Tunnel) {
+        self.notes().tunnel = Some(tunnel);
+    }
+
+    pub(super) fn take_tunnel(&self) -> Option<Tunnel> {
+        self.notes().tunnel.take()
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {

@@ -4,14 +4,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
+use http::{Method, Version};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::exchange::{Exchange, Progress};
 use super::pool::Lease;
-use super::trailers;
+use super::{streams, trailers};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 
 /// Why a body ended before its end. What it means for the connection is in the exchange's outcome.
@@ -49,6 +49,11 @@ struct Streamed {
 }
 
 impl Body {
+    /// No body, and no exchange: that goes on in the tunnel.
+    pub(super) const fn upgraded() -> Self {
+        Self { content: Content::Whole(Bytes::new()), exchange: None }
+    }
+
     /// A body that is known whole; it may be empty.
     #[must_use]
     pub fn whole(bytes: Bytes, exchange: Exchange) -> Self {
@@ -67,17 +72,24 @@ impl Body {
 
     /// All of it has gone on: the target's connection is free again.
     fn complete(&mut self) {
+        let whole = self.exchange.as_ref().is_some_and(|exchange| exchange.progress().sent());
         if let Content::Streamed(streamed) = &mut self.content
             && let Some(lease) = streamed.lease.take()
         {
-            lease.give_back();
+            lease.give_back(whole);
         }
     }
 
     fn fail(&mut self, outcome: Outcome) {
         if let Some(exchange) = &self.exchange {
             exchange.fail(outcome);
-            exchange.activity().set_fatal(outcome);
+            // HTTP/2 resets the one stream; HTTP/1 has no way to go on.
+            if exchange.version() != Version::HTTP_2 {
+                exchange.activity().set_fatal(outcome);
+            }
+            if exchange.version() == Version::HTTP_10 {
+                exchange.activity().set_unframed();
+            }
         }
         if let Content::Streamed(streamed) = &mut self.content {
             streamed.lease = None;
@@ -102,12 +114,17 @@ impl http_body::Body for Body {
             Content::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
                 if let Some(exchange) = &this.exchange {
-                    exchange.progress().add_out(bytes.len());
+                    exchange.progress().add_out(bytes.len() as u64);
                 }
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             Content::Streamed(streamed) => streamed,
         };
+        if let Some(exchange) = &this.exchange
+            && exchange.version() == Version::HTTP_2
+        {
+            streams::note_streaming(exchange.progress());
+        }
         let failure = |cause| Outcome::new(Phase::Serve, Party::Target, cause);
         let frame = match Pin::new(&mut streamed.incoming).poll_frame(context) {
             Poll::Ready(frame) => frame,
@@ -125,7 +142,7 @@ impl http_body::Body for Body {
             }
             Some(Ok(frame)) => {
                 if let (Some(data), Some(exchange)) = (frame.data_ref(), &this.exchange) {
-                    exchange.progress().add_out(data.len());
+                    exchange.progress().add_out(data.len() as u64);
                 }
                 let frame = trailers::filtered(frame);
                 if this.is_end_stream() {
@@ -180,6 +197,9 @@ pub struct RequestBody {
 
 impl RequestBody {
     pub(super) fn new(incoming: Incoming, progress: &Arc<Progress>, timeout: Duration, limit: Option<u64>) -> Self {
+        if http_body::Body::is_end_stream(&incoming) {
+            progress.set_sent();
+        }
         Self { incoming: Some(incoming), progress: Arc::clone(progress), stall: Stall::new(timeout), allowed: limit }
     }
 
@@ -217,10 +237,10 @@ impl http_body::Body for RequestBody {
                 Poll::Ready(None)
             }
             Some(Ok(frame)) => {
-                let length = frame.data_ref().map_or(0, Bytes::len);
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
                 this.progress.add_in(length);
                 if let Some(allowed) = &mut this.allowed {
-                    match allowed.checked_sub(length as u64) {
+                    match allowed.checked_sub(length) {
                         Some(rest) => *allowed = rest,
                         None => return this.fail(Party::Proxy, Cause::RequestBodyTooLarge, BodyError::TooLarge),
                     }

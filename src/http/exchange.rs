@@ -54,12 +54,12 @@ impl Progress {
         self.sent.load(Ordering::Acquire)
     }
 
-    pub(super) fn add_in(&self, bytes: usize) {
-        self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+    pub(super) fn add_in(&self, bytes: u64) {
+        self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn add_out(&self, bytes: usize) {
-        self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
+    pub(super) fn add_out(&self, bytes: u64) {
+        self.bytes_out.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn bytes_in(&self) -> u64 {

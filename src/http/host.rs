@@ -66,9 +66,14 @@ impl Host {
         };
         match authority {
             Some(authority) => Self::checked(authority),
-            None if request.version() == Version::HTTP_10 => Ok(Self { authority: None, name: None }),
+            None if request.version() == Version::HTTP_10 => Ok(Self::none()),
             None => Err(InvalidHost::Missing),
         }
+    }
+
+    /// No host, for a request that is refused since it names none that could be relied on.
+    pub(super) const fn none() -> Self {
+        Self { authority: None, name: None }
     }
 
     fn checked(authority: Authority) -> Result<Self, InvalidHost> {

@@ -10,7 +10,7 @@ use http::HeaderValue;
 pub struct RequestId(HeaderValue);
 
 /// The longest name that is taken over from a trusted proxy.
-pub const LENGTH_MAX: usize = 128;
+pub(super) const LENGTH_MAX: usize = 128;
 
 impl RequestId {
     /// A new one.
@@ -26,7 +26,7 @@ impl RequestId {
         Self(HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0")))
     }
 
-    /// What a trusted proxy calls the request, if that is printable, has no space and is no longer than [`LENGTH_MAX`].
+    /// What a trusted proxy calls the request, if that is printable, has no space and is no longer than 128 characters.
     #[must_use]
     pub fn adopt(value: &HeaderValue) -> Option<Self> {
         let bytes = value.as_bytes();
