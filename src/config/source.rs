@@ -130,3 +130,56 @@ fn next_string(line: &str, from: usize) -> Option<std::ops::Range<usize>> {
     }
     Some(open + 1..line.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str, at: &str) -> (usize, usize, String, String) {
+        let start = text.find(at).unwrap();
+        let fault = Source::new("a".into(), text).fault((start..start + at.len()).into(), String::new(), None);
+        (fault.line, fault.column, fault.excerpt, fault.caret)
+    }
+
+    #[test]
+    fn a_place_is_shown_by_characters_not_by_bytes() {
+        let (line, column, excerpt, caret) = shown("x\r\n\u{e9}\u{e9} = here\r\n", "here");
+        assert_eq!((line, column, excerpt.as_str(), caret.as_str()), (2, 6, "\u{e9}\u{e9} = here", "     ^^^^"));
+    }
+
+    #[test]
+    fn tabs_keep_the_caret_below_the_text_and_other_control_characters_are_not_printed() {
+        let (_, column, excerpt, caret) = shown("\ta\x1b[31m here", "here");
+        assert_eq!((column, excerpt.as_str(), caret.as_str()), (9, "\ta\u{fffd}[31m here", "\t       ^^^^"));
+    }
+
+    #[test]
+    fn a_place_over_several_lines_is_marked_on_its_first() {
+        let (line, column, excerpt, caret) = shown("a = [\n1,\n]", "[\n1,\n]");
+        assert_eq!((line, column, excerpt.as_str(), caret.as_str()), (1, 5, "a = [", "    ^"));
+    }
+
+    #[test]
+    fn the_longest_line_is_shown_whole_and_a_longer_one_around_the_place() {
+        let whole = format!("{}here", "x".repeat(SHOWN_MAX - 4));
+        assert_eq!(shown(&whole, "here").2, whole);
+        let longer = format!("{}here{}", "x".repeat(SHOWN_MAX), "y".repeat(SHOWN_MAX));
+        let (_, column, excerpt, caret) = shown(&longer, "here");
+        assert_eq!((column, excerpt.chars().count()), (SHOWN_MAX + 1, SHOWN_MAX));
+        assert_eq!(excerpt.get(caret.find('^').unwrap()..).unwrap().get(..4), Some("here"));
+    }
+
+    #[test]
+    fn the_values_of_secret_keys_are_dots() {
+        for (line, expected) in [
+            (r#"Authorization = "Bearer x""#, r#"Authorization = "••••••••""#),
+            (r#"a = { "x-api-key" = 'k', b = "c" }"#, r#"a = { "x-api-key" = '•', b = "c" }"#),
+            (r#"token = "a\"b" # c"#, r#"token = "••••" # c"#),
+            (r#"set.cookie = "open"#, r#"set.cookie = "••••"#),
+            (r#"key = "tls/a.key""#, r#"key = "tls/a.key""#),
+            (r#"token"#, r#"token"#),
+        ] {
+            assert_eq!(masked(line), expected);
+        }
+    }
+}

@@ -9,12 +9,15 @@ use crate::config::report::Report;
 use crate::config::value::{Key, KeyDoc, Kind, nearest};
 
 /// A table with known keys.
-pub(in crate::config) trait Section: Kind + Default {
+pub(in crate::config) trait Section: Kind + Default + 'static {
     /// Its own keys.
     const NAMES: &'static [&'static str];
 
     /// What is written here, or else there, key by key.
     fn over(&self, base: &Self) -> Self;
+
+    /// A section in which nothing is written.
+    fn empty() -> &'static Self;
 }
 
 /// A section that is seldom written, kept out of line: a file has many routes, and each has room for every key.
@@ -52,8 +55,8 @@ impl<T: Section> Kind for Sub<T> {
 }
 
 /// A section that may be absent, as one that says nothing.
-pub(in crate::config) fn or_empty<T: Section + Clone>(key: &Key<Sub<T>>) -> T {
-    key.value().map(|section| section.0.as_ref().clone()).unwrap_or_default()
+pub(in crate::config) fn or_empty<T: Section>(key: &Key<Sub<T>>) -> &T {
+    key.value().map_or_else(|| T::empty(), |section| &section.0)
 }
 
 /// Declares a section once: from this come the mirror of the text, its decoder, its schema and its list of keys.
@@ -88,6 +91,11 @@ macro_rules! section {
 
             fn over(&self, base: &Self) -> Self {
                 Self { $( $field: self.$field.or(&base.$field), )+ }
+            }
+
+            fn empty() -> &'static Self {
+                static EMPTY: std::sync::OnceLock<$section> = std::sync::OnceLock::new();
+                EMPTY.get_or_init(Self::default)
             }
         }
 

@@ -80,7 +80,7 @@ pub(super) fn check(table: &RouteTable, wanted: &MatchSection, shape: &Shape, re
         let reason = format!("needs tls.mode = \"terminate-and-reencrypt\", not \"{}\"", mode_name(mode));
         refuse(&[("tls.upstream", tls.upstream.written())], &reason, report);
     }
-    answers(table, &headers, shape, report);
+    answers(table, headers, shape, report);
 }
 
 /// A route that answers by itself has no target that any of these could be about.

@@ -15,34 +15,42 @@ pub(super) fn check(routes: &[Checked], context: &Context<'_>, report: &mut Repo
     unreachable(routes, context, report);
 }
 
-/// A name on an address, or no name; and whether it is passed through.
-type Claim<'a> = (ListenAddress, Option<&'a HostPattern>, TlsHandling);
-
 /// Before the handshake only the name is known: routes that share one must agree on what happens until its end.
 fn names(routes: &[Checked], context: &Context<'_>, report: &mut Report) {
-    let mut claims: HashMap<Claim<'_>, &Checked> = HashMap::new();
-    for checked in routes {
-        let rule = &checked.route.rule;
-        if rule.tls == TlsHandling::Plain {
-            continue;
+    // Most names have one route: addresses are only looked at where there are several.
+    let mut by_name: HashMap<Option<&HostPattern>, Vec<(&Checked, Place)>> = HashMap::new();
+    for checked in routes.iter().filter(|checked| checked.route.rule.tls != TlsHandling::Plain) {
+        let domains = &checked.route.rule.domains;
+        for (name, place) in domains.iter().zip(&checked.domains) {
+            by_name.entry(Some(name)).or_default().push((checked, *place));
         }
-        let named = rule.domains.iter().map(Some).zip(checked.domains.iter().copied());
-        let nameless = rule.domains.is_empty().then_some((None, checked.tls));
-        for (name, place) in named.chain(nameless) {
-            // One fault for a name is enough, however many ports it is on.
-            let mut clash = None;
-            for address in &checked.route.addresses {
-                let other = claims.get(&(*address, name, opposite(rule.tls))).filter(|_| name.is_some());
-                clash = clash.or(other.map(|other| (*address, *other, Clash::Mode)));
-                let first = *claims.entry((*address, name, rule.tls)).or_insert(checked);
-                clash = clash.or_else(|| differ(first, checked).map(|clash| (*address, first, clash)));
-            }
-            if let Some((address, first, clash)) = clash {
-                let name = name.map_or_else(|| "a connection without a name".into(), |name| format!("`{name}`"));
-                let message = format!("{name} on {address} {}", clash.message());
-                let place = if clash == Clash::Mode { place } else { checked.tls };
-                report.fault_with_help(place, message, clash.help(first, context));
-            }
+        if domains.is_empty() {
+            by_name.entry(None).or_default().push((checked, checked.tls));
+        }
+    }
+    for (name, routes) in by_name.iter().filter(|(_, routes)| routes.len() > 1) {
+        one_name(*name, routes, context, report);
+    }
+}
+
+/// Checks the routes of one name, or of none, in the order of the file.
+fn one_name(name: Option<&HostPattern>, routes: &[(&Checked, Place)], context: &Context<'_>, report: &mut Report) {
+    let mut claims: HashMap<(ListenAddress, TlsHandling), &Checked> = HashMap::new();
+    for (checked, place) in routes {
+        let tls = checked.route.rule.tls;
+        // One fault for a name is enough, however many ports it is on.
+        let mut clash = None;
+        for address in &checked.route.addresses {
+            let other = claims.get(&(*address, opposite(tls))).filter(|_| name.is_some());
+            clash = clash.or(other.map(|other| (*address, *other, Clash::Mode)));
+            let first = *claims.entry((*address, tls)).or_insert(checked);
+            clash = clash.or_else(|| differ(first, checked).map(|clash| (*address, first, clash)));
+        }
+        if let Some((address, first, clash)) = clash {
+            let name = name.map_or_else(|| "a connection without a name".into(), |name| format!("`{name}`"));
+            let message = format!("{name} on {address} {}", clash.message());
+            let place = if clash == Clash::Mode { *place } else { checked.tls };
+            report.fault_with_help(place, message, clash.help(first, context));
         }
     }
 }

@@ -29,13 +29,13 @@ pub(super) fn rules(route: &RouteTable, report: &mut Report) -> HeaderRules {
     let section = or_empty::<HeadersSection>(&route.headers);
     let request = or_empty::<EditsSection>(&section.request);
     let response = or_empty::<EditsSection>(&section.response);
-    for (name, place) in names(&request) {
+    for (name, place) in names(request) {
         if name.eq_ignore_ascii_case("host") {
             let help = "`preserve_host` says which Host reaches the target";
             report.fault_with_help(place, "`host` is written by the proxy itself", help);
         }
     }
-    HeaderRules { request: edits(&request, report), response: edits(&response, report) }
+    HeaderRules { request: edits(request, report), response: edits(response, report) }
 }
 
 fn edits(section: &EditsSection, report: &mut Report) -> HeaderEdits {

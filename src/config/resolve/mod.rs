@@ -30,7 +30,7 @@ const SOCKET_PATH_MAX: usize = 107;
 struct Context<'a> {
     source: &'a Source,
     folder: PathBuf,
-    defaults: DefaultsSection,
+    defaults: &'a DefaultsSection,
     /// Whether `[[certificates]]` has, or tries to have, an entry.
     certificates: bool,
 }
@@ -71,10 +71,10 @@ pub(super) fn config(root: &Root, whole: bool, source: Arc<Source>, report: &mut
         report.fault_with_help(place, "no route: nothing would be served", help);
     }
     Config {
-        server: server(&or_empty(&root.server)),
-        log: log(&or_empty(&root.log)),
-        admin: admin(&or_empty(&root.admin), &context, report),
-        defaults: policy::defaults(&context.defaults, report),
+        server: server(or_empty(&root.server)),
+        log: log(or_empty(&root.log)),
+        admin: admin(or_empty(&root.admin), &context, report),
+        defaults: policy::defaults(context.defaults, report),
         listeners,
         certificates: listed(&root.certificates).iter().filter_map(|table| context.certificate(&table.value)).collect(),
         routes: checked.into_iter().map(|checked| checked.route).collect(),

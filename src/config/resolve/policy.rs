@@ -18,9 +18,9 @@ const HEAD_MAX: u64 = 1024 * 1024;
 pub(super) fn defaults(section: &DefaultsSection, report: &mut Report) -> Defaults {
     Defaults {
         trusted_proxies: set(&section.trusted_proxies()),
-        security: security(&or_empty(&section.security), report),
-        limits: limits(&or_empty(&section.limits), report),
-        timeouts: timeouts(&or_empty(&section.timeouts)),
+        security: security(or_empty(&section.security), report),
+        limits: limits(or_empty(&section.limits), report),
+        timeouts: timeouts(or_empty(&section.timeouts)),
     }
 }
 
@@ -30,12 +30,12 @@ pub(super) fn of_route(table: &RouteTable, base: &DefaultsSection, report: &mut 
     let mut known = Report::default();
     let trusted = table.trusted_proxies.or(&base.trusted_proxies);
     let own = or_empty::<SecuritySection>(&table.security);
-    let merged = own.over(&or_empty(&base.security));
+    let merged = own.over(or_empty(&base.security));
     let merged_security = security(&merged, if own.allow.written().is_some() { report } else { &mut known });
     let own = or_empty::<LimitsSection>(&table.limits);
-    let merged = own.over(&or_empty(&base.limits));
+    let merged = own.over(or_empty(&base.limits));
     let merged_limits = limits(&merged, if own.max_request_head.written().is_some() { report } else { &mut known });
-    let merged_timeouts = or_empty::<TimeoutsSection>(&table.timeouts).over(&or_empty(&base.timeouts));
+    let merged_timeouts = or_empty::<TimeoutsSection>(&table.timeouts).over(or_empty(&base.timeouts));
     Defaults {
         trusted_proxies: trusted.value().map(set).unwrap_or_default(),
         security: merged_security,

@@ -42,8 +42,8 @@ fn check_start(pieces: &[RedirectPiece]) -> Result<(), Problem> {
     };
     let authority = start.strip_prefix("https://").or(start.strip_prefix("http://"));
     match (authority, pieces.get(1)) {
-        (Some(authority), None) if authority.is_empty() => Err(Problem::new("the location has no host").help(help)),
-        (Some(authority), Some(RedirectPiece::Path | RedirectPiece::PathAndQuery)) if authority.is_empty() => {
+        (Some(""), None) => Err(Problem::new("the location has no host").help(help)),
+        (Some(""), Some(RedirectPiece::Path | RedirectPiece::PathAndQuery)) => {
             Err(Problem::new("the location would take its host from the path").help(help))
         }
         (Some(authority), _) if authority.starts_with(['/', '?', '#']) => {

@@ -30,7 +30,7 @@ pub(super) struct Checked {
 /// Every enabled route that could be resolved; disabled ones are checked and left out.
 pub(super) fn routes(root: &Root, context: &Context<'_>, report: &mut Report) -> Vec<Checked> {
     let mut names: HashMap<&str, Place> = HashMap::new();
-    let mut routes = Vec::new();
+    let mut routes = Vec::with_capacity(listed(&root.routes).len());
     for table in listed(&root.routes) {
         if let Some(name) = table.value.name.located() {
             check_name(&name.value.0, name.place, report);
@@ -71,15 +71,15 @@ fn route(table: &Located<RouteTable>, id: RouteId, context: &Context<'_>, report
         report.fault(table.place, "`match.ports` is missing");
     }
     let shape = Shape::of(written);
-    contradiction::check(written, &wanted, &shape, report);
-    empty_lists(&wanted, report);
+    contradiction::check(written, wanted, &shape, report);
+    empty_lists(wanted, report);
     // Each part is resolved before any is asked for, so that the faults of all are shown.
-    let addresses = listen::addresses(&wanted, report);
+    let addresses = listen::addresses(wanted, report);
     let tls = tls::resolve(written, &shape, context, report);
     let action = action::resolve(table, report);
     let headers = headers::rules(written, report);
-    let policy = policy::of_route(written, &context.defaults, report);
-    let headers_wanted = wanted_headers(&wanted, report);
+    let policy = policy::of_route(written, context.defaults, report);
+    let headers_wanted = wanted_headers(wanted, report);
     let name = written.name.located()?;
     let (addresses, ports): (Vec<ListenAddress>, Vec<Place>) = addresses?.into_iter().unzip();
     let tls = tls?;

@@ -14,10 +14,10 @@ pub(super) fn resolve(table: &RouteTable, shape: &Shape, context: &Context<'_>, 
         TlsShape::Plain => Some(Tls::Plain),
         TlsShape::Unknown => None,
         TlsShape::Mode(TlsMode::Passthrough) => Some(Tls::Passthrough),
-        TlsShape::Mode(TlsMode::Terminate) => server(&section, context, report).map(Tls::Terminate),
+        TlsShape::Mode(TlsMode::Terminate) => server(section, context, report).map(Tls::Terminate),
         TlsShape::Mode(TlsMode::TerminateAndReencrypt) => {
-            let server = server(&section, context, report);
-            let upstream = upstream(&section, context, report);
+            let server = server(section, context, report);
+            let upstream = upstream(section, context, report);
             Some(Tls::TerminateAndReencrypt(server?, upstream?))
         }
     }

@@ -158,20 +158,15 @@ pub(in crate::config) fn table_of<'v, 't>(
 }
 
 /// What the file says at one key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::config) enum Key<T> {
     /// Nothing.
+    #[default]
     Absent,
     /// Something that is a fault, already reported: whoever needs the key must not report that it is missing.
     Faulty(Place),
     /// A value; with the place of the key itself.
     Given(Place, Located<T>),
-}
-
-impl<T> Default for Key<T> {
-    fn default() -> Self {
-        Self::Absent
-    }
 }
 
 impl<T: Kind> Key<T> {
