@@ -105,6 +105,14 @@ impl Table {
         self.first(index, request.host, holds).map(|rule| rule.id)
     }
 
+    /// The HTTP routes that the requests of a TLS connection may take, as far as is known before the first: by its SNI,
+    /// client, ALPN and TLS versions. A route with several hosts may come several times. Empty for a plain connection.
+    pub fn candidates<'a>(&'a self, facts: &'a ConnectionFacts<'a>) -> impl Iterator<Item = RouteId> + 'a {
+        let lists = facts.tls.map(|tls| self.terminated.lists(tls.server_name)).into_iter().flatten();
+        let rules = lists.flat_map(|list| self.rules(list)).map(|(_, rule)| rule);
+        rules.filter(|rule| predicate::connection(rule, facts).is_ok()).map(|rule| rule.id)
+    }
+
     /// Every rule once, the one that goes first in front.
     pub(super) fn in_order(&self) -> impl Iterator<Item = &Rule> {
         let mut seen = HashSet::new();

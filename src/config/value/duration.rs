@@ -68,6 +68,17 @@ impl TextKind for TimeOrOff {
     }
 }
 
+/// Reads a duration as the configuration writes it, for the command line.
+///
+/// # Errors
+/// What is wrong with the text, and what to write instead.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    parse(text).map_err(|problem| match problem.help {
+        Some(help) => format!("{}: {help}", problem.message),
+        None => problem.message,
+    })
+}
+
 fn parse(text: &str) -> Result<Duration, Problem> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);

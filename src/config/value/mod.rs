@@ -14,6 +14,7 @@ mod size;
 mod suggest;
 mod word;
 
+pub use duration::parse_duration;
 pub(super) use duration::{Time, TimeOrOff};
 pub(super) use files::{FilePath, SocketPath};
 pub(super) use kind::{Key, KeyDoc, Kind, Problem, TextKind, found, table_of};
