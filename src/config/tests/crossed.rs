@@ -101,10 +101,7 @@ fn a_route_that_is_shadowed_on_each_of_its_addresses_is_a_fault() {
 name = \"two\"
        ^^^^^
 help: make its `match` narrower than in line 2, or its `priority` higher";
-    assert_eq!(
-        faults(&two("[80, \"81-90\"]", "", "[80, \"85-89\"]", "match.path = \"/x\"").replace("\nt", "t")),
-        expected
-    );
+    assert_eq!(faults(&two("[80, \"81-90\"]", "", "[80, \"85-89\"]", "match.path = \"/x\"")), expected);
     // On port 91 it is reached.
     valid(&two("[\"80-90\"]", "", "[\"90-91\"]", "match.path = \"/x\""));
 }
