@@ -18,6 +18,15 @@ pub struct Agreed {
 }
 
 impl Agreed {
+    /// The version as logs write it.
+    #[must_use]
+    pub const fn version_name(&self) -> &'static str {
+        match self.version {
+            TlsVersion::Tls12 => "TLSv1.2",
+            TlsVersion::Tls13 => "TLSv1.3",
+        }
+    }
+
     pub(super) fn read(connection: &CommonState) -> Self {
         let version = match connection.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => TlsVersion::Tls13,
