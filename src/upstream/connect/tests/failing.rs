@@ -1,3 +1,6 @@
+use std::io;
+use std::sync::Mutex;
+
 use super::*;
 
 fn failures(error: &ConnectError) -> Vec<(String, String)> {
@@ -95,6 +98,53 @@ async fn a_limit_past_the_end_of_the_clock_is_no_limit() {
     let mut world = World::new(vec![at(address)]).await;
     world.timeouts = Timeouts { connect: Duration::MAX, connect_total: Duration::MAX, tls_handshake: Duration::MAX };
     assert!(world.connect().await.is_ok());
+}
+
+/// Where the log of one test goes.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn each_failed_attempt_is_one_line_with_all_that_is_known_of_it() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter("smartproxy::connect=debug")
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let (_port, dead) = refusing();
+    let (_listener, alive) = listening().await;
+    let world = World::new(vec![at(dead), at(alive)]).await;
+    let _default = tracing::subscriber::set_default(subscriber);
+    world.connect().await.unwrap();
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    // The filter takes the longer name of `smartproxy::connection` too.
+    assert_eq!(text.lines().filter(|line| line.contains(" smartproxy::connect: ")).count(), 1, "{text}");
+    let fields = format!(
+        "DEBUG smartproxy::connect: connection=1 target={dead} address={dead} cause=\"refused\" \
+         error=the target refused the connection; does it run, and on this port? elapsed_ms="
+    );
+    assert!(text.contains(&fields), "{text}");
+}
+
+#[tokio::test]
+async fn waiting_for_a_connection_takes_little_memory() {
+    let world = World::new(Vec::new()).await;
+    let plan = world.plan();
+    let size = std::mem::size_of_val(&connect(&plan));
+    assert!(size <= 1280, "{size}");
 }
 
 /// Runs once more in a process of its own, whose limit on open files is low, to take them all.
