@@ -1,3 +1,5 @@
+use std::error::Error;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -250,7 +252,7 @@ impl http_body::Body for RequestBody {
                 }
                 Poll::Ready(Some(Ok(trailers::filtered(frame))))
             }
-            Some(Err(_)) => this.fail(Party::Client, Cause::ClosedEarly, BodyError::CutOff),
+            Some(Err(error)) => this.fail(Party::Client, blame(&error), BodyError::CutOff),
         }
     }
 
@@ -260,6 +262,16 @@ impl http_body::Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint)
+    }
+}
+
+/// Why a client's body ended with an error: broken framing, or the end of its connection or stream.
+fn blame(error: &hyper::Error) -> Cause {
+    let system = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    match system.map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => Cause::RequestMalformed,
+        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => Cause::Reset,
+        Some(_) | None => Cause::ClosedEarly,
     }
 }
 
