@@ -14,6 +14,7 @@ async fn refused(request: &str, status: &str) {
     let head = client.head().await;
     assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{request:?}: {head}");
     let _body = client.rest().await;
+    drop(client);
     let outcome = world.outcome().await;
     assert_eq!((outcome.party, outcome.cause), (Party::Client, Cause::RequestMalformed), "{request:?}");
     assert_eq!(target.accepted(), 0, "{request:?}");

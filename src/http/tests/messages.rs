@@ -357,6 +357,39 @@ async fn a_client_that_stalls_in_its_body_is_408() {
 }
 
 #[tokio::test]
+async fn a_target_that_takes_nothing_of_a_body_is_504() {
+    let (release, released) = tokio::sync::watch::channel(false);
+    let target = Scripted::new(move |mut peer, _| {
+        let mut released = released.clone();
+        async move {
+            peer.head().await;
+            released.wait_for(|released| *released).await.unwrap();
+        }
+    })
+    .await;
+    let mut route = Route::to(&[target.address]);
+    route.timeouts.body = milliseconds(200);
+    let mut world = World::http1(route).await;
+    let client = world.client().await;
+    let (mut reading, mut writing) = client.0.into_split();
+    let sending = tokio::spawn(async move {
+        let head = b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000000000\r\n\r\n";
+        writing.write_all(head).await.unwrap();
+        while writing.write_all(&[b'x'; 65_536]).await.is_ok() {}
+    });
+    let mut answer = [0; 12];
+    reading.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 504");
+    release.send(true).unwrap();
+    sending.abort();
+    let _cancelled = sending.await;
+    drop(reading);
+    let outcome = world.outcome().await;
+    assert_eq!((outcome.party, outcome.cause), (Party::Target, Cause::BodyTimeout));
+    world.end().await;
+}
+
+#[tokio::test]
 async fn an_answer_before_the_end_of_the_body_reaches_the_client() {
     let target = answering("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno").await;
     let world = World::http1(Route::to(&[target.address])).await;
@@ -423,6 +456,21 @@ async fn an_idle_tunnel_ends_and_a_killed_one_too() {
         assert_eq!(world.cause().await, if kill { Cause::Killed } else { Cause::TunnelTimeout });
         world.end().await;
     }
+}
+
+#[tokio::test]
+async fn an_upgrade_to_another_http_does_not_pass() {
+    let target = Scripted::echoing().await;
+    let world = World::http1(Route::to(&[target.address])).await;
+    let mut client = world.client().await;
+    client.send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n").await;
+    client.send("HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n").await;
+    let (_, seen) = client.message().await;
+    for name in ["upgrade", "http2-settings", "connection"] {
+        assert!(field(&seen, name).is_none(), "{seen}");
+    }
+    drop(client);
+    world.end().await;
 }
 
 #[tokio::test]
