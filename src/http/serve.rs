@@ -19,7 +19,7 @@ use super::host::Host;
 use super::streams::Streams;
 use super::tunnel;
 use super::watched::{Watched, Wire};
-use crate::connection::{Connection, Registry};
+use crate::connection::{Connection, Registry, State};
 use crate::net::Transport;
 use crate::outcome::{Cause, Outcome, Party, Phase};
 
@@ -86,6 +86,7 @@ where
     H: Fn(Request<Incoming>, Exchange) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
+    connection.enter(State::Serving);
     let desk =
         Desk { registry: Arc::clone(registry), connection: Arc::clone(connection), activity: Arc::default(), service };
     match version {
