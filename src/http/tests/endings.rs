@@ -191,6 +191,18 @@ async fn kill_and_cut_end_everything_at_once() {
 }
 
 #[tokio::test]
+async fn a_connection_whose_task_is_dropped_gives_everything_back() {
+    let (_target, world) = silent().await;
+    let mut client = world.client().await;
+    client.send(GET).await;
+    until(|| world.pool().standing() == 1).await;
+    world.abandon();
+    client.gone().await;
+    let lines = world.end().await;
+    assert!(lines[0].contains("party=operator cause=cut"), "{lines:?}");
+}
+
+#[tokio::test]
 async fn a_client_that_takes_nothing_of_its_answer_is_cut() {
     let target = Scripted::new(|mut peer: Peer, _| async move {
         peer.head().await;
@@ -257,5 +269,22 @@ async fn no_target_at_all_is_503() {
     assert!(client.message().await.0.starts_with("HTTP/1.1 503"));
     drop(client);
     assert_eq!(world.cause().await, Cause::NoTarget);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn the_state_of_a_connection_stays_small() {
+    let world = World::http1(Route::to(&[])).await;
+    let stream = world.client().await.0;
+    let registry = std::sync::Arc::clone(&world.registry);
+    until(|| registry.live() == 1).await;
+    let connection = world.connection();
+    let settings = world.route.settings;
+    let service = |_, exchange| async { crate::http::answer::whole(http::StatusCode::OK, "", exchange) };
+    let version = crate::http::Version::Http1;
+    let size = size_of_val(&crate::http::serve(stream, version, &settings, &registry, &connection, service));
+    drop((connection, registry));
+    // Ten thousand connections at 3 KiB are 30 MiB; most of it is hyper's own state of HTTP/2 and HTTP/1.
+    assert!(size <= 3 * 1024, "{size}");
     world.end().await;
 }

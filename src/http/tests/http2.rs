@@ -239,3 +239,20 @@ async fn a_panic_ends_its_stream_and_is_the_connections_outcome() {
     let lines = world.end().await;
     assert!(lines[0].contains("cause=internal"), "{lines:?}");
 }
+
+#[tokio::test]
+async fn a_connection_whose_task_is_dropped_gives_its_streams_back() {
+    let target = Scripted::new(|mut peer, _| async move {
+        peer.head().await;
+        peer.gone().await;
+    })
+    .await;
+    let world = World::http2(Route::to(&[target.address])).await;
+    let mut client = Client::new(&world).await;
+    let response = client.get("/");
+    until(|| world.pool().standing() == 1).await;
+    world.abandon();
+    assert!(response.await.is_err());
+    let lines = world.end().await;
+    assert!(lines[0].contains("party=operator cause=cut"), "{lines:?}");
+}

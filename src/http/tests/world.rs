@@ -185,6 +185,11 @@ impl World {
         self.outcome().await.cause
     }
 
+    /// Drops the tasks of all connections.
+    pub(super) fn abandon(&self) {
+        self.accepting.abort();
+    }
+
     /// Checks that nothing is left, and gives the lines of the requests.
     pub(super) async fn end(self) -> Vec<String> {
         timeout(PATIENCE, self.registry.empty()).await.expect("a connection is left");
