@@ -33,6 +33,7 @@ pub use body::{Body, BodyError};
 pub use exchange::Exchange;
 pub use forward::{ForwardedPolicy, Forwarding, HeaderEdits, Scheme, Timeouts, forward};
 pub use host::{Host, InvalidHost};
+pub use hyper::body::Incoming;
 pub use pool::{IDLE_MAX, IDLE_PER_KEY_MAX, Pool, RESPONSE_HEAD_MAX};
 pub use request_body::RequestBody;
 pub use request_id::RequestId;

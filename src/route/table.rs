@@ -120,9 +120,10 @@ impl Table {
     /// The HTTP routes that the requests of a TLS connection may take, as far as is known before the first: by its SNI,
     /// client, ALPN and TLS versions. A route with several hosts may come several times. Empty for a plain connection.
     pub fn candidates<'a>(&'a self, facts: &'a ConnectionFacts<'a>) -> impl Iterator<Item = RouteId> + 'a {
-        let lists = facts.tls.map(|tls| self.terminated.lists(tls.server_name)).into_iter().flatten();
-        let rules = lists.flat_map(|list| self.rules(list)).map(|(_, rule)| rule);
-        rules.filter(|rule| predicate::connection(rule, facts).is_ok()).map(|rule| rule.id)
+        let lists = facts.tls.map(|tls| self.tls.lists(tls.server_name)).into_iter().flatten();
+        let rules = lists.flatten().map(|entry| &*entry.rule);
+        let holds = |rule: &&Rule| predicate::by_request(rule) && predicate::connection(rule, facts).is_ok();
+        rules.filter(holds).map(|rule| rule.id)
     }
 
     /// Every rule once, the one that goes first in front.
