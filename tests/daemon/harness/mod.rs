@@ -1,0 +1,20 @@
+//! What every test of the binary stands on: the daemon, its targets, its clients, and the books that have to balance.
+
+mod certificates;
+mod curl;
+mod http;
+mod lines;
+mod metrics;
+mod peer;
+mod proxy;
+mod target;
+mod wait;
+
+pub(crate) use certificates::CERTIFICATES;
+pub(crate) use curl::{Answer, Curl};
+pub(crate) use http::Message;
+pub(crate) use lines::field;
+pub(crate) use peer::{End, Peer, end_of, lossy};
+pub(crate) use proxy::{BINARY, FILE, Proxy, folder_with};
+pub(crate) use target::{Refusing, Target, UNREACHABLE, Unanswering, listener, next_request};
+pub(crate) use wait::{PATIENCE, until};
