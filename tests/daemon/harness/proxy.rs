@@ -119,7 +119,7 @@ impl Proxy {
     /// Changes the process's limit of descriptors, while it runs.
     pub(crate) fn limit_descriptors(&self, limit: u64) -> Rlimit {
         let new = Rlimit { current: Some(limit), maximum: None };
-        let old = rustix::process::prlimit(Some(self.pid()), Resource::Nofile, new.clone());
+        let old = rustix::process::prlimit(Some(self.pid()), Resource::Nofile, new);
         // The hard limit stays, if it may not be raised to infinity.
         old.or_else(|_| {
             let maximum = self.descriptor_limits().maximum;
