@@ -2,7 +2,13 @@
 
 #![cfg(test)]
 
+mod backpressure;
+mod causes;
 mod endings;
 mod harness;
+mod hello;
 mod main_job;
+mod reload;
+mod stop;
+mod storm;
 mod unreachable;

@@ -83,6 +83,13 @@ impl Peer {
         self
     }
 
+    /// Goes on as the TLS client whose hello has been sent on this connection.
+    pub(crate) fn go_on(mut self, connection: Connection) -> Self {
+        self.tls = Some(Box::new(connection));
+        self.handshake().unwrap_or_else(|error| panic!("TLS handshake after a hello in pieces: {error}"));
+        self
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.tcp.local_addr().unwrap()
     }
@@ -108,6 +115,11 @@ impl Peer {
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.write_all(bytes).expect("sending to the proxy");
+    }
+
+    /// Sends to a peer that may close before it has all.
+    pub(crate) fn send_what_is_taken(&mut self, bytes: &[u8]) {
+        let _ = self.write_all(bytes);
     }
 
     /// Exactly so many bytes.

@@ -53,6 +53,8 @@ impl Proxy {
         let folder = folder_with(config);
         let mut command = Command::new(BINARY);
         command.args(["run", "-c"]).arg(folder.path().join(FILE));
+        // The system's resolver asks nobody: a name that is not in the hosts file is not found.
+        command.env("RES_OPTIONS", "attempts:0");
         adjust(&mut command);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -139,6 +141,24 @@ impl Proxy {
     /// How many descriptors the process has open.
     pub(crate) fn descriptor_count(&self) -> usize {
         self.descriptors().values().sum()
+    }
+
+    /// The highest number of a descriptor that is in use, where every lower one is in use too.
+    pub(crate) fn highest_descriptor(&self) -> u64 {
+        let folder = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let numbers = folder.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let numbers: std::collections::BTreeSet<u64> = numbers.collect();
+        (0..).take_while(|number| numbers.contains(number)).last().unwrap_or(0)
+    }
+
+    /// The process's number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where the admin pages are.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     /// What its listening sockets are, by address: the inode in the kernel.
