@@ -1,1 +1,9 @@
-//! admin
+//! The operator's way in: a Unix socket for the client commands, and a read-only HTTP address.
+
+mod answer;
+mod listener;
+mod status;
+
+pub use answer::Face;
+pub use listener::{Admin, AdminError, AdminSettings, SocketPath};
+pub use status::Status;

@@ -73,7 +73,7 @@ pub struct Snapshot {
     pub route: String,
     /// SNI or host that it asked for.
     pub host: Option<String>,
-    /// The target that it is, or was last, connected to.
+    /// The target that it is, or was last, connected or connecting to.
     pub target: Option<String>,
     /// See [`State`].
     pub state: &'static str,
@@ -208,6 +208,11 @@ impl Connection {
     /// Notes that a connection to a target stands: whatever comes, this connection did not fail to reach one.
     pub fn set_target(&self, target: &Arc<str>) {
         self.reached_target.store(true, Ordering::Release);
+        self.details().target = Some(Arc::clone(target));
+    }
+
+    /// Notes the target that is being connected to, which is not to say that it will be reached.
+    pub fn set_trying(&self, target: &Arc<str>) {
         self.details().target = Some(Arc::clone(target));
     }
 

@@ -1,1 +1,21 @@
-//! handler
+//! What happens to a connection or a request once its route is known: one file per ending.
+
+mod entry;
+mod http;
+mod passthrough;
+mod redirect;
+mod respond;
+mod route;
+mod site;
+mod tcp;
+mod terminate;
+
+pub use self::http::{CurrentSite, Inside, Requests, http};
+pub use entry::enter;
+pub use passthrough::passthrough;
+pub use redirect::{Redirect, RedirectPiece};
+pub use respond::Respond;
+pub use route::{Action, Forward, HeaderRules, HttpSettings, PoolClass, Route};
+pub use site::{ProxyHeaderPolicy, Site};
+pub use tcp::{ended, tcp};
+pub use terminate::{refuse_unknown_name, terminate};

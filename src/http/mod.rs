@@ -1,1 +1,39 @@
-//! http
+//! The home of hyper: serving a client over HTTP/1.1 or HTTP/2, and forwarding its requests to targets.
+//!
+//! The room knows no route and no configuration: who calls [`serve`] says what is done with a request.
+
+mod activity;
+pub mod answer;
+mod body;
+mod closing;
+mod driver;
+mod exchange;
+mod forward;
+mod forwarded;
+mod framing;
+mod hop;
+mod host;
+mod pool;
+mod request;
+mod request_id;
+mod response;
+mod send;
+mod serve;
+mod streams;
+mod target_stream;
+#[cfg(test)]
+mod tests;
+mod trailers;
+mod tunnel;
+mod watched;
+
+pub use body::{Body, BodyError, RequestBody};
+pub use exchange::Exchange;
+pub use forward::{ForwardedPolicy, Forwarding, HeaderEdits, Scheme, Timeouts, forward};
+pub use host::{Host, InvalidHost};
+pub use pool::{IDLE_MAX, IDLE_PER_KEY_MAX, Pool, RESPONSE_HEAD_MAX};
+pub use request_id::RequestId;
+pub use serve::{
+    H2_CONNECTION_WINDOW_BYTES, H2_RESETS_MAX, H2_SEND_BUFFER_BYTES, H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX, Settings,
+    Version, serve,
+};

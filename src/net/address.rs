@@ -67,7 +67,7 @@ pub fn canonical(address: IpAddr) -> IpAddr {
 /// A set of IP networks, asked in O(log n).
 ///
 /// Networks are merged into sorted ranges at construction; IPv4 and IPv6 are apart, and IPv4-mapped addresses count as IPv4.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AddressSet {
     v4: Box<[(u32, u32)]>,
     v6: Box<[(u128, u128)]>,
@@ -105,6 +105,39 @@ impl AddressSet {
     pub fn is_empty(&self) -> bool {
         self.v4.is_empty() && self.v6.is_empty()
     }
+
+    /// Whether every address of `other` is also in this set.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        encloses(&self.v4, &other.v4) && encloses(&self.v6, &other.v6)
+    }
+
+    /// How many addresses it holds, at most [`u128::MAX`].
+    #[must_use]
+    pub fn size(&self) -> u128 {
+        let v4 = self.v4.iter().map(|(first, last)| u128::from(last.abs_diff(*first)));
+        let v6 = self.v6.iter().map(|(first, last)| last.abs_diff(*first));
+        v4.chain(v6).fold(0, |sum, distance| sum.saturating_add(distance).saturating_add(1))
+    }
+}
+
+impl fmt::Display for AddressSet {
+    /// The merged ranges in order, `10.0.0.0-10.255.255.255`, a single address alone.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let v4 = self.v4.iter().map(|(first, last)| (Ipv4Addr::from(*first).into(), Ipv4Addr::from(*last).into()));
+        let v6 = self.v6.iter().map(|(first, last)| (Ipv6Addr::from(*first).into(), Ipv6Addr::from(*last).into()));
+        let ranges: Vec<(IpAddr, IpAddr)> = v4.chain(v6).collect();
+        for (place, (first, last)) in ranges.iter().enumerate() {
+            if place > 0 {
+                formatter.write_str(", ")?;
+            }
+            write!(formatter, "{first}")?;
+            if first != last {
+                write!(formatter, "-{last}")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The IPv4 range of a network inside `::ffff:0:0/96`.
@@ -125,6 +158,14 @@ fn merged<N: Copy + Ord + From<u8> + std::ops::Add<Output = N>>(mut ranges: Vec<
         }
     }
     union.into_boxed_slice()
+}
+
+/// Whether each inner range lies in an outer one; outer ranges are merged, so none needs two.
+fn encloses<N: Copy + Ord>(outer: &[(N, N)], inner: &[(N, N)]) -> bool {
+    inner.iter().all(|(first, last)| {
+        let after = outer.partition_point(|(start, _)| start <= first);
+        after.checked_sub(1).and_then(|index| outer.get(index)).is_some_and(|(_, end)| last <= end)
+    })
 }
 
 fn holds<N: Copy + Ord>(ranges: &[(N, N)], address: N) -> bool {
@@ -178,5 +219,21 @@ mod tests {
         assert!(contains(&set(&["::/0"]), "ffff::1"));
         assert!(!contains(&set(&["::/0"]), "1.2.3.4"));
         assert!(set(&[]).is_empty());
+    }
+
+    #[test]
+    fn sets_are_compared_by_their_addresses_and_shown_as_ranges() {
+        let outer = set(&["10.0.0.0/8", "2001:db8::/32", "192.168.1.7/32"]);
+        assert!(outer.covers(&set(&["10.1.0.0/16", "10.2.0.0/16", "2001:db8:1::/48"])));
+        assert!(outer.covers(&set(&[])));
+        assert!(!outer.covers(&set(&["10.0.0.0/7"])));
+        assert!(!outer.covers(&set(&["192.168.1.6/31"])));
+        assert!(!set(&["10.0.0.0/8"]).covers(&outer));
+        assert_eq!(set(&["10.0.0.0/24", "192.168.1.7/32"]).size(), 257);
+        assert_eq!(set(&["::/0"]).size(), u128::MAX);
+        assert_eq!(
+            outer.to_string(),
+            "10.0.0.0-10.255.255.255, 192.168.1.7, 2001:db8::-2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"
+        );
     }
 }

@@ -135,8 +135,8 @@ impl BoundListener {
                 socket.set_reuse_port(true)?;
                 socket.bind(&address.into())?;
             }
-            // The kernel compares the flags of both sockets when the later one binds: set after our own bind, the flag
-            // kept nobody's place for us, and lets the rest of our group in.
+            // The kernel lets a socket in where both it and the one that is there share. Ours does not while it binds, so
+            // another's is in its way; and does from then on, so the rest of our group is let in.
             Sharing::Exclusive => {
                 socket.bind(&address.into())?;
                 socket.set_reuse_port(true)?;

@@ -93,9 +93,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
     }
 }
 
-impl Transport for Prefixed<TcpStream> {
+impl<S: Transport> Transport for Prefixed<S> {
     fn tcp(&self) -> &TcpStream {
-        &self.stream
+        self.stream.tcp()
     }
 
     fn poll_finish(mut self: Pin<&mut Self>, context: &mut Context<'_>, ending: Ending) -> Poll<io::Result<()>> {

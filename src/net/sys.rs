@@ -43,6 +43,32 @@ pub fn unsent_bytes(descriptor: &impl AsFd) -> io::Result<usize> {
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
+/// What the kernel knows of a TCP socket's peer, however much of what it sent has not been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// It may send more.
+    Open,
+    /// It has sent FIN.
+    Ended,
+    /// It has reset the connection, or the kernel has given it up.
+    Lost,
+}
+
+/// Asks what has become of the peer. Consumes neither bytes nor an error.
+///
+/// # Errors
+/// The system's, for want of memory.
+pub fn peer(descriptor: &impl AsFd) -> io::Result<Peer> {
+    let mut asked = libc::pollfd { fd: descriptor.as_fd().as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    // SAFETY: the descriptor is borrowed, so it is open; `asked` is the one entry that the count of 1 says.
+    check(unsafe { libc::poll(&raw mut asked, 1, 0) })?;
+    Ok(match asked.revents {
+        seen if seen & libc::POLLERR != 0 => Peer::Lost,
+        seen if seen & (libc::POLLRDHUP | libc::POLLHUP) != 0 => Peer::Ended,
+        _ => Peer::Open,
+    })
+}
+
 /// The monotonic clock in microseconds, as systemd wants it with `RELOADING=1` (sd_notify(3)).
 ///
 /// # Errors
@@ -141,6 +167,32 @@ mod tests {
         }
         assert!(unsent_bytes(&listener).is_err());
         assert!(unsent_bytes(&std::fs::File::open("/dev/null").unwrap()).is_err());
+    }
+
+    #[test]
+    fn the_peers_end_and_loss_are_known_before_its_bytes_are_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        for (zero_linger, expected) in [(false, Peer::Ended), (true, Peer::Lost)] {
+            let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (mut far, _) = listener.accept().unwrap();
+            far.write_all(b"hello").unwrap();
+            assert_eq!(peer(&near).unwrap(), Peer::Open);
+            if zero_linger {
+                socket2::SockRef::from(&far).set_linger(Some(Duration::ZERO)).unwrap();
+                while unsent_bytes(&far).unwrap() > 0 {
+                    std::thread::yield_now();
+                }
+            }
+            drop(far);
+            while peer(&near).unwrap() == Peer::Open {
+                std::thread::yield_now();
+            }
+            assert_eq!(peer(&near).unwrap(), expected);
+            let mut seen = [0; 5];
+            (&near).read_exact(&mut seen).unwrap();
+            assert_eq!(&seen, b"hello");
+            assert_eq!((&near).read(&mut seen).is_err(), zero_linger);
+        }
     }
 
     #[test]

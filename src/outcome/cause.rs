@@ -23,7 +23,7 @@ super::vocabulary! {
         NoTarget = "no_target": "The route has no target that could be tried.",
         ResolveFailed = "resolve_failed": "The target's name could not be resolved.",
         Refused = "refused": "The target refused the connection (ECONNREFUSED).",
-        Unreachable = "unreachable": "No way to the target (EHOSTUNREACH, ENETUNREACH).",
+        Unreachable = "unreachable": "No way to the party (EHOSTUNREACH, ENETUNREACH), or it no longer answers (ETIMEDOUT during a relay).",
         ConnectTimeout = "connect_timeout": "`timeouts.connect` or `timeouts.connect_total` passed before a target answered.",
         ConnectFailed = "connect_failed": "Connecting to the target failed in another way; the log has the system's error.",
         OutOfDescriptors = "out_of_descriptors": "The proxy had no file descriptor or memory left for the target's socket.",

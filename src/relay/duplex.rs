@@ -10,7 +10,8 @@ use super::half::{Event, Half, State, TURN_READS};
 use super::patience::{Patience, Rule};
 use super::{Limits, Side};
 use crate::drain::{Leash, Order};
-use crate::net::{Ending, Transport, reset_on_close, sys};
+use crate::net::sys::{self, Peer};
+use crate::net::{Ending, Transport, reset_on_close};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::telemetry::Traffic;
 
@@ -70,16 +71,23 @@ impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
             if let Some(outcome) = self.turn(context) {
                 return Poll::Ready(outcome);
             }
-            let wake = self.wake_at();
-            if wake < timer.deadline() || timer.is_elapsed() {
-                self.remember_queues();
-                timer.as_mut().reset(wake);
+            if self.wake_at() < timer.deadline() {
+                self.set(timer.as_mut());
             }
             ready!(timer.as_mut().poll(context));
             if let Some(outcome) = self.look(context) {
                 return Poll::Ready(outcome);
             }
+            self.set(timer.as_mut());
         }
+    }
+
+    fn set(&mut self, timer: Pin<&mut Sleep>) {
+        for from in [Side::Client, Side::Target] {
+            let queued = self.queued(from);
+            self.patience.compare_with(from, queued);
+        }
+        timer.reset(self.wake_at());
     }
 
     /// When the timer has to fire next.
@@ -138,10 +146,11 @@ impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
             Event::SourceLost(cause) => self.lose(from, cause),
             Event::SinkLost(cause) => self.lose(from.other(), cause),
             // It had all bytes, and only missed the word that they were all. If it was done too, so is the connection.
-            Event::FinishFailed(cause) => match self.half(from.other()).state() {
-                State::Running { .. } => self.lose(from.other(), cause),
-                State::Flushing(_) | State::Finished | State::Delivered | State::Abandoned => {}
-            },
+            Event::FinishFailed(cause) => {
+                if self.half(from.other()).is_running() {
+                    self.lose(from.other(), cause);
+                }
+            }
         }
     }
 
@@ -169,13 +178,9 @@ impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
             };
             return done.then(|| self.hand_over(side, cause));
         }
-        match (self.inward.state(), self.outward.state()) {
-            (State::Finished, State::Finished) => {
-                let party = self.first.map_or(Party::Proxy, Side::party);
-                Some(Outcome::new(Phase::Relay, party, Cause::Finished))
-            }
-            _ => None,
-        }
+        let finished = self.inward.state() == State::Finished && self.outward.state() == State::Finished;
+        let first = self.first.filter(|_| finished)?;
+        Some(Outcome::new(Phase::Relay, first.party(), Cause::Finished))
     }
 
     fn stamp(&mut self) {
@@ -196,12 +201,12 @@ impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
             let delivered = matches!(self.half(from).state(), State::Finished | State::Delivered);
             return Rule::Handover { from, cause, delivered };
         }
-        match (self.inward.state(), self.outward.state()) {
-            (State::Flushing(_), State::Flushing(_)) => Rule::Linger { from: self.patience.stalest() },
-            (State::Flushing(_), _) => Rule::Linger { from: Side::Client },
-            (_, State::Flushing(_)) => Rule::Linger { from: Side::Target },
-            (State::Running { .. }, State::Running { .. }) => Rule::Idle,
-            _ => Rule::HalfClosed,
+        match (self.inward.is_lingering(), self.outward.is_lingering()) {
+            (true, true) => Rule::Linger { from: self.patience.stalest() },
+            (true, false) => Rule::Linger { from: Side::Client },
+            (false, true) => Rule::Linger { from: Side::Target },
+            (false, false) if self.inward.is_running() && self.outward.is_running() => Rule::Idle,
+            (false, false) => Rule::HalfClosed,
         }
     }
 
@@ -213,34 +218,33 @@ impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
             self.patience.queued(from, queued, now);
         }
         self.patience.looked(now);
+        self.probe();
         let rule = self.rule();
-        let lifetime_is_over = self.patience.lifetime_is_over(now);
-        if !lifetime_is_over && !self.patience.is_over(rule, now) {
-            self.probe();
-            return None;
+        if self.patience.lifetime_is_over(now) {
+            return Some(match self.lost {
+                Some((side, cause)) => self.hand_over(side, cause),
+                None => self.abort(Party::Proxy, Cause::LifetimeReached),
+            });
         }
-        Some(match rule {
+        self.patience.is_over(rule, now).then(|| match rule {
             Rule::Handover { from, cause, .. } => self.hand_over(from, cause),
-            _ if lifetime_is_over => self.abort(Party::Proxy, Cause::LifetimeReached),
             Rule::Idle => self.close(context, Cause::IdleTimeout),
             Rule::HalfClosed => self.close(context, Cause::HalfClosedTimeout),
             Rule::Linger { from } => self.abort(from.other().party(), Cause::LingerTimeout),
         })
     }
 
-    /// A source that is kept waiting is not read, so its reset would show only when its bytes move again.
+    /// A source that is kept waiting is not read, so its end or its reset would show only when its bytes move again.
     fn probe(&mut self) {
         for from in [Side::Client, Side::Target] {
-            if self.lost.is_none() && self.half(from).is_blocked() && is_gone(self.tcp(from)) {
-                self.lose(from, Cause::Reset);
+            if self.lost.is_some() || !self.half(from).is_blocked() {
+                continue;
             }
-        }
-    }
-
-    fn remember_queues(&mut self) {
-        for from in [Side::Client, Side::Target] {
-            let queued = self.queued(from);
-            self.patience.compare_with(from, queued);
+            match sys::peer(self.tcp(from)) {
+                Ok(Peer::Ended) => self.half_mut(from).source_is_over(),
+                Ok(Peer::Lost) => self.lose(from, Cause::Reset),
+                Ok(Peer::Open) | Err(_) => {}
+            }
         }
     }
 

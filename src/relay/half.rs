@@ -26,6 +26,8 @@ pub(super) struct Half {
     sent: usize,
     /// The sink may hold bytes that it has taken but not passed on, as TLS does.
     unflushed: bool,
+    /// The source's kernel connection has ended, behind bytes that have not been read.
+    source_is_over: bool,
     /// Bytes have moved since [`Half::take_moved`] was asked last.
     moved: bool,
 }
@@ -76,7 +78,7 @@ pub(super) enum Event {
 impl Half {
     pub(super) fn new() -> Self {
         let state = State::Running { lost: false };
-        Self { state, pending: Box::default(), sent: 0, unflushed: false, moved: false }
+        Self { state, pending: Box::default(), sent: 0, unflushed: false, source_is_over: false, moved: false }
     }
 
     /// Moves bytes until there is something to say, or nothing to do; `count` hears of each that the sink has taken.
@@ -114,6 +116,11 @@ impl Half {
         }
     }
 
+    /// The source has ended, though not all that it sent has been read.
+    pub(super) fn source_is_over(&mut self) {
+        self.source_is_over = true;
+    }
+
     /// The sink takes no more.
     pub(super) fn abandon(&mut self) {
         self.state = State::Abandoned;
@@ -130,14 +137,33 @@ impl Half {
         self.state
     }
 
+    /// Whether the source may still have something to say.
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.state, State::Running { .. })
+    }
+
     /// Whether the sink keeps the source waiting.
     pub(super) fn is_blocked(&self) -> bool {
         !self.pending.is_empty()
     }
 
+    /// Whether the source has ended, and its last bytes or the word of its end are what the sink has to take.
+    pub(super) fn is_lingering(&self) -> bool {
+        match self.state {
+            State::Running { .. } => self.source_is_over && self.is_blocked(),
+            State::Flushing(_) => true,
+            State::Finished | State::Delivered | State::Abandoned => false,
+        }
+    }
+
     /// Whether there are bytes that the kernel has not taken for the sink.
     pub(super) fn is_undelivered(&self) -> bool {
         self.is_blocked() || self.unflushed
+    }
+
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.pending.len()
     }
 
     /// Reads and writes in turn, until one side has to be waited for.

@@ -14,10 +14,10 @@ const TICK_FIRST: Duration = Duration::from_millis(5);
 /// The longest such wait: how late a reset may be passed on.
 const TICK_LONGEST: Duration = Duration::from_millis(80);
 
-/// The shortest time between two looks whether a source that is kept waiting is still there, should `linger` be shorter.
-const PROBE_SHORTEST: Duration = Duration::from_secs(1);
+/// The shortest time between two looks at a source that is kept waiting, should `linger` be shorter.
+const PROBE_SHORTEST: Duration = Duration::from_millis(100);
 
-/// Stands for a time that is beyond what the clock can hold; a timer that fires before its time changes nothing.
+/// Stands for a limit that is beyond what the clock can hold.
 const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What is waited for.
@@ -108,11 +108,11 @@ impl<'a> Patience<'a> {
     /// Whether what is waited for has not come in time.
     pub(super) fn is_over(&self, rule: Rule, now: Instant) -> bool {
         let (since, limit) = self.span(rule);
-        now.saturating_duration_since(since) >= limit
+        now >= after(since, limit)
     }
 
     pub(super) fn lifetime_is_over(&self, now: Instant) -> bool {
-        self.limits.max_lifetime.is_some_and(|lifetime| now.saturating_duration_since(self.opened) >= lifetime)
+        self.limits.max_lifetime.is_some_and(|lifetime| now >= after(self.opened, lifetime))
     }
 
     /// The direction whose last progress is the older one.
@@ -146,4 +146,86 @@ impl<'a> Patience<'a> {
 
 fn after(since: Instant, limit: Duration) -> Instant {
     since.checked_add(limit).or_else(|| since.checked_add(FAR)).unwrap_or(since)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const LIMITS: Limits = Limits {
+        idle: Duration::from_secs(100),
+        half_closed: Duration::from_secs(50),
+        linger: Duration::from_secs(5),
+        max_lifetime: None,
+    };
+    const LINGER: Rule = Rule::Linger { from: Side::Client };
+
+    #[test]
+    fn each_rule_has_its_own_start_and_limit() {
+        let start = Instant::now();
+        let mut patience = Patience::new(&LIMITS, start, start);
+        patience.moved(Side::Target, start + SECOND);
+        assert_eq!(patience.wake_at(Rule::Idle, false), start + 101 * SECOND);
+        assert_eq!(patience.wake_at(Rule::HalfClosed, false), start + 51 * SECOND);
+        // Progress of the other direction does not make up for the one that lingers.
+        assert_eq!(patience.wake_at(LINGER, false), start + 5 * SECOND);
+        assert!(!patience.is_over(LINGER, start + 4 * SECOND));
+        assert!(patience.is_over(LINGER, start + 5 * SECOND));
+        assert_eq!(patience.stalest(), Side::Client);
+    }
+
+    #[test]
+    fn a_queue_that_changes_is_progress_and_one_that_does_not_is_none() {
+        let start = Instant::now();
+        let mut patience = Patience::new(&LIMITS, start, start);
+        patience.compare_with(Side::Client, 1000);
+        patience.queued(Side::Client, 1000, start + 5 * SECOND);
+        assert!(patience.is_over(LINGER, start + 5 * SECOND));
+        patience.queued(Side::Client, 999, start + 5 * SECOND);
+        assert!(!patience.is_over(LINGER, start + 9 * SECOND));
+        assert!(patience.is_over(LINGER, start + 10 * SECOND));
+    }
+
+    #[test]
+    fn a_blocked_source_is_looked_at_within_linger_and_again() {
+        let start = Instant::now();
+        let mut patience = Patience::new(&LIMITS, start, start);
+        assert_eq!(patience.wake_at(Rule::Idle, true), start + 5 * SECOND);
+        patience.looked(start + 5 * SECOND);
+        assert_eq!(patience.wake_at(Rule::Idle, true), start + 10 * SECOND);
+        let hasty = Limits { linger: Duration::ZERO, ..LIMITS };
+        assert_eq!(Patience::new(&hasty, start, start).wake_at(Rule::Idle, true), start + PROBE_SHORTEST);
+    }
+
+    #[test]
+    fn the_kernels_queue_is_looked_at_ever_more_rarely_but_not_too_rarely() {
+        let start = Instant::now();
+        let mut patience = Patience::new(&LIMITS, start, start);
+        let rule = Rule::Handover { from: Side::Client, cause: Cause::Reset, delivered: true };
+        patience.begin_ticking(start);
+        let mut now = start;
+        for milliseconds in [5, 10, 20, 40, 80, 80, 80] {
+            let next = patience.wake_at(rule, false);
+            assert_eq!(next - now, Duration::from_millis(milliseconds));
+            now = next;
+            patience.looked(now);
+        }
+    }
+
+    #[test]
+    fn the_next_look_is_never_in_the_past_unless_a_limit_is_over() {
+        let start = Instant::now();
+        for limit in [Duration::ZERO, SECOND, FAR, Duration::MAX] {
+            let limits = Limits { idle: limit, half_closed: limit, linger: limit, max_lifetime: Some(limit) };
+            let mut patience = Patience::new(&limits, start, start);
+            for rule in [Rule::Idle, Rule::HalfClosed, LINGER] {
+                for now in [start, start + SECOND, start + FAR, start + 2 * FAR] {
+                    patience.looked(now);
+                    let over = patience.is_over(rule, now) || patience.lifetime_is_over(now);
+                    assert!(over || patience.wake_at(rule, true) > now, "{limit:?} {rule:?}");
+                }
+            }
+        }
+    }
 }

@@ -66,3 +66,14 @@ pub enum TlsVersion {
     /// RFC 8446.
     Tls13,
 }
+
+impl TlsVersion {
+    /// The version's number.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tls12 => "1.2",
+            Self::Tls13 => "1.3",
+        }
+    }
+}

@@ -1,1 +1,16 @@
-//! server
+//! The daemon: accept loops, the story of one connection, workers, signals, reload and stop.
+
+mod accept;
+mod control;
+mod daemon;
+mod learn;
+mod listeners;
+mod notify;
+mod reload;
+mod serve;
+mod stop;
+mod worker;
+
+pub use control::{Control, Readiness, ReloadAnswer, Request};
+pub use daemon::{Daemon, Exit, StartError};
+pub use listeners::{BindError, Inherited};

@@ -59,3 +59,53 @@ fn request_line(line: &[u8]) -> Progress<Preface> {
         None => Progress::NeedMore,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Checks the answer, that every shorter beginning needs more, and that no later byte changes it.
+    fn assert_decides(bytes: &[u8], preface: Preface) {
+        for length in 0..bytes.len() {
+            assert_eq!(Preface::read(&bytes[..length]), Progress::NeedMore, "{bytes:?} at {length}");
+        }
+        for more in [&b""[..], b" ", b"x", b"\r\n"] {
+            assert_eq!(Preface::read(&[bytes, more].concat()), Progress::Done(preface), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn each_opening_is_known_at_its_deciding_byte() {
+        assert_decides(b"\x16\x03", Preface::Tls);
+        assert_decides(HTTP2, Preface::Http2);
+        for request in [&b"GET "[..], b"\r\nGET ", b"M-SEARCH ", b"UPDATEREDIRECTREF ", b"get ", b"P ", b"PRI * HTTP/1"]
+        {
+            assert_decides(request, Preface::Http1);
+        }
+        for other in
+            [&b"\x16\x02"[..], b"\x80", b"\0", b" ", b"SSH-2", b"\n", b"\r\r", b"\r\n\r", b"GET/", b"GET\r", b"\xff"]
+        {
+            assert_decides(other, Preface::Other);
+        }
+    }
+
+    #[test]
+    fn the_longest_method_is_taken_and_one_letter_more_is_not() {
+        let longest = [b'A'; METHOD_LENGTH_MAX];
+        assert_decides(&[&longest[..], b" "].concat(), Preface::Http1);
+        assert_decides(&[&longest[..], b"A"].concat(), Preface::Other);
+    }
+
+    proptest! {
+        #[test]
+        fn an_answer_never_changes_with_later_bytes(bytes in "(PRI \\* HTTP/2.0\r\n\r\nSM\r\n\r\n|\r\n)?[A-Z\r\n -]{0,40}") {
+            let whole = Preface::read(bytes.as_bytes());
+            for length in 0..bytes.len() {
+                let early = Preface::read(&bytes.as_bytes()[..length]);
+                prop_assert!(early == Progress::NeedMore || early == whole);
+            }
+        }
+    }
+}

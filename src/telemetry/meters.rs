@@ -29,6 +29,7 @@ pub struct Meters {
     pub(super) sent: IntCounterVec,
     pub(super) connects: IntCounterVec,
     pub(super) requests: IntCounterVec,
+    idle_upstream: IntGaugeVec,
 }
 
 impl Default for Meters {
@@ -67,8 +68,20 @@ impl Meters {
                 &["route", "result"],
             ),
             requests: counters(&registry, "requests_total", "HTTP requests answered.", &["route", "status"]),
+            idle_upstream: gauges(
+                &registry,
+                "upstream_idle_connections",
+                "Pooled connections to targets that no request uses, as of the last second.",
+                &["worker"],
+            ),
             registry,
         }
+    }
+
+    /// The level of one worker's pool of idle upstream connections.
+    #[must_use]
+    pub fn idle_upstream(&self, worker: usize) -> Level {
+        Level(self.idle_upstream.with_label_values(&[&worker.to_string()]))
     }
 
     /// The handles of one route.
@@ -94,6 +107,17 @@ impl Meters {
             tracing::error!(%error, "metrics could not be written");
         }
         String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+/// A gauge that one owner sets.
+#[derive(Debug)]
+pub struct Level(IntGauge);
+
+impl Level {
+    /// Sets it.
+    pub fn set(&self, level: usize) {
+        self.0.set(i64::try_from(level).unwrap_or(i64::MAX));
     }
 }
 

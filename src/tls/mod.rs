@@ -32,6 +32,7 @@ pub use connect::{TargetTlsError, connect};
 pub use pem::{PEM_FILE_SIZE_MAX, PemError};
 pub use policy::{ClientAuth, PolicyError, PolicyId};
 pub use refuse::{Alert, REFUSAL_DISCARD_MAX, REFUSAL_LINGER, close_in_order, refuse};
+pub use self_signed::self_signed_pem;
 pub use server::{CertificateSource, ServerParameters, ServerPolicy};
 pub use store::CertificateStore;
 pub use stream::{ClientSession, ClientTls, TargetTls};

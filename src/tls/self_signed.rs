@@ -22,30 +22,50 @@ impl Certificate {
     /// # Errors
     /// The system gave no random numbers.
     pub fn self_signed(names: &[HostPattern]) -> Result<Self, CertificateError> {
-        let mut texts: Vec<String> = names.iter().map(certificate_name).collect();
-        texts.push("localhost".to_owned());
-        let mut kept = Vec::with_capacity(texts.len());
-        for text in texts {
-            if !kept.contains(&text) {
-                kept.push(text);
-            }
-        }
-        let source = format!("self-signed for {}", kept.join(", "));
-        let mut parameters = CertificateParams::new(kept).map_err(CertificateError::SelfSigned)?;
-        for address in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
-            parameters.subject_alt_names.push(SanType::IpAddress(address));
-        }
-        parameters.distinguished_name = rcgen::DistinguishedName::new();
-        parameters.distinguished_name.push(DnType::CommonName, "smartproxy self-signed");
-        let now = epoch_distance();
-        parameters.not_before = rcgen::date_time_ymd(1970, 1, 1) + now.saturating_sub(LEEWAY);
-        parameters.not_after = rcgen::date_time_ymd(1970, 1, 1) + now.saturating_add(LIFETIME);
-        let key = KeyPair::generate().map_err(CertificateError::SelfSigned)?;
-        let certificate = parameters.self_signed(&key).map_err(CertificateError::SelfSigned)?;
+        let Made { certificate, key, source } = make(names)?;
         let der = PrivateKeyDer::Pkcs8(key.serialize_der().into());
         Self::from_der(certificate.der().clone(), der, source)
             .ok_or(CertificateError::SelfSigned(rcgen::Error::CouldNotParseCertificate))
     }
+}
+
+/// Makes a certificate as [`Certificate::self_signed`] does, as the PEM texts of the certificate and of its key.
+///
+/// # Errors
+/// The system gave no random numbers.
+pub fn self_signed_pem(names: &[HostPattern]) -> Result<(String, String), CertificateError> {
+    let Made { certificate, key, .. } = make(names)?;
+    Ok((certificate.pem(), key.serialize_pem()))
+}
+
+struct Made {
+    certificate: rcgen::Certificate,
+    key: KeyPair,
+    source: String,
+}
+
+fn make(names: &[HostPattern]) -> Result<Made, CertificateError> {
+    let mut texts: Vec<String> = names.iter().map(certificate_name).collect();
+    texts.push("localhost".to_owned());
+    let mut kept = Vec::with_capacity(texts.len());
+    for text in texts {
+        if !kept.contains(&text) {
+            kept.push(text);
+        }
+    }
+    let source = format!("self-signed for {}", kept.join(", "));
+    let mut parameters = CertificateParams::new(kept).map_err(CertificateError::SelfSigned)?;
+    for address in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+        parameters.subject_alt_names.push(SanType::IpAddress(address));
+    }
+    parameters.distinguished_name = rcgen::DistinguishedName::new();
+    parameters.distinguished_name.push(DnType::CommonName, "smartproxy self-signed");
+    let now = epoch_distance();
+    parameters.not_before = rcgen::date_time_ymd(1970, 1, 1) + now.saturating_sub(LEEWAY);
+    parameters.not_after = rcgen::date_time_ymd(1970, 1, 1) + now.saturating_add(LIFETIME);
+    let key = KeyPair::generate().map_err(CertificateError::SelfSigned)?;
+    let certificate = parameters.self_signed(&key).map_err(CertificateError::SelfSigned)?;
+    Ok(Made { certificate, key, source })
 }
 
 fn certificate_name(pattern: &HostPattern) -> String {

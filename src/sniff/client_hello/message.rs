@@ -5,9 +5,6 @@ use crate::name::HostName;
 use crate::route::TlsVersion;
 use crate::sniff::cursor::Cursor;
 
-/// The first byte of every version since SSL 3.0, in records and hellos.
-pub(super) const VERSION_MAJOR: u8 = 3;
-
 /// RFC 5246 appendix E.1 and RFC 8446 section 4.1.2.
 const TLS_1_2: u16 = 0x0303;
 const TLS_1_3: u16 = 0x0304;
@@ -36,9 +33,6 @@ const EXTENSIONS_EXPECTED: usize = 32;
 pub(super) fn parse(body: &[u8]) -> Result<ClientHello, MalformedHello> {
     let mut body = Cursor::new(body);
     let version = body.u16()?;
-    if version.to_be_bytes().first() != Some(&VERSION_MAJOR) {
-        return Err(MalformedHello::Version);
-    }
     body.take(RANDOM_LENGTH)?;
     if body.block8()?.len() > SESSION_ID_LENGTH_MAX {
         return Err(MalformedHello::SessionId);
@@ -55,6 +49,7 @@ pub(super) fn parse(body: &[u8]) -> Result<ClientHello, MalformedHello> {
     if !body.is_empty() {
         return Err(MalformedHello::LeftOver);
     }
+    // RFC 5246 appendix E.1: a client that names a later version takes an earlier one.
     let versions = if version >= TLS_1_2 { &[TlsVersion::Tls12][..] } else { &[] };
     let mut hello = ClientHello { server_name: None, alpn: Vec::new(), tls_versions: versions, ech: false };
     read_extensions(extensions, &mut hello)?;

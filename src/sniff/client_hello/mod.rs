@@ -61,9 +61,6 @@ pub enum MalformedHello {
     /// Bytes are left over where a block should end.
     #[error("bytes are left over at the end of a block")]
     LeftOver,
-    /// A hello version other than 3.x.
-    #[error("the version is not 3.x")]
-    Version,
     /// A session id longer than 32 bytes.
     #[error("the session id is longer than 32 bytes")]
     SessionId,

@@ -17,6 +17,8 @@ const RECORD_HEADER_LENGTH: usize = 5;
 const RECORD_LENGTH_MAX: usize = 1 << 14;
 /// RFC 8446 section 5.1: `ContentType.handshake`.
 const RECORD_HANDSHAKE: u8 = 22;
+/// The first byte of every version since SSL 3.0; the second is to be ignored (RFC 8446 section 5.1).
+const RECORD_VERSION_MAJOR: u8 = 3;
 
 /// Type and 24-bit length (RFC 8446 section 4).
 const MESSAGE_HEADER_LENGTH: usize = 4;
@@ -78,7 +80,7 @@ impl HelloReader {
     fn begin_record(&mut self, received: &[u8]) -> Result<bool, HelloFault> {
         let length = match received.get(self.taken..).unwrap_or_default() {
             [kind, ..] if *kind != RECORD_HANDSHAKE => return Err(MalformedHello::RecordType.into()),
-            [_, major, ..] if *major != message::VERSION_MAJOR => return Err(MalformedHello::RecordVersion.into()),
+            [_, major, ..] if *major != RECORD_VERSION_MAJOR => return Err(MalformedHello::RecordVersion.into()),
             [_, _, _, high, low, ..] => usize::from(u16::from_be_bytes([*high, *low])),
             _ => return Ok(false),
         };

@@ -1,3 +1,6 @@
+#[cfg(test)]
+mod tests;
+
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;

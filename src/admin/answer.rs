@@ -1,0 +1,184 @@
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use serde::Serialize;
+
+use super::status::Status;
+use crate::connection::{Connection, ConnectionId, Snapshot};
+use crate::drain::Order;
+use crate::server::{Control, Readiness, ReloadAnswer};
+
+/// Which of the two ways in a request came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Face {
+    /// The Unix socket, whose file says who may: everything is answered.
+    Socket,
+    /// The HTTP address: nothing that changes anything is answered.
+    Page,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+/// Answers one request.
+pub(super) async fn answer<B>(request: Request<B>, face: Face, control: &Control) -> Answer {
+    if face == Face::Page && !is_local_host(&request) {
+        // Else a page of any site could read this one under a name of its own that resolves here (DNS rebinding).
+        return text(StatusCode::MISDIRECTED_REQUEST, "the Host header is neither an IP address nor localhost\n");
+    }
+    let path = request.uri().path();
+    let reading = matches!(*request.method(), Method::GET | Method::HEAD);
+    match path {
+        "/healthz" | "/readyz" | "/metrics" | "/status" | "/connections" if !reading => not_allowed("GET, HEAD"),
+        "/healthz" => text(StatusCode::OK, "ok\n"),
+        "/readyz" => match control.readiness() {
+            Readiness::Ready => text(StatusCode::OK, "ready\n"),
+            Readiness::Starting => text(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+            Readiness::Draining => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        },
+        "/metrics" => metrics(control),
+        "/status" => json(StatusCode::OK, &Status::of(control)),
+        "/connections" => connections(control, request.uri().query().unwrap_or_default()),
+        _ => match face {
+            Face::Page => text(StatusCode::NOT_FOUND, "not found\n"),
+            Face::Socket => change(request.method(), path, control).await,
+        },
+    }
+}
+
+/// What changes something: on the socket only.
+async fn change(method: &Method, path: &str, control: &Control) -> Answer {
+    let killed = path.strip_prefix("/connections/").and_then(|rest| rest.strip_suffix("/kill"));
+    if path != "/reload" && killed.is_none() {
+        return text(StatusCode::NOT_FOUND, "not found\n");
+    }
+    if *method != Method::POST {
+        return not_allowed("POST");
+    }
+    match killed {
+        None => reload(control).await,
+        Some(id) => match id.parse().ok().and_then(|id| control.registry().find(ConnectionId(id))) {
+            Some(connection) => {
+                connection.order(Order::Kill);
+                text(StatusCode::OK, "killed\n")
+            }
+            None => text(StatusCode::NOT_FOUND, "no live connection has that number\n"),
+        },
+    }
+}
+
+async fn reload(control: &Control) -> Answer {
+    match control.reload().await {
+        Some(ReloadAnswer::Reloaded { generation }) => json(StatusCode::OK, &Reloaded { generation }),
+        Some(ReloadAnswer::Refused { faults }) => text(StatusCode::UNPROCESSABLE_ENTITY, faults),
+        None => text(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping\n"),
+    }
+}
+
+#[derive(Serialize)]
+struct Reloaded {
+    generation: u64,
+}
+
+#[derive(Serialize)]
+struct Connections {
+    connections: Vec<Snapshot>,
+}
+
+/// The live connections; the query may narrow them by `route`, `state` and `older_seconds`.
+fn connections(control: &Control, query: &str) -> Answer {
+    let mut wanted = Filter::default();
+    for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+        match key {
+            "route" => wanted.route = Some(value),
+            "state" => wanted.state = Some(value),
+            "older_seconds" => match value.parse() {
+                Ok(seconds) => wanted.older = Duration::from_secs(seconds),
+                Err(_) => return text(StatusCode::BAD_REQUEST, "older_seconds is a whole number\n"),
+            },
+            _ => return text(StatusCode::BAD_REQUEST, "the filters are route, state and older_seconds\n"),
+        }
+    }
+    let all = control.registry().connections();
+    let connections = all.iter().filter(|connection| wanted.takes(connection)).map(|one| one.snapshot()).collect();
+    json(StatusCode::OK, &Connections { connections })
+}
+
+#[derive(Default)]
+struct Filter<'a> {
+    route: Option<&'a str>,
+    state: Option<&'a str>,
+    older: Duration,
+}
+
+impl Filter<'_> {
+    fn takes(&self, connection: &Connection) -> bool {
+        self.route.is_none_or(|route| &*connection.route_name() == route)
+            && self.state.is_none_or(|state| connection.state().as_str() == state)
+            && connection.opened().elapsed() >= self.older
+    }
+}
+
+/// Whether the request names this host by address or as `localhost`.
+fn is_local_host<B>(request: &Request<B>) -> bool {
+    let Some(host) = request.headers().get(HOST).and_then(|host| host.to_str().ok()) else { return false };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
+}
+
+fn metrics(control: &Control) -> Answer {
+    let mut answer = text(StatusCode::OK, control.registry().metrics());
+    // The Prometheus text exposition format, version 0.0.4.
+    let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    answer.headers_mut().insert(CONTENT_TYPE, format);
+    answer
+}
+
+fn not_allowed(methods: &'static str) -> Answer {
+    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, format!("use {methods}\n"));
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    answer
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    whole(status, HeaderValue::from_static("text/plain; charset=utf-8"), body.into())
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+    match serde_json::to_vec(value) {
+        Ok(body) => whole(status, HeaderValue::from_static("application/json"), body.into()),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    }
+}
+
+fn whole(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, content_type);
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_address_or_localhost_is_a_host_of_the_page() {
+        let with = |host: &str| is_local_host(&Request::builder().header(HOST, host).body(()).unwrap());
+        for host in ["127.0.0.1:9900", "localhost", "LOCALHOST:1", "[::1]:9900", "[::1]", "10.0.0.1"] {
+            assert!(with(host), "{host}");
+        }
+        for host in ["evil.example", "evil.example:9900", "localhost.evil.example", "", ":9900", "127.0.0.1.evil"] {
+            assert!(!with(host), "{host}");
+        }
+        assert!(!is_local_host(&Request::new(())));
+    }
+}

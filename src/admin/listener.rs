@@ -1,0 +1,205 @@
+use std::convert::Infallible;
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+
+use super::answer::{Face, answer};
+use crate::server::Control;
+
+/// Operators' connections at once, for each way in: probes, a scraper, a few people. More wait.
+const CONNECTIONS_MAX: usize = 64;
+
+/// How long an operator's connection may take for a request's head, or idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The rest after a failed accept: descriptors may come back.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// The socket's mode: its owner and group may.
+const SOCKET_MODE: u32 = 0o660;
+
+/// Where operators come in.
+#[derive(Clone, Debug, Default)]
+pub struct AdminSettings {
+    /// The HTTP address.
+    pub listen: Option<SocketAddr>,
+    /// The Unix socket.
+    pub socket: Option<SocketPath>,
+}
+
+/// The path of the Unix socket.
+#[derive(Clone, Debug)]
+pub struct SocketPath {
+    /// The path.
+    pub path: PathBuf,
+    /// Whether somebody asked for it: then a missing folder is a fault, not a warning.
+    pub written: bool,
+}
+
+/// Why operators cannot come in.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The HTTP address cannot be bound.
+    #[error("[admin] cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// The socket cannot be made.
+    #[error("[admin] cannot make the socket {}", path.display())]
+    Socket {
+        /// Its path.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl AdminError {
+    /// What the system says.
+    #[must_use]
+    pub fn io(&self) -> &io::Error {
+        match self {
+            Self::Listen { source, .. } | Self::Socket { source, .. } => source,
+        }
+    }
+}
+
+/// The operator's way in, while it is open. Dropping it closes it and takes the socket's file away.
+#[derive(Debug)]
+pub struct Admin {
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    socket: Option<PathBuf>,
+}
+
+impl Admin {
+    /// Opens both ways in, on the control plane's runtime.
+    ///
+    /// # Errors
+    /// What could not be opened; nothing stays open then.
+    pub async fn open(settings: &AdminSettings, control: &Control) -> Result<Self, AdminError> {
+        let mut admin = Self { tasks: Vec::new(), socket: None };
+        if let Some(address) = settings.listen {
+            let failed = |source| AdminError::Listen { address, source };
+            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            let bound = listener.local_addr().map_err(failed)?;
+            tracing::info!(address = %bound, "admin listening");
+            let accept =
+                move |listener: Arc<TcpListener>| async move { listener.accept().await.map(|(stream, _)| stream) };
+            admin.tasks.push(tokio::spawn(serve(Arc::new(listener), accept, Face::Page, control.clone())));
+        }
+        if let Some(socket) = &settings.socket {
+            match bind_socket(&socket.path).await {
+                Ok(listener) => {
+                    admin.socket = Some(socket.path.clone());
+                    tracing::info!(path = %socket.path.display(), "admin socket listening");
+                    let accept = move |listener: Arc<UnixListener>| async move {
+                        listener.accept().await.map(|(stream, _)| stream)
+                    };
+                    admin.tasks.push(tokio::spawn(serve(Arc::new(listener), accept, Face::Socket, control.clone())));
+                }
+                Err(source) if !socket.written => {
+                    tracing::warn!(
+                        path = %socket.path.display(), error = %source,
+                        "no admin socket: `smartproxy status` and its kin will not work (set [admin] socket)"
+                    );
+                }
+                Err(source) => return Err(AdminError::Socket { path: socket.path.clone(), source }),
+            }
+        }
+        Ok(admin)
+    }
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        if let Some(path) = &self.socket
+            && let Err(error) = fs::remove_file(path)
+        {
+            tracing::debug!(path = %path.display(), %error, "the admin socket's file was not taken away");
+        }
+    }
+}
+
+/// Makes the socket. A file that a dead process has left is taken away; one that a live process answers on is not.
+async fn bind_socket(path: &Path) -> io::Result<UnixListener> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.file_type().is_socket() => {
+            if tokio::net::UnixStream::connect(path).await.is_ok() {
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process answers on it"));
+            }
+            fs::remove_file(path)?;
+        }
+        Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket is there")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
+    Ok(listener)
+}
+
+/// Accepts operators. A descriptor is kept in reserve, so that they are answered when clients have taken all others.
+async fn serve<L, A, F, S>(listener: Arc<L>, accept: A, face: Face, control: Control)
+where
+    A: Fn(Arc<L>) -> F,
+    F: Future<Output = io::Result<S>>,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut reserve = None;
+    loop {
+        if reserve.is_none() {
+            reserve = File::open("/dev/null").ok();
+        }
+        // The semaphore is never closed.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match accept(Arc::clone(&listener)).await {
+            Ok(stream) => {
+                let control = control.clone();
+                tokio::spawn(async move {
+                    converse(stream, face, control).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::debug!(%error, "an operator's connection was not accepted");
+                if reserve.take().is_none() {
+                    tokio::time::sleep(ACCEPT_REST).await;
+                }
+            }
+        }
+    }
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send, face: Face, control: Control) {
+    let service = service_fn(|request| {
+        let control = control.clone();
+        async move { Ok::<_, Infallible>(answer(request, face, &control).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "an operator's connection failed");
+    }
+}

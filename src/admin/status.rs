@@ -1,0 +1,62 @@
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::server::{Control, Readiness};
+
+/// What `smartproxy status` and `/status` say.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The program's version.
+    pub version: String,
+    /// The process.
+    pub pid: u32,
+    /// `starting`, `ready` or `draining`.
+    pub state: String,
+    /// Since the daemon began.
+    pub uptime_seconds: f64,
+    /// The number of the running generation: 1 at start, one more for each reload.
+    pub generation: u64,
+    /// When it was assembled, in seconds since 1970.
+    pub generation_assembled_seconds: u64,
+    /// Its routes.
+    pub routes: usize,
+    /// The addresses that are listened on.
+    pub listeners: Vec<String>,
+    /// Live client connections.
+    pub connections: usize,
+    /// How many there may be.
+    pub max_connections: usize,
+    /// The faults of the last reload, if it was refused; everything runs as before it.
+    pub refused_reload: Option<String>,
+}
+
+impl Status {
+    /// Asks the daemon.
+    #[must_use]
+    pub fn of(control: &Control) -> Self {
+        let generation = control.current().load();
+        let state = match control.readiness() {
+            Readiness::Starting => "starting",
+            Readiness::Ready => "ready",
+            Readiness::Draining => "draining",
+        };
+        Self {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            state: state.into(),
+            uptime_seconds: control.started().elapsed().as_secs_f64(),
+            generation: generation.number,
+            generation_assembled_seconds: seconds(generation.assembled),
+            routes: generation.routes.len(),
+            listeners: control.addresses().iter().map(ToString::to_string).collect(),
+            connections: control.registry().live(),
+            max_connections: control.gate().limit(),
+            refused_reload: control.refused_reload(),
+        }
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

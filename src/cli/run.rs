@@ -1,0 +1,116 @@
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::check::{refuse, refuse_config};
+use super::exit::{ExitStatus, chain, fail};
+use super::logging;
+use crate::admin::{Admin, AdminSettings, SocketPath};
+use crate::config::{AdminSocket, Config, LogFormat};
+use crate::connection::Registry;
+use crate::generation::{Generation, Source};
+use crate::net::sys;
+use crate::server::{Control, Daemon, Exit, Inherited, StartError};
+use crate::telemetry::{AccessLog, AccessLogWriter, Format, Meters};
+
+/// How long the access log's last lines may take when the daemon ends.
+const LOG_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Runs the daemon until it is told to stop.
+pub(super) fn run(path: &Path) -> ExitStatus {
+    let config = match Config::from_file(path) {
+        Ok(config) => config,
+        Err(error) => return refuse_config(&error),
+    };
+    run_config(path, &config, |_| {})
+}
+
+/// Runs a configuration that was read from `path`; `ready` is told when the daemon accepts.
+pub(super) fn run_config(path: &Path, config: &Config, ready: impl FnOnce(&Control)) -> ExitStatus {
+    logging::start(&config.log);
+    if let Err(error) = sys::raise_descriptor_limit() {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+    let meters = Arc::new(Meters::new());
+    let source = match Source::new(path, Arc::clone(&meters)) {
+        Ok(source) => source,
+        Err(error) => return fail(ExitStatus::System, &error),
+    };
+    let first = match source.assemble(config, None) {
+        Ok(first) => first,
+        Err(error) => return refuse(&error),
+    };
+    let (access_log, writer) = match access_log(config, &meters) {
+        Ok(started) => started,
+        Err(error) => return fail(ExitStatus::System, &error),
+    };
+    let registry = Arc::new(Registry::new(meters, access_log));
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(ExitStatus::System, &error),
+    };
+    let settings = admin_settings(config);
+    let status = runtime.block_on(serve(source, first, registry, settings, ready));
+    drop(runtime);
+    if let Some(writer) = writer {
+        writer.finish(LOG_PATIENCE);
+    }
+    status
+}
+
+async fn serve(
+    source: Source,
+    first: Generation,
+    registry: Arc<Registry>,
+    settings: AdminSettings,
+    ready: impl FnOnce(&Control),
+) -> ExitStatus {
+    let inherited = match Inherited::take() {
+        Ok(inherited) => inherited,
+        Err(error) => return failed(ExitStatus::Unavailable, &error),
+    };
+    let daemon = match Daemon::start(Arc::new(source), first, registry, inherited) {
+        Ok(daemon) => daemon,
+        Err(StartError::Bind(error)) => return failed(ExitStatus::of_io(&error.source), &error),
+        Err(error @ StartError::System(_)) => return failed(ExitStatus::System, &error),
+    };
+    let admin = match Admin::open(&settings, &daemon.control()).await {
+        Ok(admin) => admin,
+        Err(error) => return failed(ExitStatus::of_io(error.io()), &error),
+    };
+    ready(&daemon.control());
+    let exit = daemon.run().await;
+    drop(admin);
+    match exit {
+        Exit::Stopped => ExitStatus::Ok,
+        Exit::ListenerBroken { .. } => ExitStatus::System,
+    }
+}
+
+fn failed(status: ExitStatus, error: &dyn std::error::Error) -> ExitStatus {
+    tracing::error!("{}", chain(error));
+    status
+}
+
+fn access_log(config: &Config, meters: &Meters) -> io::Result<(AccessLog, Option<AccessLogWriter>)> {
+    let dropped = meters.log_lines_dropped.clone();
+    if !config.log.access {
+        return Ok((AccessLog::off(dropped), None));
+    }
+    let format = match config.log.format {
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+    };
+    let (log, writer) = AccessLog::start(format, io::stdout(), dropped)?;
+    Ok((log, Some(writer)))
+}
+
+fn admin_settings(config: &Config) -> AdminSettings {
+    let socket = match &config.admin.socket {
+        AdminSocket::Off => None,
+        AdminSocket::Default(path) => Some(SocketPath { path: path.clone(), written: false }),
+        AdminSocket::At(path) => Some(SocketPath { path: path.value.clone(), written: true }),
+    };
+    AdminSettings { listen: config.admin.listen, socket }
+}

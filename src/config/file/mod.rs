@@ -1,0 +1,80 @@
+//! The mirror of the file's text: one section per table, each key with its place, nothing checked across keys.
+
+mod certificate;
+mod policy;
+mod process;
+mod route;
+pub(super) mod section;
+mod target;
+mod tls;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, Error};
+
+pub(super) use certificate::{CertificateSpec, CertificateTable};
+pub(super) use policy::{DefaultsSection, LimitsSection, SecuritySection, TimeoutsSection};
+pub(super) use process::{AdminSection, ListenerTable, LogSection, ServerSection};
+pub(super) use route::{
+    EditsSection, HeadersSection, LoadBalancingSection, MatchSection, RedirectSection, RespondSection, RouteTable,
+};
+pub(super) use section::{listed, or_empty};
+pub(super) use tls::{ClientAuthSection, TlsSection, UpstreamSection};
+
+use super::place::Place;
+use super::report::Report;
+use super::source::Source;
+use super::value::{Kind, List};
+use section::{Sub, section};
+
+section! {
+    /// A whole file.
+    Root {
+        /// The process.
+        server: Sub<ServerSection>,
+        /// What is written, and how.
+        log: Sub<LogSection>,
+        /// The operator's way in.
+        admin: Sub<AdminSection>,
+        /// Only for an address that needs more than defaults.
+        listeners: List<ListenerTable>,
+        /// Served by SNI to every terminating route without one of its own; the names come from the certificate.
+        certificates: List<CertificateTable>,
+        /// What holds where a route says nothing else.
+        defaults: Sub<DefaultsSection>,
+        /// What is taken, and what is done with it.
+        routes: List<RouteTable>,
+    }
+}
+
+/// Reads the text. Whether it can be trusted to be whole, so that missing keys are truly missing, is the second half.
+pub(super) fn read(text: &str, source: &Source, report: &mut Report) -> (Root, bool) {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let value = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
+    let mut found = if errors.is_empty() { Report::default() } else { Report::partial() };
+    let root = Root::decode(&value, &mut found).unwrap_or_default();
+    let lines = syntax(&errors, source, report);
+    // What the parser could not read it left out or filled in: faults on such a line are echoes of the syntax, and after
+    // a broken header the keys below stand in the wrong table.
+    let headless = lines.iter().any(|line| source.line_text(*line).trim_start().starts_with('['));
+    if !headless {
+        found.retain(|place| lines.binary_search(&source.line_index(place.start)).is_err());
+        report.append(found);
+    }
+    (root, lines.is_empty())
+}
+
+/// Reports the first syntax error of each line; the rest follow from it. Gives the lines, in order.
+fn syntax(errors: &[Error], source: &Source, report: &mut Report) -> Vec<usize> {
+    let mut places: Vec<(Place, &str)> =
+        errors.iter().map(|error| (error.span().unwrap_or_default().into(), error.message())).collect();
+    places.sort_unstable();
+    let mut lines: Vec<usize> = Vec::new();
+    for (place, message) in places {
+        let line = source.line_index(place.start);
+        if lines.last() != Some(&line) {
+            lines.push(line);
+            report.fault(place, message);
+        }
+    }
+    lines
+}

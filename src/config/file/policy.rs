@@ -1,0 +1,76 @@
+use std::time::Duration;
+
+use super::section::{Sub, section};
+use crate::config::value::{List, Network, Size, Time, TimeOrOff, Whole};
+
+section! {
+    /// `[defaults]`.
+    DefaultsSection {
+        /// Whose X-Forwarded-*, Forwarded and X-Request-Id are believed.
+        trusted_proxies: List<Network> = Vec::new(),
+        /// Which clients are let in.
+        security: Sub<SecuritySection>,
+        /// Named limits.
+        limits: Sub<LimitsSection>,
+        /// Times without progress.
+        timeouts: Sub<TimeoutsSection>,
+    }
+}
+
+section! {
+    /// `security`.
+    SecuritySection {
+        /// Only these clients; absent = all.
+        allow: List<Network>,
+        /// Not these clients, even if allowed.
+        block: List<Network> = Vec::new(),
+    }
+}
+
+section! {
+    /// `limits`.
+    LimitsSection {
+        /// Live client connections; 0 = no limit.
+        max_connections: Whole<0, { u32::MAX }> = Whole(0),
+        /// Live client connections of one address; 0 = no limit.
+        max_connections_per_ip: Whole<0, { u32::MAX }> = Whole(0),
+        /// Size of a request's body; "0" = no limit.
+        max_request_body: Size = Size(0),
+        /// Size of a request's head, "8KiB" to "1MiB".
+        max_request_head: Size = Size(64 * 1024),
+    }
+}
+
+section! {
+    /// `timeouts`.
+    TimeoutsSection {
+        /// From accept until PROXY header and ClientHello or request preface are complete.
+        sniff: Time = Time(Duration::from_secs(5)),
+        /// Either side's TLS handshake.
+        tls_handshake: Time = Time(Duration::from_secs(10)),
+        /// One attempt to connect to a target.
+        connect: Time = Time(Duration::from_secs(5)),
+        /// All attempts to connect, over all addresses and targets.
+        connect_total: Time = Time(Duration::from_secs(15)),
+        /// A relayed connection without a byte in either direction.
+        idle: Time = Time(Duration::from_mins(10)),
+        /// One side has finished and the other moves no byte.
+        half_closed: Time = Time(Duration::from_mins(1)),
+        /// Our last bytes reaching a peer that stopped reading.
+        linger: Time = Time(Duration::from_secs(5)),
+        /// The whole connection; "0s" = for ever.
+        max_lifetime: TimeOrOff = TimeOrOff(None),
+        /// From the first byte of a request to the end of its head.
+        request_head: Time = Time(Duration::from_secs(10)),
+        /// An idle HTTP client connection between requests.
+        keep_alive: Time = Time(Duration::from_secs(75)),
+        /// From the request sent to the response's head.
+        response_head: Time = Time(Duration::from_secs(60)),
+        /// A request or response body without progress.
+        body: Time = Time(Duration::from_secs(60)),
+        /// An upgraded connection (WebSocket, CONNECT) without a byte.
+        tunnel: Time = Time(Duration::from_hours(1)),
+        /// An idle pooled connection to a target.
+        upstream_keep_alive: Time = Time(Duration::from_secs(30)),
+    }
+}

@@ -1,0 +1,129 @@
+use http::StatusCode;
+
+use super::policy::{LimitsSection, SecuritySection, TimeoutsSection};
+use super::section::{Sub, section};
+use super::tls::TlsSection;
+use crate::config::resolved::Target;
+use crate::config::value::{
+    Algorithm, Alpn, HeaderText, List, MethodName, Network, PortSpec, ProtocolWord, ProxyHeader, RedirectStatus,
+    Signed, Table, Text, UpstreamWord, Version, Whole,
+};
+use crate::name::{HostPattern, PathPattern};
+
+section! {
+    /// `[[routes]]`.
+    RouteTable {
+        /// Unique; appears in logs and metrics.
+        name: Text [required],
+        /// Whether the route is used; it is checked either way.
+        enabled: bool = true,
+        /// Higher goes first; then the more specific; then the order of the file.
+        priority: Signed = Signed(0),
+        /// What the route takes.
+        r#match: Sub<MatchSection>,
+        /// http, or tcp for plain or decrypted bytes that are relayed untouched.
+        protocol: ProtocolWord = ProtocolWord::Http,
+        /// What is done with TLS; absent = no TLS.
+        tls: Sub<TlsSection>,
+        /// Where to forward to.
+        targets: List<Target>,
+        /// How a target is chosen.
+        load_balancing: Sub<LoadBalancingSection>,
+        /// The PROXY header that stands in front of each connection to a target; absent = none.
+        send_proxy_protocol: ProxyHeader,
+        /// Answers with a redirect, instead of targets.
+        redirect: Sub<RedirectSection>,
+        /// Answers with a fixed response, instead of targets.
+        respond: Sub<RespondSection>,
+        /// Headers that are changed on the way.
+        headers: Sub<HeadersSection>,
+        /// What HTTP targets are spoken to in.
+        upstream_protocol: UpstreamWord = UpstreamWord::Http1,
+        /// Whose X-Forwarded-*, Forwarded and X-Request-Id are believed; absent = what [defaults] says.
+        trusted_proxies: List<Network>,
+        /// Whether Host reaches the target as the client sent it.
+        preserve_host: bool = true,
+        /// Which clients are let in.
+        security: Sub<SecuritySection>,
+        /// Named limits.
+        limits: Sub<LimitsSection>,
+        /// Times without progress.
+        timeouts: Sub<TimeoutsSection>,
+    }
+}
+
+section! {
+    /// `match` of a route.
+    MatchSection {
+        /// Where to listen: a port (every address, IPv6 and IPv4), an address with a port, or a range of ports.
+        ports: List<PortSpec> [required],
+        /// Host names, by SNI and by Host; *. stands for one label, **. for one or more; absent = any.
+        domains: List<HostPattern>,
+        /// Networks that the client comes from; absent = any.
+        client_ips: List<Network>,
+        /// TLS versions, one of which the client offers; absent = any.
+        tls_versions: List<Version>,
+        /// ALPN protocols, one of which the client offers; absent = any.
+        alpn: List<Alpn>,
+        /// The request's path: a prefix if it ends in a slash, otherwise exact; {id} is one segment, a final {*rest} the rest.
+        path: PathPattern,
+        /// The request's method; absent = any.
+        methods: List<MethodName>,
+        /// Headers that the request has, each with this value.
+        headers: Table<HeaderText>,
+    }
+}
+
+section! {
+    /// `load_balancing`.
+    LoadBalancingSection {
+        /// round-robin, random, least-connections or ip-hash.
+        algorithm: Algorithm = Algorithm::RoundRobin,
+        /// What hash looks at (not built yet).
+        key: Text,
+    }
+}
+
+section! {
+    /// `redirect`.
+    RedirectSection {
+        /// The new location, with {host}, {path} and {path_and_query} of the request.
+        to: Text [required],
+        /// 301, 302, 303, 307 or 308.
+        status: RedirectStatus = RedirectStatus(StatusCode::PERMANENT_REDIRECT),
+    }
+}
+
+section! {
+    /// `respond`.
+    RespondSection {
+        /// 200 to 599.
+        status: Whole<200, 599> = Whole(200),
+        /// The body.
+        body: Text = Text(String::new()),
+        /// Headers of the response.
+        headers: Table<HeaderText> = Table(Vec::new()),
+    }
+}
+
+section! {
+    /// `headers`.
+    HeadersSection {
+        /// On the way to the target.
+        request: Sub<EditsSection>,
+        /// On the way to the client.
+        response: Sub<EditsSection>,
+    }
+}
+
+section! {
+    /// `headers.request` and `headers.response`.
+    EditsSection {
+        /// Replaces every value of each header.
+        set: Table<HeaderText> = Table(Vec::new()),
+        /// Adds a value to each header.
+        add: Table<HeaderText> = Table(Vec::new()),
+        /// Takes each header away.
+        remove: List<Text> = Vec::new(),
+    }
+}

@@ -1,0 +1,118 @@
+use std::collections::HashSet;
+
+use http::header::{self, HeaderName, HeaderValue};
+
+use crate::config::file::{EditsSection, HeadersSection, RouteTable, or_empty};
+use crate::config::place::{Located, Place};
+use crate::config::report::Report;
+use crate::config::resolved::{HeaderEdits, HeaderRules};
+use crate::config::value::{HeaderText, Key, Table};
+
+/// What belongs to one connection or frames the message: the proxy writes these itself (RFC 9110 section 7.6.1, RFC 9112
+/// section 6). Host is in their company on the way to the target: `preserve_host` decides on it.
+const OWNED: [HeaderName; 7] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::CONTENT_LENGTH,
+];
+
+/// Headers whose values are never shown.
+const SECRET: [HeaderName; 4] =
+    [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE, header::SET_COOKIE];
+
+/// The changes of a route's headers.
+pub(super) fn rules(route: &RouteTable, report: &mut Report) -> HeaderRules {
+    let section = or_empty::<HeadersSection>(&route.headers);
+    let request = or_empty::<EditsSection>(&section.request);
+    let response = or_empty::<EditsSection>(&section.response);
+    for (name, place) in names(request) {
+        if name.eq_ignore_ascii_case("host") {
+            let help = "`preserve_host` says which Host reaches the target";
+            report.fault_with_help(place, "`host` is written by the proxy itself", help);
+        }
+    }
+    HeaderRules { request: edits(request, report), response: edits(response, report) }
+}
+
+fn edits(section: &EditsSection, report: &mut Report) -> HeaderEdits {
+    let (set, add) = (section.set(), section.add());
+    for table in [&set, &add] {
+        owned(table, report);
+        literal(table, report);
+    }
+    let edits = HeaderEdits { set: pairs(&set, report), add: pairs(&add, report), remove: removed(section, report) };
+    for (name, place) in keys(&section.set) {
+        if edits.remove.iter().any(|removed| removed.as_str().eq_ignore_ascii_case(name)) {
+            report.fault(place, format!("`{}` is both set and removed", name.escape_debug()));
+        }
+    }
+    edits
+}
+
+/// Names and values of a table; a name that is none, or is there twice, is a fault.
+pub(super) fn pairs(table: &Table<HeaderText>, report: &mut Report) -> Vec<(HeaderName, HeaderValue)> {
+    let mut seen = HashSet::new();
+    let mut pairs = Vec::with_capacity(table.0.len());
+    for (key, text) in &table.0 {
+        let Some(name) = name(key, report) else { continue };
+        if !seen.insert(name.clone()) {
+            report.fault(key.place, format!("the header `{name}` is there twice"));
+        }
+        let mut value = text.value.0.clone();
+        value.set_sensitive(SECRET.contains(&name));
+        pairs.push((name, value));
+    }
+    pairs
+}
+
+/// Reports headers that only the proxy may write.
+pub(super) fn owned(table: &Table<HeaderText>, report: &mut Report) {
+    for (key, _) in &table.0 {
+        refuse_owned(&key.value, key.place, report);
+    }
+}
+
+fn literal(table: &Table<HeaderText>, report: &mut Report) {
+    for (_, text) in &table.0 {
+        if text.value.0.as_bytes().contains(&b'{') {
+            report.fault(text.place, "placeholders in headers are not built yet: a value cannot hold `{`");
+        }
+    }
+}
+
+fn removed(section: &EditsSection, report: &mut Report) -> Vec<HeaderName> {
+    let mut names = Vec::new();
+    for text in section.remove() {
+        refuse_owned(&text.value.0, text.place, report);
+        names.extend(name(&text.map(|text| text.0), report));
+    }
+    names
+}
+
+fn name(text: &Located<String>, report: &mut Report) -> Option<HeaderName> {
+    let name = HeaderName::from_bytes(text.value.as_bytes());
+    if name.is_err() {
+        report.fault(text.place, format!("\"{}\" is not the name of a header", text.value.escape_debug()));
+    }
+    name.ok()
+}
+
+fn refuse_owned(name: &str, place: Place, report: &mut Report) {
+    if let Some(owned) = OWNED.iter().find(|owned| owned.as_str().eq_ignore_ascii_case(name)) {
+        report.fault(place, format!("`{owned}` is written by the proxy itself"));
+    }
+}
+
+/// Every header name of a section with its place.
+fn names(section: &EditsSection) -> Vec<(&str, Place)> {
+    let removed = section.remove.value().into_iter().flatten().map(|text| (text.value.0.as_str(), text.place));
+    keys(&section.set).chain(keys(&section.add)).chain(removed).collect()
+}
+
+fn keys(key: &Key<Table<HeaderText>>) -> impl Iterator<Item = (&str, Place)> {
+    key.value().into_iter().flat_map(|table| &table.0).map(|(name, _)| (name.value.as_str(), name.place))
+}

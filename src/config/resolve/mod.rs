@@ -1,0 +1,120 @@
+//! From the mirror of the text to a [`Config`]: defaults, paths, and the rules that hold across keys.
+//!
+//! Whatever returns `None` here has a fault in the report, or stands on a value that has one.
+
+mod action;
+mod contradiction;
+mod cross;
+mod headers;
+mod listen;
+mod policy;
+mod redirect;
+mod route;
+mod tls;
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::file::{AdminSection, CertificateTable, DefaultsSection, LogSection, Root, ServerSection, listed, or_empty};
+use super::place::{Located, Place};
+use super::report::Report;
+use super::resolved::{Admin, AdminSocket, CertificateFiles, Config, Log, LogFormat, Server};
+use super::source::Source;
+use super::value::{FilePath, Key, LogForm};
+
+/// The longest path of a Unix socket: `sun_path` with its final NUL has 108 bytes (unix(7)).
+const SOCKET_PATH_MAX: usize = 107;
+
+/// What every step needs to know.
+struct Context<'a> {
+    source: &'a Source,
+    folder: PathBuf,
+    defaults: &'a DefaultsSection,
+    /// Whether `[[certificates]]` has, or tries to have, an entry.
+    certificates: bool,
+}
+
+impl Context<'_> {
+    fn path(&self, file: &Located<FilePath>) -> Located<PathBuf> {
+        Located::new(self.folder.join(&file.value.0), file.place)
+    }
+
+    /// The line of a place, from 1, to name it in a fault about another place.
+    fn line(&self, place: Place) -> usize {
+        self.source.line_index(place.start) + 1
+    }
+
+    fn certificate(&self, table: &CertificateTable) -> Option<CertificateFiles> {
+        let (certificate, key) = (table.certificate.located()?, table.key.located()?);
+        Some(CertificateFiles { certificate: self.path(certificate), key: self.path(key) })
+    }
+}
+
+/// Resolves a file; `whole` is whether all of its text could be read.
+pub(super) fn config(root: &Root, whole: bool, source: Arc<Source>, report: &mut Report) -> Config {
+    // What is left of a text with syntax errors would break rules that the whole text keeps.
+    let mut ignored = Report::default();
+    let report = if whole { report } else { &mut ignored };
+    let context = Context {
+        source: &source,
+        folder: source.path().parent().unwrap_or(Path::new("")).into(),
+        defaults: or_empty(&root.defaults),
+        certificates: root.certificates.value().map_or(root.certificates.written().is_some(), |list| !list.is_empty()),
+    };
+    let checked = route::routes(root, &context, report);
+    cross::check(&checked, &context, report);
+    let listeners = listen::listeners(root, &checked, &context, report);
+    if checked.is_empty() && !route::any_faulty(root) {
+        let place = root.routes.written().unwrap_or_default();
+        let help = "add a [[routes]] section with `name`, `match.ports` and `targets`";
+        report.fault_with_help(place, "no route: nothing would be served", help);
+    }
+    Config {
+        server: server(or_empty(&root.server)),
+        log: log(or_empty(&root.log)),
+        admin: admin(or_empty(&root.admin), &context, report),
+        defaults: policy::defaults(context.defaults, report),
+        listeners,
+        certificates: listed(&root.certificates).iter().filter_map(|table| context.certificate(&table.value)).collect(),
+        routes: checked.into_iter().map(|checked| checked.route).collect(),
+        source: Arc::clone(&source),
+    }
+}
+
+fn server(section: &ServerSection) -> Server {
+    Server {
+        workers: count(section.workers().0),
+        max_connections: count(section.max_connections().0),
+        shutdown_timeout: section.shutdown_timeout().0,
+    }
+}
+
+fn log(section: &LogSection) -> Log {
+    let format = match section.format() {
+        LogForm::Text => LogFormat::Text,
+        LogForm::Json => LogFormat::Json,
+    };
+    Log { level: section.level().0, format, access: section.access() }
+}
+
+fn admin(section: &AdminSection, context: &Context<'_>, report: &mut Report) -> Admin {
+    let socket = match &section.socket {
+        Key::Absent | Key::Faulty(_) => AdminSocket::Default(section.socket().0.into()),
+        Key::Given(_, socket) if socket.value.0.is_empty() => AdminSocket::Off,
+        Key::Given(_, socket) => {
+            let path = context.folder.join(&socket.value.0);
+            if path.as_os_str().len() > SOCKET_PATH_MAX {
+                let message = format!("the path of a socket has at most {SOCKET_PATH_MAX} bytes");
+                report.fault_with_help(socket.place, message, format!("it stands for {}", path.display()));
+            }
+            AdminSocket::At(Located::new(path, socket.place))
+        }
+    };
+    Admin { socket, listen: section.listen().0 }
+}
+
+/// A count of which 0 means that there is none.
+fn count(number: u32) -> Option<NonZeroUsize> {
+    usize::try_from(number).ok().and_then(NonZeroUsize::new)
+}

@@ -1,0 +1,92 @@
+use std::num::NonZeroU64;
+
+use super::count;
+use crate::config::file::{
+    DefaultsSection, LimitsSection, RouteTable, SecuritySection, TimeoutsSection, or_empty, section::Section,
+};
+use crate::config::report::Report;
+use crate::config::resolved::{Defaults, Limits, Security, Timeouts};
+use crate::config::value::{List, Network};
+use crate::net::AddressSet;
+
+/// hyper refuses a smaller buffer for a head.
+const HEAD_MIN: u64 = 8 * 1024;
+/// Each connection may hold as much as this.
+const HEAD_MAX: u64 = 1024 * 1024;
+
+/// What `[defaults]` says, or is the default of the default.
+pub(super) fn defaults(section: &DefaultsSection, report: &mut Report) -> Defaults {
+    Defaults {
+        trusted_proxies: set(&section.trusted_proxies()),
+        security: security(or_empty(&section.security), report),
+        limits: limits(or_empty(&section.limits), report),
+        timeouts: timeouts(or_empty(&section.timeouts)),
+    }
+}
+
+/// What a route says, key by key, or else the defaults.
+pub(super) fn of_route(table: &RouteTable, base: &DefaultsSection, report: &mut Report) -> Defaults {
+    // Where the route says nothing, a fault of the defaults is reported there, once.
+    let mut known = Report::default();
+    let trusted = table.trusted_proxies.or(&base.trusted_proxies);
+    let own = or_empty::<SecuritySection>(&table.security);
+    let merged = own.over(or_empty(&base.security));
+    let merged_security = security(&merged, if own.allow.written().is_some() { report } else { &mut known });
+    let own = or_empty::<LimitsSection>(&table.limits);
+    let merged = own.over(or_empty(&base.limits));
+    let merged_limits = limits(&merged, if own.max_request_head.written().is_some() { report } else { &mut known });
+    let merged_timeouts = or_empty::<TimeoutsSection>(&table.timeouts).over(or_empty(&base.timeouts));
+    Defaults {
+        trusted_proxies: trusted.value().map(set).unwrap_or_default(),
+        security: merged_security,
+        limits: merged_limits,
+        timeouts: timeouts(&merged_timeouts),
+    }
+}
+
+pub(super) fn set(list: &List<Network>) -> AddressSet {
+    AddressSet::new(list.iter().map(|network| network.value.0))
+}
+
+fn security(section: &SecuritySection, report: &mut Report) -> Security {
+    if let Some(allow) = section.allow.located()
+        && allow.value.is_empty()
+    {
+        report.fault_with_help(allow.place, "an empty list lets no one in", "leave `allow` out to let everyone in");
+    }
+    Security { allow: section.allow.value().map(set), block: set(&section.block()) }
+}
+
+fn limits(section: &LimitsSection, report: &mut Report) -> Limits {
+    let head = section.max_request_head().0;
+    if let Some(written) = section.max_request_head.located()
+        && !(HEAD_MIN..=HEAD_MAX).contains(&head)
+    {
+        report.fault(written.place, "a request's head is limited to a size from \"8KiB\" to \"1MiB\"");
+    }
+    Limits {
+        max_connections: count(section.max_connections().0),
+        max_connections_per_ip: count(section.max_connections_per_ip().0),
+        max_request_body: NonZeroU64::new(section.max_request_body().0),
+        max_request_head: usize::try_from(head).unwrap_or(usize::MAX),
+    }
+}
+
+fn timeouts(section: &TimeoutsSection) -> Timeouts {
+    Timeouts {
+        sniff: section.sniff().0,
+        tls_handshake: section.tls_handshake().0,
+        connect: section.connect().0,
+        connect_total: section.connect_total().0,
+        idle: section.idle().0,
+        half_closed: section.half_closed().0,
+        linger: section.linger().0,
+        max_lifetime: section.max_lifetime().0,
+        request_head: section.request_head().0,
+        keep_alive: section.keep_alive().0,
+        response_head: section.response_head().0,
+        body: section.body().0,
+        tunnel: section.tunnel().0,
+        upstream_keep_alive: section.upstream_keep_alive().0,
+    }
+}

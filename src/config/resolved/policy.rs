@@ -1,0 +1,102 @@
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+
+use crate::net::AddressSet;
+
+/// `[defaults]`: what holds where a route says nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// Whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed.
+    pub trusted_proxies: AddressSet,
+    /// Which clients are let in.
+    pub security: Security,
+    /// Named limits.
+    pub limits: Limits,
+    /// Times without progress.
+    pub timeouts: Timeouts,
+}
+
+/// Which clients are let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Security {
+    /// Only these, or `None` for all.
+    pub allow: Option<AddressSet>,
+    /// Not these, even if allowed.
+    pub block: AddressSet,
+}
+
+/// Named limits of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Live client connections.
+    pub max_connections: Option<NonZeroUsize>,
+    /// Live client connections of one address.
+    pub max_connections_per_ip: Option<NonZeroUsize>,
+    /// Bytes of one request body.
+    pub max_request_body: Option<NonZeroU64>,
+    /// Bytes of one request head, 8 KiB to 1 MiB.
+    pub max_request_head: usize,
+}
+
+/// Times after which something is given up. All but `connect_total` and `max_lifetime` measure time without progress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From accept until PROXY header and ClientHello or request preface are complete.
+    pub sniff: Duration,
+    /// Either side's TLS handshake.
+    pub tls_handshake: Duration,
+    /// One attempt to connect.
+    pub connect: Duration,
+    /// All attempts to connect, over all addresses and targets.
+    pub connect_total: Duration,
+    /// A relayed connection without a byte in either direction.
+    pub idle: Duration,
+    /// One side has finished and the other moves no byte.
+    pub half_closed: Duration,
+    /// Our last bytes reaching a peer that stopped reading.
+    pub linger: Duration,
+    /// The whole connection; `None` is for ever.
+    pub max_lifetime: Option<Duration>,
+    /// From the first byte of a request to the end of its head.
+    pub request_head: Duration,
+    /// An idle HTTP client connection between requests.
+    pub keep_alive: Duration,
+    /// From the request sent to the response's head.
+    pub response_head: Duration,
+    /// A request or response body without progress.
+    pub body: Duration,
+    /// An upgraded connection without a byte.
+    pub tunnel: Duration,
+    /// An idle pooled upstream connection.
+    pub upstream_keep_alive: Duration,
+}
+
+/// Headers that are changed on the way. Values are literal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderRules {
+    /// On the way to the target.
+    pub request: HeaderEdits,
+    /// On the way to the client.
+    pub response: HeaderEdits,
+}
+
+/// What is changed in one head: first `remove`, then `set`, then `add`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderEdits {
+    /// Replaces every value.
+    pub set: Vec<(HeaderName, HeaderValue)>,
+    /// Added after what is there.
+    pub add: Vec<(HeaderName, HeaderValue)>,
+    /// Taken away.
+    pub remove: Vec<HeaderName>,
+}
+
+impl HeaderEdits {
+    /// Whether nothing is changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.add.is_empty() && self.remove.is_empty()
+    }
+}

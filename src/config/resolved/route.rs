@@ -1,0 +1,31 @@
+use super::action::Action;
+use super::policy::{HeaderRules, Limits, Security, Timeouts};
+use super::tls::Tls;
+use crate::config::place::Place;
+use crate::net::{AddressSet, ListenAddress};
+use crate::route::Rule;
+
+/// One enabled route.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// What it wants to take, with its name and its index.
+    pub rule: Rule,
+    /// The addresses that it listens on, each once, in the order of the file.
+    pub addresses: Vec<ListenAddress>,
+    /// What is done with TLS; agrees with the rule's `tls`.
+    pub tls: Tls,
+    /// What is done with what it takes.
+    pub action: Action,
+    /// Headers that are changed on the way.
+    pub headers: HeaderRules,
+    /// Whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed.
+    pub trusted_proxies: AddressSet,
+    /// Which clients are let in.
+    pub security: Security,
+    /// Named limits.
+    pub limits: Limits,
+    /// Times without progress.
+    pub timeouts: Timeouts,
+    /// Where the file names it.
+    pub place: Place,
+}

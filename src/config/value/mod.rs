@@ -1,0 +1,31 @@
+//! The kinds of values: how each is read from the text, what it is called, and its JSON schema.
+
+mod duration;
+mod files;
+mod hosts;
+mod kind;
+mod list;
+mod log_level;
+mod network;
+mod number;
+mod port;
+mod scalar;
+mod size;
+mod suggest;
+mod word;
+
+pub use duration::parse_duration;
+pub(super) use duration::{Time, TimeOrOff};
+pub(super) use files::{FilePath, SocketPath};
+pub(super) use kind::{Key, KeyDoc, Kind, Problem, TextKind, found, table_of};
+pub(super) use list::{List, Table};
+pub(super) use log_level::LogLevel;
+pub(super) use network::{AddressOrOff, Network};
+pub(super) use number::{RedirectStatus, Signed, Whole, integer};
+pub(super) use port::{PortSpec, decimal};
+pub(super) use scalar::{Alpn, HeaderText, MethodName, Text};
+pub(super) use size::Size;
+pub(super) use suggest::nearest;
+pub(super) use word::{
+    Algorithm, AuthMode, CertificateWord, LogForm, ProtocolWord, ProxyHeader, TlsMode, UpstreamWord, Version,
+};

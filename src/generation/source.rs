@@ -1,0 +1,61 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Generation;
+use super::certificates::{ClientPolicies, SelfSigned};
+use crate::config::{self, Config, Faults};
+use crate::telemetry::Meters;
+use crate::tls::{PolicyError, TicketKeys};
+
+/// Where generations come from: one file, and what they share across reloads.
+#[derive(Debug)]
+pub struct Source {
+    path: PathBuf,
+    pub(super) meters: Arc<Meters>,
+    pub(super) tickets: TicketKeys,
+    pub(super) self_signed: SelfSigned,
+    pub(super) client_policies: ClientPolicies,
+}
+
+/// Why there is no generation.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read, or its text breaks rules.
+    #[error(transparent)]
+    Config(#[from] config::LoadError),
+    /// The text is right, but what it names is not.
+    #[error("{0}")]
+    Faults(Faults),
+}
+
+impl Source {
+    /// Generations from this file.
+    ///
+    /// # Errors
+    /// The system gave no random numbers for the session tickets.
+    pub fn new(path: &Path, meters: Arc<Meters>) -> Result<Self, PolicyError> {
+        Ok(Self {
+            path: path.into(),
+            meters,
+            tickets: TicketKeys::generate()?,
+            self_signed: SelfSigned::default(),
+            client_policies: ClientPolicies::default(),
+        })
+    }
+
+    /// Reads the file and assembles a generation to follow `previous`.
+    ///
+    /// # Errors
+    /// Every fault; `previous` is untouched.
+    pub fn load(&self, previous: Option<&Generation>) -> Result<Generation, LoadError> {
+        self.assemble(&Config::from_file(&self.path)?, previous)
+    }
+
+    /// Assembles a generation from a configuration that was read already.
+    ///
+    /// # Errors
+    /// Every fault in what the configuration names: certificates, keys, authorities.
+    pub fn assemble(&self, config: &Config, previous: Option<&Generation>) -> Result<Generation, LoadError> {
+        super::assemble::assemble(config, self, previous).map_err(LoadError::Faults)
+    }
+}

@@ -1,0 +1,89 @@
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::tunnel::Tunnel;
+use crate::outcome::{Cause, Outcome};
+
+/// What the requests of one client connection have come to, for the one who serves it.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    live: AtomicUsize,
+    answered: AtomicBool,
+    unframed: AtomicBool,
+    notes: Mutex<Notes>,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    /// The connection cannot go on after this.
+    fatal: Option<Outcome>,
+    /// Why the connection is being ended, from the moment that it is.
+    ending: Option<Outcome>,
+    /// What the connection becomes after a 101.
+    tunnel: Option<Tunnel>,
+}
+
+impl Activity {
+    /// How many requests are being served.
+    pub(super) fn live(&self) -> usize {
+        self.live.load(Ordering::Acquire)
+    }
+
+    /// Whether a request has ended well.
+    pub(super) fn answered(&self) -> bool {
+        self.answered.load(Ordering::Acquire)
+    }
+
+    pub(super) fn opened(&self) {
+        self.live.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn closed(&self, outcome: Outcome) {
+        if outcome.cause == Cause::Finished {
+            self.answered.store(true, Ordering::Release);
+        }
+        self.live.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Notes what ends the connection with the request; the first counts.
+    pub(super) fn set_fatal(&self, outcome: Outcome) {
+        self.notes().fatal.get_or_insert(outcome);
+    }
+
+    pub(super) fn fatal(&self) -> Option<Outcome> {
+        self.notes().fatal
+    }
+
+    /// Notes why the connection is being ended, for the requests that end with it.
+    pub(super) fn set_ending(&self, outcome: Outcome) {
+        self.notes().ending.get_or_insert(outcome);
+    }
+
+    pub(super) fn ending(&self) -> Option<Outcome> {
+        self.notes().ending
+    }
+
+    /// Notes that an answer was broken off whose end only the end of the connection would have shown: a plain FIN would
+    /// make it look whole.
+    pub(super) fn set_unframed(&self) {
+        self.unframed.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_unframed(&self) -> bool {
+        self.unframed.load(Ordering::Acquire)
+    }
+
+    /// Keeps what the connection becomes when its 101 has been written.
+    pub(super) fn set_tunnel(&self, tunnel: Tunnel) {
+        self.notes().tunnel = Some(tunnel);
+    }
+
+    pub(super) fn take_tunnel(&self) -> Option<Tunnel> {
+        self.notes().tunnel.take()
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        // Each note is set in one step, so it is right whatever panicked beside it.
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

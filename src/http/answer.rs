@@ -1,0 +1,115 @@
+//! Answers of the proxy's own.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Response, StatusCode, Version};
+
+use super::body::Body;
+use super::exchange::Exchange;
+use crate::outcome::{Cause, Outcome};
+
+/// The name of the field that carries the request's id.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// An answer with a body that is known whole: the end of the exchange is that it has been written.
+#[must_use]
+pub fn whole(status: StatusCode, body: impl Into<Bytes>, mut exchange: Exchange) -> Response<Body> {
+    exchange.set_status(status);
+    let id = exchange.id().header().clone();
+    let mut response = Response::new(Body::whole(body.into(), exchange));
+    *response.status_mut() = status;
+    response.headers_mut().insert(X_REQUEST_ID, id);
+    response
+}
+
+/// The answer to a request that has failed: the status that belongs to the cause, and a few words with the request's id.
+#[must_use]
+pub fn failure(outcome: Outcome, exchange: Exchange) -> Response<Body> {
+    failure_with(status_of(outcome.cause), outcome, exchange)
+}
+
+/// [`failure`] with another status.
+#[must_use]
+pub fn failure_with(status: StatusCode, outcome: Outcome, exchange: Exchange) -> Response<Body> {
+    exchange.fail(outcome);
+    let close = ends_connection(outcome.cause) && exchange.version() != Version::HTTP_2;
+    if close {
+        exchange.activity().set_fatal(outcome);
+    }
+    let reason = status.canonical_reason().unwrap_or("Failed");
+    let text = format!("{} {reason}: {}\nrequest id: {}\n", status.as_u16(), outcome.cause.as_str(), exchange.id());
+    let mut response = whole(status, text, exchange);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if close {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The status that tells a client of a cause.
+#[must_use]
+pub const fn status_of(cause: Cause) -> StatusCode {
+    match cause {
+        Cause::RequestMalformed => StatusCode::BAD_REQUEST,
+        Cause::Blocked => StatusCode::FORBIDDEN,
+        Cause::NoRoute => StatusCode::NOT_FOUND,
+        Cause::RequestHeadTimeout => StatusCode::REQUEST_TIMEOUT,
+        Cause::RequestBodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Cause::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+        Cause::RequestHeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        Cause::Refused
+        | Cause::Unreachable
+        | Cause::ResolveFailed
+        | Cause::ConnectFailed
+        | Cause::UpstreamTls
+        | Cause::ResponseMalformed
+        | Cause::TargetClosed
+        | Cause::Reset
+        | Cause::ProtocolError => StatusCode::BAD_GATEWAY,
+        Cause::NoTarget
+        | Cause::OutOfDescriptors
+        | Cause::RouteConnectionLimit
+        | Cause::ClientConnectionLimit
+        | Cause::LifetimeReached
+        | Cause::Drained
+        | Cause::Cut
+        | Cause::Killed => StatusCode::SERVICE_UNAVAILABLE,
+        Cause::ConnectTimeout | Cause::UpstreamTlsTimeout | Cause::ResponseHeadTimeout | Cause::BodyTimeout => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
+        // The client is gone, or the fault was met before there was a request; an answer is an answer to nobody.
+        Cause::ClosedEarly
+        | Cause::Empty
+        | Cause::ProxyHeaderMissing
+        | Cause::ProxyHeaderMalformed
+        | Cause::ProxyHeaderUntrusted
+        | Cause::SniffTimeout
+        | Cause::HelloMalformed
+        | Cause::HelloTooLarge
+        | Cause::NoCertificate
+        | Cause::HandshakeFailed
+        | Cause::HandshakeTimeout
+        | Cause::ClientCertificate
+        | Cause::KeepAliveTimeout => StatusCode::BAD_REQUEST,
+        Cause::Finished
+        | Cause::IdleTimeout
+        | Cause::HalfClosedTimeout
+        | Cause::LingerTimeout
+        | Cause::TunnelTimeout
+        | Cause::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// Whether what follows on the connection cannot be trusted, or is the rest of a body that nobody wants.
+const fn ends_connection(cause: Cause) -> bool {
+    matches!(
+        cause,
+        Cause::RequestMalformed
+            | Cause::RequestBodyTooLarge
+            | Cause::RequestHeadTooLarge
+            | Cause::BodyTimeout
+            | Cause::ClosedEarly
+    )
+}

@@ -1,0 +1,245 @@
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use http::{Method, Request, StatusCode, Uri, Version};
+
+use super::activity::Activity;
+use super::host::Host;
+use super::request_id::RequestId;
+use crate::connection::{Connection, Registry};
+use crate::outcome::{Cause, Outcome, Party, Phase};
+use crate::telemetry::{Line, NO_ROUTE, RouteMeter, StatusClass};
+
+/// The life of one request: opened at its head, ended once by [`Exchange::close`] or by its drop.
+///
+/// It writes the request's line of the access log and counts the request for its route. It travels inside the response's
+/// body, and so ends when that has been written or dropped.
+#[derive(Debug)]
+pub struct Exchange {
+    id: RequestId,
+    connection: Arc<Connection>,
+    registry: Arc<Registry>,
+    activity: Arc<Activity>,
+    progress: Arc<Progress>,
+    opened: Instant,
+    method: Method,
+    uri: Uri,
+    version: Version,
+    host: Host,
+    route: Option<Arc<RouteMeter>>,
+    target: Option<Arc<str>>,
+    status: Option<StatusCode>,
+    connect: Option<Duration>,
+    first_byte: Option<Duration>,
+    outcome: Option<Outcome>,
+}
+
+/// What the bodies of a request and of its response have come to; written by those who move them.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    fault: OnceLock<Outcome>,
+    sent: AtomicBool,
+}
+
+impl Progress {
+    /// Notes that all of the request's body has been handed on.
+    pub(super) fn set_sent(&self) {
+        self.sent.store(true, Ordering::Release);
+    }
+
+    pub(super) fn sent(&self) -> bool {
+        self.sent.load(Ordering::Acquire)
+    }
+
+    pub(super) fn add_in(&self, bytes: u64) {
+        self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_out(&self, bytes: u64) {
+        self.bytes_out.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn bytes_in(&self) -> u64 {
+        self.bytes_in.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_fault(&self, fault: Outcome) {
+        let _first_counts = self.fault.set(fault);
+    }
+
+    pub(super) fn fault(&self) -> Option<Outcome> {
+        self.fault.get().copied()
+    }
+}
+
+impl Exchange {
+    pub(super) fn open<B>(
+        registry: &Arc<Registry>,
+        connection: &Arc<Connection>,
+        activity: &Arc<Activity>,
+        request: &Request<B>,
+        host: Host,
+    ) -> Self {
+        activity.opened();
+        Self {
+            id: RequestId::random(),
+            connection: Arc::clone(connection),
+            registry: Arc::clone(registry),
+            activity: Arc::clone(activity),
+            progress: Arc::default(),
+            opened: Instant::now(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            host,
+            route: None,
+            target: None,
+            status: None,
+            connect: None,
+            first_byte: None,
+            outcome: None,
+        }
+    }
+
+    /// The request's name.
+    #[must_use]
+    pub fn id(&self) -> &RequestId {
+        &self.id
+    }
+
+    /// The client connection that it came on.
+    #[must_use]
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// The host that it is for.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The protocol that it came by.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Its method.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Notes the route that takes it, for the request and, if it is its first, for the connection.
+    pub fn set_route(&mut self, route: &Arc<RouteMeter>) {
+        self.connection.set_route(route);
+        self.route = Some(Arc::clone(route));
+    }
+
+    /// Notes the target that it goes to.
+    pub fn set_target(&mut self, target: &Arc<str>) {
+        self.target = Some(Arc::clone(target));
+    }
+
+    /// Notes how it has failed; the first failure counts. The line is written when the answer has been.
+    pub fn fail(&self, outcome: Outcome) {
+        self.progress.set_fault(outcome);
+    }
+
+    /// Ends it.
+    pub fn close(mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
+    }
+
+    pub(super) fn set_id(&mut self, id: RequestId) {
+        self.id = id;
+    }
+
+    pub(super) fn set_status(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    /// Notes how long it took until a new connection to the target stood.
+    pub(super) fn set_connect(&mut self, duration: Duration) {
+        self.connect = Some(duration);
+    }
+
+    /// Notes that the head of the target's answer has come.
+    pub(super) fn set_first_byte(&mut self) {
+        self.first_byte = Some(self.opened.elapsed());
+    }
+
+    pub(super) fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    pub(super) fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
+
+    /// What to say of a request whose answer was dropped before its end.
+    fn dropped(&self) -> Outcome {
+        if std::thread::panicking() {
+            return Outcome::new(Phase::Serve, Party::Proxy, Cause::Internal);
+        }
+        let ending = self.activity.ending();
+        ending.unwrap_or_else(|| Outcome::new(Phase::Serve, Party::Client, Cause::ClosedEarly))
+    }
+
+    fn describe(&self, line: &mut Line, outcome: Outcome) {
+        line.field("request", self.id.as_str());
+        line.number("connection", self.connection.id().0);
+        line.field("client", &self.connection.client().to_string());
+        line.field("route", self.route.as_ref().map_or(NO_ROUTE, |route| route.name()));
+        line.field("method", self.method.as_str());
+        line.field_if("host", self.host.as_str());
+        line.field("path", self.uri.path_and_query().map_or("/", |path| path.as_str()));
+        line.field("protocol", protocol(self.version));
+        if let Some(status) = self.status {
+            line.number("status", u64::from(status.as_u16()));
+        }
+        line.field_if("target", self.target.as_deref());
+        line.field("phase", outcome.phase.as_str());
+        line.field("party", outcome.party.as_str());
+        line.field("cause", outcome.cause.as_str());
+        line.number("bytes_in", self.progress.bytes_in());
+        line.number("bytes_out", self.progress.bytes_out.load(Ordering::Relaxed));
+        line.seconds("duration_seconds", self.opened.elapsed());
+        if let Some(connect) = self.connect {
+            line.seconds("connect_seconds", connect);
+        }
+        if let Some(first_byte) = self.first_byte {
+            line.seconds("first_byte_seconds", first_byte);
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let ended = if std::thread::panicking() { None } else { self.progress.fault().or(self.outcome) };
+        let outcome = ended.unwrap_or_else(|| self.dropped());
+        let class = self.status.map_or(StatusClass::Unanswered, |status| StatusClass::of(status.as_u16()));
+        if let Some(route) = &self.route {
+            route.request(class);
+        }
+        if outcome.cause.is_failure() {
+            self.connection.set_failure(outcome);
+        }
+        self.registry.access_log().write("request", |line| self.describe(line, outcome));
+        self.activity.closed(outcome);
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    if version == Version::HTTP_2 {
+        "h2"
+    } else if version == Version::HTTP_10 {
+        "http/1.0"
+    } else {
+        "http/1.1"
+    }
+}

@@ -1,0 +1,163 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+
+use super::body::{Body, RequestBody};
+use super::exchange::Exchange;
+use super::pool::{Lease, Pool};
+use super::request::Refusal;
+use super::send::{Failed, send};
+use super::tunnel::Tunnel;
+use super::{answer, hop, request, response};
+use crate::net::AddressSet;
+use crate::outcome::{Cause, Outcome, Party, Phase};
+use crate::relay;
+use crate::upstream::Plan;
+
+/// How long a forwarded request waits. All measure time without progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the request's last byte to the head of the answer.
+    pub response_head: Duration,
+    /// A body, either way.
+    pub body: Duration,
+    /// An upgraded connection without a byte in either direction.
+    pub tunnel: Duration,
+    /// Our last bytes reaching a peer that has stopped reading.
+    pub linger: Duration,
+    /// A pooled connection to a target.
+    pub upstream_keep_alive: Duration,
+}
+
+/// Who is believed about the client before it.
+#[derive(Clone, Debug, Default)]
+pub struct ForwardedPolicy {
+    /// Peers whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are kept.
+    pub trusted: AddressSet,
+}
+
+/// What is changed in a head, in this order: removed, set, added.
+#[derive(Clone, Debug, Default)]
+pub struct HeaderEdits {
+    /// Fields that go.
+    pub remove: Vec<HeaderName>,
+    /// Fields that are replaced, or made.
+    pub set: Vec<(HeaderName, HeaderValue)>,
+    /// Fields that come to those of the same name.
+    pub add: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What the client's side of the connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain.
+    Http,
+    /// TLS.
+    Https,
+}
+
+/// How a request is forwarded.
+#[derive(Clone, Copy, Debug)]
+pub struct Forwarding<'a> {
+    /// The targets, and how to connect to them.
+    pub plan: Plan<'a>,
+    /// What tells connections apart that may not be mixed, beside the target: the same number, the same TLS policy
+    /// towards the target. It must not be used again for another policy while the process lives.
+    pub policy: u64,
+    /// The worker's connections to targets.
+    pub pool: &'a Arc<Pool>,
+    /// How long it waits.
+    pub timeouts: &'a Timeouts,
+    /// Who is believed.
+    pub forwarded: &'a ForwardedPolicy,
+    /// What the client came by.
+    pub scheme: Scheme,
+    /// Whether the target gets the client's Host, rather than its own name.
+    pub preserve_host: bool,
+    /// What is changed in the request's head.
+    pub request_headers: &'a HeaderEdits,
+    /// What is changed in the answer's head.
+    pub response_headers: &'a HeaderEdits,
+    /// The longest request body in bytes; `None` is no limit.
+    pub max_request_body: Option<u64>,
+}
+
+/// Sends a request to a target and gives its answer, streaming both ways.
+///
+/// Never fails: what fails becomes an answer that says so, and the exchange's outcome. A request that met a pooled
+/// connection which the target had given up is sent once more on a new one, if nothing of it was sent, or if it is
+/// idempotent, without a body, and nothing came back.
+///
+/// # Cancel safety
+/// Dropping the future ends the exchange and the target's connection.
+pub async fn forward(request: Request<Incoming>, mut exchange: Exchange, forwarding: Forwarding<'_>) -> Response<Body> {
+    let (mut parts, incoming) = request.into_parts();
+    let asked = if parts.version == Version::HTTP_11 { hop::upgrade(&parts.headers) } else { None };
+    let client = parts.extensions.remove::<OnUpgrade>().filter(|_| asked.is_some());
+    if let Err(refusal) = request::prepare(&mut parts, &mut exchange, &forwarding) {
+        tracing::debug!(%refusal, "a request is refused");
+        let (party, cause) = match refusal {
+            Refusal::TooLarge => (Party::Proxy, Cause::RequestBodyTooLarge),
+            Refusal::Length => (Party::Client, Cause::RequestMalformed),
+        };
+        return answer::failure(serving(party, cause), exchange);
+    }
+    let body = RequestBody::new(incoming, exchange.progress(), forwarding.timeouts.body, forwarding.max_request_body);
+    match send(Request::from_parts(parts, body), &mut exchange, &forwarding).await {
+        Ok((response, lease)) => answered(response, lease, client, exchange, &forwarding),
+        Err(failed) => failure(failed, exchange),
+    }
+}
+
+/// Hands a target's answer on.
+fn answered(
+    response: Response<Incoming>,
+    lease: Lease,
+    client: Option<OnUpgrade>,
+    mut exchange: Exchange,
+    forwarding: &Forwarding<'_>,
+) -> Response<Body> {
+    exchange.set_first_byte();
+    let (mut parts, incoming) = response.into_parts();
+    let target = parts.extensions.remove::<OnUpgrade>();
+    if let Err(refused) = response::prepare(&mut parts, client.is_some(), forwarding.response_headers) {
+        tracing::debug!(%refused, target = %lease.target().label(), "a target's answer is refused");
+        return failure(Failed::of(Party::Target, Cause::ResponseMalformed), exchange);
+    }
+    exchange.set_status(parts.status);
+    let body = match (client, target) {
+        (Some(client), Some(target)) if parts.status == StatusCode::SWITCHING_PROTOCOLS => {
+            let activity = Arc::clone(exchange.activity());
+            let limits = tunnel_limits(forwarding.timeouts);
+            activity.set_tunnel(Tunnel { client, target, limits, exchange, in_flight: lease.into_in_flight() });
+            Body::upgraded()
+        }
+        _ => Body::streamed(incoming, forwarding.timeouts.body, lease, exchange),
+    };
+    // The reason phrase goes with the head's extensions, as the target's.
+    Response::from_parts(parts, body)
+}
+
+/// What the client gets of a request that has failed.
+fn failure(failed: Failed, exchange: Exchange) -> Response<Body> {
+    match exchange.progress().fault() {
+        // The client's body was at fault, whatever the target made of it.
+        Some(outcome) if outcome.cause == Cause::BodyTimeout => {
+            answer::failure_with(StatusCode::REQUEST_TIMEOUT, outcome, exchange)
+        }
+        Some(outcome) => answer::failure(outcome, exchange),
+        None => answer::failure(failed.outcome, exchange),
+    }
+}
+
+fn tunnel_limits(timeouts: &Timeouts) -> relay::Limits {
+    let Timeouts { tunnel, linger, .. } = *timeouts;
+    relay::Limits { idle: tunnel, half_closed: tunnel, linger, max_lifetime: None }
+}
+
+const fn serving(party: Party, cause: Cause) -> Outcome {
+    Outcome::new(Phase::Serve, party, cause)
+}

@@ -1,0 +1,99 @@
+use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Fields that `Connection` cannot take from a message: it is framed, routed and attributed by them, and a client must
+/// not be able to strip what a proxy before us has said of it.
+const KEPT: [&str; 9] = [
+    "host",
+    "content-length",
+    "content-type",
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-request-id",
+    "trailer",
+];
+
+/// Removes what concerns one connection only (RFC 9110 section 7.6.1).
+pub(super) fn remove(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
+            .filter(|token| !KEPT.iter().any(|kept| token.eq_ignore_ascii_case(kept)))
+            .filter_map(|token| token.parse().ok())
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+        headers.remove(CONNECTION);
+    }
+    for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &TE, &TRANSFER_ENCODING, &UPGRADE] {
+        headers.remove(name);
+    }
+}
+
+/// Whether the list-valued field has the token, in any case.
+pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
+    tokens(headers, name).any(|token| token.eq_ignore_ascii_case(wanted))
+}
+
+/// The upgrade that a message asks for or agrees to, if it does so in earnest (RFC 9110 section 7.8).
+pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    if has_token(headers, &CONNECTION, "upgrade") { headers.get(UPGRADE).cloned() } else { None }
+}
+
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&str, &str)]) -> HeaderMap {
+        let field =
+            |(name, value): &(&str, &str)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields.iter().map(field) {
+            headers.append(name, value);
+        }
+        headers
+    }
+
+    #[test]
+    fn what_concerns_one_connection_goes_and_the_rest_stays() {
+        let mut all = headers(&[
+            ("connection", "close, X-One"),
+            ("connection", "x-two,, host, X-Forwarded-For"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("x-three", "3"),
+            ("host", "a"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("te", "gzip"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("trailer", "x"),
+        ]);
+        remove(&mut all);
+        let mut left: Vec<&str> = all.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["host", "trailer", "x-forwarded-for", "x-three"]);
+    }
+
+    #[test]
+    fn an_upgrade_needs_both_fields() {
+        assert!(upgrade(&headers(&[("upgrade", "websocket")])).is_none());
+        assert!(upgrade(&headers(&[("connection", "upgrade")])).is_none());
+        assert!(upgrade(&headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")])).is_some());
+    }
+}

@@ -1,0 +1,166 @@
+use std::fmt;
+
+use http::header::HOST;
+use http::uri::Authority;
+use http::{Method, Request, Version};
+
+use crate::name::HostName;
+
+/// The host that a request is for: one, and the same wherever the request names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// As the client wrote it, with its port if it wrote one.
+    authority: Option<Authority>,
+    name: Option<HostName>,
+}
+
+/// Why a request's host cannot be relied on (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidHost {
+    /// HTTP/1.1 or HTTP/2 without any.
+    #[error("the request names no host")]
+    Missing,
+    /// More than one Host field.
+    #[error("the request has more than one Host field")]
+    Repeated,
+    /// Not a host name or address with an optional port.
+    #[error("the request's host is not valid")]
+    Malformed,
+    /// The target of the request and the Host field differ.
+    #[error("the request names two different hosts")]
+    Contradictory,
+    /// `CONNECT`, or a target that is no path.
+    #[error("the request's target is not a path")]
+    Target,
+}
+
+impl Host {
+    /// Finds the host that a request is for.
+    ///
+    /// # Errors
+    /// The client's: it named none, several, or none that is valid.
+    pub fn of<B>(request: &Request<B>) -> Result<Self, InvalidHost> {
+        if request.method() == Method::CONNECT {
+            return Err(InvalidHost::Target);
+        }
+        let uri = request.uri();
+        let path = uri.path();
+        if !path.starts_with('/') && !(path == "*" && request.method() == Method::OPTIONS) {
+            return Err(InvalidHost::Target);
+        }
+        let mut fields = request.headers().get_all(HOST).iter();
+        let field = fields.next();
+        if fields.next().is_some() {
+            return Err(InvalidHost::Repeated);
+        }
+        let field = match field {
+            Some(value) if value.is_empty() => return Err(InvalidHost::Malformed),
+            Some(value) => Some(Authority::try_from(value.as_bytes()).map_err(|_| InvalidHost::Malformed)?),
+            None => None,
+        };
+        let authority = match (uri.authority().cloned(), field) {
+            (Some(target), Some(field)) if !same(&target, &field) => return Err(InvalidHost::Contradictory),
+            (Some(target), _) => Some(target),
+            (None, Some(field)) => Some(field),
+            (None, None) => None,
+        };
+        match authority {
+            Some(authority) => Self::checked(authority),
+            None if request.version() == Version::HTTP_10 => Ok(Self::none()),
+            None => Err(InvalidHost::Missing),
+        }
+    }
+
+    /// No host, for a request that is refused since it names none that could be relied on.
+    pub(super) const fn none() -> Self {
+        Self { authority: None, name: None }
+    }
+
+    fn checked(authority: Authority) -> Result<Self, InvalidHost> {
+        let text = authority.as_str();
+        let port = text.get(authority.host().len()..).ok_or(InvalidHost::Malformed)?;
+        let sound = match port.strip_prefix(':') {
+            // `host:` is allowed, and means the scheme's port (RFC 3986 section 3.2.3).
+            Some(digits) => digits.is_empty() || (authority.port_u16().is_some() && digits.len() <= 5),
+            None => port.is_empty(),
+        };
+        if text.contains('@') || !sound {
+            return Err(InvalidHost::Malformed);
+        }
+        let host = authority.host();
+        let name = HostName::parse(host).ok();
+        let is_address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).map_or_else(
+            || host.parse::<std::net::Ipv4Addr>().is_ok(),
+            |inner| inner.parse::<std::net::Ipv6Addr>().is_ok(),
+        );
+        if name.is_none() && !is_address {
+            return Err(InvalidHost::Malformed);
+        }
+        Ok(Self { authority: Some(authority), name })
+    }
+
+    /// The host with its port, as the client wrote it; `None` for an HTTP/1.0 request that names none.
+    #[must_use]
+    pub fn authority(&self) -> Option<&Authority> {
+        self.authority.as_ref()
+    }
+
+    /// The host as a name; `None` if it is an address.
+    #[must_use]
+    pub fn name(&self) -> Option<&HostName> {
+        self.name.as_ref()
+    }
+
+    /// The text for logs: without port, as the client wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        self.authority.as_ref().map(Authority::host)
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.authority.as_ref().map_or("-", Authority::as_str))
+    }
+}
+
+/// Whether two spellings are one host: any case; no port is not the same as a port.
+fn same(left: &Authority, right: &Authority) -> bool {
+    left.as_str().eq_ignore_ascii_case(right.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(version: Version, uri: &str, hosts: &[&str]) -> Request<()> {
+        let mut request = Request::builder().version(version).uri(uri);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        request.body(()).unwrap()
+    }
+
+    #[test]
+    fn one_host_is_found_wherever_it_stands() {
+        let of = |version, uri, hosts: &[&str]| Host::of(&request(version, uri, hosts)).unwrap().to_string();
+        assert_eq!(of(Version::HTTP_11, "/", &["a.test:80"]), "a.test:80");
+        assert_eq!(of(Version::HTTP_11, "http://a.test/", &["A.test"]), "a.test");
+        assert_eq!(of(Version::HTTP_2, "https://a.test/", &[]), "a.test");
+        assert_eq!(of(Version::HTTP_10, "/", &[]), "-");
+        assert_eq!(of(Version::HTTP_11, "/", &["[::1]:8080"]), "[::1]:8080");
+        assert_eq!(of(Version::HTTP_11, "/", &["127.0.0.1"]), "127.0.0.1");
+    }
+
+    #[test]
+    fn what_is_ambiguous_or_not_valid_is_refused() {
+        let of = |uri, hosts: &[&str]| Host::of(&request(Version::HTTP_11, uri, hosts)).unwrap_err();
+        assert_eq!(of("/", &[]), InvalidHost::Missing);
+        assert_eq!(of("/", &["a.test", "a.test"]), InvalidHost::Repeated);
+        assert_eq!(of("http://a.test/", &["b.test"]), InvalidHost::Contradictory);
+        for malformed in ["", "a..b", "a,b", "u@a.test", "a.test:99999", "a.test:x", "*", "[::1", "a b", "a.test/x"] {
+            assert_eq!(of("/", &[malformed]), InvalidHost::Malformed, "{malformed}");
+        }
+        assert_eq!(of("*", &["a.test"]), InvalidHost::Target);
+    }
+}

@@ -1,0 +1,154 @@
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Method, Uri, Version};
+
+use super::answer::X_REQUEST_ID;
+use super::exchange::Exchange;
+use super::forward::{Forwarding, HeaderEdits};
+use super::request_id::RequestId;
+use super::{forwarded, hop};
+use crate::upstream::Target;
+
+/// Why a request is not forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("the request's body is longer than limits.max_request_body")]
+    TooLarge,
+    #[error("the request gives its length more than once, or not as a number")]
+    Length,
+}
+
+/// Turns the head that a client sent into the head that a target gets, but for the Host.
+///
+/// # Errors
+/// What the client's head says of its body is too much, or ambiguous.
+pub(super) fn prepare(parts: &mut Parts, exchange: &mut Exchange, forwarding: &Forwarding<'_>) -> Result<(), Refusal> {
+    check_length(&parts.headers, forwarding.max_request_body)?;
+    let client = exchange.connection().client().ip();
+    let trusted = forwarding.forwarded.trusted.contains(client);
+    let upgrade = if parts.version == Version::HTTP_11 { hop::upgrade(&parts.headers) } else { None };
+    let takes_trailers = hop::has_token(&parts.headers, &TE, "trailers");
+    // hyper sends a body of unknown length only with this version (HTTP/2 and HTTP/1.0 clients).
+    parts.version = Version::HTTP_11;
+    parts.uri = origin_form(&parts.uri);
+    let headers = &mut parts.headers;
+    hop::remove(headers);
+    if let Some(protocol) = upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
+    } else if takes_trailers {
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    // It has been met, or will be when the target takes the body.
+    headers.remove(EXPECT);
+    join_cookies(headers);
+    forwarded::tell(headers, client, forwarding.scheme, exchange.host(), trusted);
+    if trusted && let Some(id) = headers.get(X_REQUEST_ID).and_then(RequestId::adopt) {
+        exchange.set_id(id);
+    }
+    headers.insert(X_REQUEST_ID, exchange.id().header().clone());
+    edit(headers, forwarding.request_headers);
+    Ok(())
+}
+
+/// Names the host for one target: the client's, or the target's own.
+pub(super) fn set_host(headers: &mut HeaderMap, exchange: &Exchange, preserve: bool, target: &Target, port: u16) {
+    let own = || match target.host() {
+        crate::upstream::TargetHost::Address(std::net::IpAddr::V6(address)) => format!("[{address}]:{port}"),
+        crate::upstream::TargetHost::Address(std::net::IpAddr::V4(address)) => format!("{address}:{port}"),
+        crate::upstream::TargetHost::Name(name) => format!("{name}:{port}"),
+    };
+    let value = match exchange.host().authority() {
+        Some(authority) if preserve => HeaderValue::from_str(authority.as_str()),
+        Some(_) | None => HeaderValue::from_str(&own()),
+    };
+    if let Ok(value) = value {
+        headers.insert(HOST, value);
+    }
+}
+
+/// Removes, sets and adds fields, in this order.
+pub(super) fn edit(headers: &mut HeaderMap, edits: &HeaderEdits) {
+    for name in &edits.remove {
+        headers.remove(name);
+    }
+    for (name, value) in &edits.set {
+        headers.insert(name.clone(), value.clone());
+    }
+    for (name, value) in &edits.add {
+        headers.append(name.clone(), value.clone());
+    }
+}
+
+/// Whether sending it twice does what sending it once does (RFC 9110 section 9.2.2).
+pub(super) fn is_idempotent(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE, Method::PUT, Method::DELETE].contains(method)
+}
+
+fn check_length(headers: &HeaderMap, limit: Option<u64>) -> Result<(), Refusal> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(length) = lengths.next() else { return Ok(()) };
+    if lengths.next().is_some() || headers.contains_key(TRANSFER_ENCODING) {
+        return Err(Refusal::Length);
+    }
+    let digits = length.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let length: u64 = digits.and_then(|text| text.parse().ok()).ok_or(Refusal::Length)?;
+    if limit.is_some_and(|limit| length > limit) { Err(Refusal::TooLarge) } else { Ok(()) }
+}
+
+fn origin_form(uri: &Uri) -> Uri {
+    // A path alone is always a whole URI (`*` included).
+    Uri::from(uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")))
+}
+
+/// HTTP/2 may send cookies in pieces; HTTP/1 has one field (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(COOKIE).iter();
+    if cookies.next().is_none() || cookies.next().is_none() {
+        return;
+    }
+    let pieces: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(value) = HeaderValue::from_bytes(&pieces.join(&b"; "[..])) {
+        headers.insert(COOKIE, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_checked_up_to_the_limit() {
+        let headers = |lengths: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for length in lengths {
+                headers.append(CONTENT_LENGTH, HeaderValue::from_static(length));
+            }
+            headers
+        };
+        assert_eq!(check_length(&headers(&[]), Some(1)), Ok(()));
+        assert_eq!(check_length(&headers(&["10"]), Some(10)), Ok(()));
+        assert_eq!(check_length(&headers(&["11"]), Some(10)), Err(Refusal::TooLarge));
+        assert_eq!(check_length(&headers(&["11"]), None), Ok(()));
+        for ambiguous in [&["1", "1"][..], &["+1"], &["1, 1"], &[""], &["99999999999999999999"]] {
+            assert_eq!(check_length(&headers(ambiguous), None), Err(Refusal::Length), "{ambiguous:?}");
+        }
+    }
+
+    #[test]
+    fn a_target_gets_a_path_and_one_cookie_field() {
+        assert_eq!(origin_form(&Uri::from_static("http://a.test")).to_string(), "/");
+        assert_eq!(origin_form(&Uri::from_static("https://a.test/x?y=1")).to_string(), "/x?y=1");
+        assert_eq!(origin_form(&Uri::from_static("*")).to_string(), "*");
+        let mut headers = HeaderMap::new();
+        for piece in ["a=1", "b=2", "c=3"] {
+            headers.append(COOKIE, HeaderValue::from_static(piece));
+        }
+        join_cookies(&mut headers);
+        assert_eq!(headers.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2; c=3"]);
+    }
+}

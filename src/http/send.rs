@@ -1,0 +1,169 @@
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout};
+
+use super::body::RequestBody;
+use super::exchange::Exchange;
+use super::forward::Forwarding;
+use super::pool::{Lease, PoolKey};
+use super::request::{is_idempotent, set_host};
+use crate::connection::State;
+use crate::outcome::{Cause, Outcome, Party, Phase};
+use crate::upstream::{Algorithm, Failure, Member, Plan, Target, Targets, connect};
+
+/// Why there is no answer of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Failed {
+    pub(super) outcome: Outcome,
+}
+
+impl Failed {
+    pub(super) const fn of(party: Party, cause: Cause) -> Self {
+        Self { outcome: Outcome::new(Phase::Serve, party, cause) }
+    }
+}
+
+/// What one attempt to send has come to.
+enum Attempt {
+    Answered(Response<Incoming>, Lease),
+    /// The pooled connection was stale, and the request may go out once more.
+    Again(Request<RequestBody>),
+    Failed(Failed),
+}
+
+/// Sends the request on a pooled connection, or on a new one; on a new one after a pooled one that was stale.
+pub(super) async fn send(
+    request: Request<RequestBody>,
+    exchange: &mut Exchange,
+    forwarding: &Forwarding<'_>,
+) -> Result<(Response<Incoming>, Lease), Failed> {
+    let plan = &forwarding.plan;
+    // One turn per request: who is chosen is who is connected to if no idle connection leads there.
+    let Some(first) = plan.targets.order(plan.client.ip()).next() else {
+        return Err(Failed { outcome: Failure::NoTarget.outcome() });
+    };
+    let port = plan.listener.port();
+    let pooled = match plan.proxy_header {
+        // The header says who the client is, so the connection is this client's alone.
+        Some(_) => None,
+        None => forwarding
+            .pool
+            .checkout(PoolKey::new(first, port, forwarding.policy), forwarding.timeouts.upstream_keep_alive),
+    };
+    let request = match pooled {
+        None => request,
+        Some(lease) => match attempt(request, lease, exchange, forwarding).await {
+            Attempt::Answered(response, lease) => return Ok((response, lease)),
+            Attempt::Failed(failed) => return Err(failed),
+            Attempt::Again(request) => request,
+        },
+    };
+    let lease = fresh(first, exchange, forwarding).await?;
+    match attempt(request, lease, exchange, forwarding).await {
+        Attempt::Answered(response, lease) => Ok((response, lease)),
+        Attempt::Failed(failed) => Err(failed),
+        // A new connection is never stale, and there is no third time.
+        Attempt::Again(_) => Err(Failed::of(Party::Target, Cause::TargetClosed)),
+    }
+}
+
+async fn attempt(
+    mut request: Request<RequestBody>,
+    mut lease: Lease,
+    exchange: &mut Exchange,
+    forwarding: &Forwarding<'_>,
+) -> Attempt {
+    let target = Arc::clone(lease.target());
+    exchange.set_target(target.label());
+    exchange.connection().set_target(target.label());
+    let port = target.port(forwarding.plan.listener.port());
+    set_host(request.headers_mut(), exchange, forwarding.preserve_host, &target, port);
+    // Only a connection that has waited can be stale, and only then is the copy of the head paid for.
+    let replay = if lease.reused() { copy(&request, exchange) } else { None };
+    let answer = lease.sender().try_send_request(request);
+    let Some(answer) = within(answer, forwarding.timeouts.response_head, exchange).await else {
+        return Attempt::Failed(Failed::of(Party::Target, Cause::ResponseHeadTimeout));
+    };
+    let mut error = match answer {
+        Ok(response) => return Attempt::Answered(response, lease),
+        Err(error) => error,
+    };
+    let unsent = error.take_message();
+    let error = error.into_error();
+    tracing::debug!(%error, target = %target.label(), reused = lease.reused(), "no answer came");
+    if error.is_parse() || error.is_parse_too_large() {
+        return Attempt::Failed(Failed::of(Party::Target, Cause::ResponseMalformed));
+    }
+    let again = if lease.reused() && !lease.heard() && !error.is_user() { unsent.or(replay) } else { None };
+    match again {
+        Some(request) => Attempt::Again(request),
+        None => Attempt::Failed(Failed::of(Party::Target, Cause::TargetClosed)),
+    }
+}
+
+/// The answer, or `None` if its head does not come for `patience` after all of the request has been sent.
+async fn within<T>(answer: impl Future<Output = T>, patience: Duration, exchange: &Exchange) -> Option<T> {
+    let mut answer = std::pin::pin!(answer);
+    loop {
+        let waiting = exchange.progress().sent();
+        match timeout(patience, answer.as_mut()).await {
+            Ok(answer) => return Some(answer),
+            Err(_) if waiting => return None,
+            // The body was still on its way, and has a time of its own.
+            Err(_) => {}
+        }
+    }
+}
+
+/// A second copy of a request that may be sent twice.
+fn copy(request: &Request<RequestBody>, exchange: &Exchange) -> Option<Request<RequestBody>> {
+    if !is_idempotent(request.method()) || !http_body::Body::is_end_stream(request.body()) {
+        return None;
+    }
+    let mut copy = Request::new(RequestBody::empty(exchange.progress()));
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}
+
+/// A new connection to the target whose turn it is, or to another if that one fails.
+async fn fresh(first: &Arc<Target>, exchange: &mut Exchange, forwarding: &Forwarding<'_>) -> Result<Lease, Failed> {
+    let begun = Instant::now();
+    let plan = &forwarding.plan;
+    let connected = if plan.targets.all().nth(1).is_none() {
+        connect(plan).await
+    } else {
+        let targets = beginning_with(first, plan.targets);
+        connect(&Plan { targets: &targets, ..*plan }).await
+    };
+    exchange.connection().enter(State::Serving);
+    let connected = connected.map_err(|error| {
+        if let Some(attempt) = error.telling() {
+            exchange.set_target(&attempt.target);
+        }
+        tracing::debug!(%error, failure = %error.failure(), "no target could be connected to");
+        Failed { outcome: error.outcome() }
+    })?;
+    exchange.set_connect(begun.elapsed());
+    let key = match plan.proxy_header {
+        Some(_) => None,
+        None => Some(PoolKey::new(&connected.target, plan.listener.port(), forwarding.policy)),
+    };
+    let keep = forwarding.timeouts.upstream_keep_alive;
+    let adopted = forwarding.pool.adopt(connected, key, keep).await;
+    adopted.map_err(|_| Failed::of(Party::Target, Cause::TargetClosed))
+}
+
+/// The same targets, with one to be tried first: its turn has been taken already.
+fn beginning_with(first: &Arc<Target>, targets: &Targets) -> Targets {
+    let others = targets.all().filter(|target| !Arc::ptr_eq(target, first));
+    let member = |target: &Arc<Target>, backup| Member { target: Arc::clone(target), weight: NonZeroU16::MIN, backup };
+    let members = std::iter::once(member(first, false)).chain(others.map(|target| member(target, true)));
+    Targets::new(members.collect(), Algorithm::RoundRobin)
+}

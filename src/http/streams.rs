@@ -1,0 +1,136 @@
+use std::cell::RefCell;
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::exchange::Progress;
+use crate::outcome::{Cause, Outcome, Party, Phase};
+
+/// The tasks of the streams of one HTTP/2 connection. They end with it.
+#[derive(Debug)]
+pub(super) struct Streams {
+    executor: StreamExecutor,
+}
+
+/// What hyper starts a stream's task with.
+#[derive(Clone, Debug)]
+pub(super) struct StreamExecutor {
+    tasks: Arc<Mutex<Tasks>>,
+    patience: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Tasks {
+    set: JoinSet<()>,
+    panicked: bool,
+}
+
+impl Streams {
+    /// No streams yet. An answer of which the client has taken nothing for `patience` is given up.
+    pub(super) fn new(patience: Duration) -> Self {
+        Self { executor: StreamExecutor { tasks: Arc::default(), patience } }
+    }
+
+    pub(super) fn executor(&self) -> StreamExecutor {
+        self.executor.clone()
+    }
+
+    /// Takes note of the tasks that have ended.
+    pub(super) fn reap(&self, context: &mut Context<'_>) {
+        let mut tasks = self.executor.tasks();
+        while let Poll::Ready(Some(result)) = tasks.set.poll_join_next(context) {
+            tasks.panicked |= result.is_err_and(|error| error.is_panic());
+        }
+    }
+
+    /// Ends all tasks, and says whether one has panicked.
+    pub(super) async fn end(self) -> bool {
+        let mut tasks = mem::take(&mut *self.executor.tasks());
+        tasks.set.abort_all();
+        while let Some(result) = tasks.set.join_next().await {
+            tasks.panicked |= result.is_err_and(|error| error.is_panic());
+        }
+        tasks.panicked
+    }
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        // The tasks hold the executor, and so the set that holds them.
+        drop(mem::take(&mut *self.executor.tasks()));
+    }
+}
+
+impl StreamExecutor {
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for StreamExecutor {
+    fn execute(&self, future: F) {
+        let stream = Stream { future: Some(Box::pin(future)), patience: self.patience, streaming: None, timer: None };
+        self.tasks().set.spawn(stream);
+    }
+}
+
+thread_local! {
+    /// The answer that the task which is being polled has asked for more of.
+    static STREAMING: RefCell<Option<Arc<Progress>>> = const { RefCell::new(None) };
+}
+
+/// Notes that the task which is being polled sends an answer's body.
+pub(super) fn note_streaming(progress: &Arc<Progress>) {
+    STREAMING.with_borrow_mut(|streaming| {
+        if streaming.is_none() {
+            *streaming = Some(Arc::clone(progress));
+        }
+    });
+}
+
+/// One stream's task, which is given up when its client gives it no window.
+///
+/// hyper asks a body for more only when the client's window has room, so a body that is not asked for is a client that
+/// does not read; nothing else could tell, and the target's connection would be held for ever.
+struct Stream<F> {
+    future: Option<Pin<Box<F>>>,
+    patience: Duration,
+    streaming: Option<Arc<Progress>>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<F: Future<Output = ()>> Future for Stream<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if let Some(timer) = &mut this.timer
+            && timer.as_mut().poll(context).is_ready()
+        {
+            if let Some(progress) = &this.streaming {
+                progress.set_fault(Outcome::new(Phase::Serve, Party::Client, Cause::BodyTimeout));
+            }
+            this.future = None;
+            return Poll::Ready(());
+        }
+        let Some(future) = &mut this.future else { return Poll::Ready(()) };
+        let result = future.as_mut().poll(context);
+        if let Some(progress) = STREAMING.take() {
+            this.streaming = Some(progress);
+        }
+        if result.is_pending() && this.streaming.is_some() {
+            let at = Instant::now() + this.patience;
+            let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+            timer.as_mut().reset(at);
+            if timer.as_mut().poll(context).is_ready() {
+                context.waker().wake_by_ref();
+            }
+        }
+        result
+    }
+}

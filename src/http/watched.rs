@@ -1,0 +1,194 @@
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::framing::{Fault, Framing};
+use crate::connection::Connection;
+
+/// A client's stream under hyper, which notes what only the stream itself can tell: bytes moved, where a head begins and
+/// ends, how the client left, and since when it takes nothing.
+#[derive(Debug)]
+pub(super) struct Watched<S> {
+    stream: S,
+    connection: Arc<Connection>,
+    wire: Arc<Wire>,
+}
+
+/// What is known of the stream while hyper owns it.
+#[derive(Debug)]
+pub(super) struct Wire(Mutex<Notes>);
+
+#[derive(Debug, Default)]
+struct Notes {
+    /// None for HTTP/2, whose framing hyper keeps.
+    framing: Option<Framing>,
+    head_since: Option<Instant>,
+    stalled_since: Option<Instant>,
+    touched: bool,
+    ended: bool,
+    lost: bool,
+    violated: bool,
+}
+
+/// How the client stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    /// A head has begun then and is not complete.
+    pub(super) head_since: Option<Instant>,
+    /// The client has taken nothing of what we have for it since then.
+    pub(super) stalled_since: Option<Instant>,
+    /// It has sent something.
+    pub(super) touched: bool,
+    /// It has ended its direction.
+    pub(super) ended: bool,
+    /// Its connection was reset, or broke in another way.
+    pub(super) lost: bool,
+    /// It has broken the framing of a body.
+    pub(super) violated: bool,
+    /// It may have sent what nobody has read.
+    pub(super) unread: bool,
+}
+
+impl Wire {
+    pub(super) fn http1() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Notes { framing: Some(Framing::default()), ..Notes::default() })))
+    }
+
+    pub(super) fn http2() -> Arc<Self> {
+        Arc::new(Self(Mutex::default()))
+    }
+
+    /// The verdict on the next head; HTTP/2 heads are hyper's to judge.
+    pub(super) fn verdict(&self) -> Result<(), Fault> {
+        self.notes().framing.as_mut().map_or(Ok(()), Framing::verdict)
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        let notes = self.notes();
+        Standing {
+            head_since: notes.head_since,
+            stalled_since: notes.stalled_since,
+            touched: notes.touched,
+            ended: notes.ended,
+            lost: notes.lost,
+            violated: notes.violated,
+            unread: notes.framing.as_ref().is_some_and(|framing| !framing.at_boundary()),
+        }
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        // Each note is set in one step, so it is right whatever panicked beside it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> Watched<S> {
+    pub(super) fn new(stream: S, connection: &Arc<Connection>, wire: &Arc<Wire>) -> Self {
+        Self { stream, connection: Arc::clone(connection), wire: Arc::clone(wire) }
+    }
+
+    pub(super) fn into_inner(self) -> S {
+        self.stream
+    }
+
+    /// Notes what a write has come to.
+    fn wrote<T>(&self, result: Poll<io::Result<T>>, count: impl FnOnce(&T) -> usize) -> Poll<io::Result<T>> {
+        let mut notes = self.wire.notes();
+        match &result {
+            Poll::Pending => {
+                notes.stalled_since.get_or_insert_with(Instant::now);
+            }
+            Poll::Ready(Ok(done)) => {
+                notes.stalled_since = None;
+                let bytes = count(done);
+                if bytes > 0 {
+                    self.connection.traffic().add_out(bytes as u64);
+                }
+            }
+            Poll::Ready(Err(_)) => notes.lost = true,
+        }
+        result
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.wire.notes().violated {
+            return Poll::Ready(Err(violation()));
+        }
+        let before = buffer.filled().len();
+        let result = ready!(Pin::new(&mut this.stream).poll_read(context, buffer));
+        let mut notes = this.wire.notes();
+        if let Err(error) = result {
+            // TLS that ends without close_notify: at the boundary of a message it is an end like any other.
+            let ended = error.kind() == io::ErrorKind::UnexpectedEof;
+            notes.ended |= ended;
+            notes.lost |= !ended;
+            return Poll::Ready(Err(error));
+        }
+        let bytes = buffer.filled().get(before..).unwrap_or_default();
+        if bytes.is_empty() {
+            notes.ended = true;
+            return Poll::Ready(Ok(()));
+        }
+        notes.touched = true;
+        this.connection.traffic().add_in(bytes.len() as u64);
+        if let Some(framing) = &mut notes.framing {
+            let (length, good) = (bytes.len(), framing.feed(bytes));
+            let in_head = framing.in_head();
+            notes.head_since = if in_head { notes.head_since.or_else(|| Some(Instant::now())) } else { None };
+            if good < length {
+                notes.violated = true;
+                buffer.set_filled(before + good);
+                if good == 0 {
+                    return Poll::Ready(Err(violation()));
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(result, |count| *count)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.wrote(result, |count| *count)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes when all has been written, so a flush that is ready means that the client has taken everything.
+        let result = Pin::new(&mut self.stream).poll_flush(context);
+        self.wrote(result, |()| 0)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.wrote(result, |()| 0)
+    }
+}
+
+fn violation() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the request body's framing is broken")
+}

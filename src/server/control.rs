@@ -1,0 +1,159 @@
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::connection::{Gate, Registry};
+use crate::generation::Current;
+use crate::net::ListenAddress;
+
+/// What the daemon is up to, as its readiness probe says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Not all listeners are bound yet.
+    Starting,
+    /// Accepting.
+    Ready,
+    /// Stopping: no new connection is accepted.
+    Draining,
+}
+
+/// What an operator may ask the daemon for.
+#[derive(Debug)]
+pub enum Request {
+    /// Read the configuration anew.
+    Reload(oneshot::Sender<ReloadAnswer>),
+    /// Stop as SIGTERM does.
+    Stop,
+}
+
+/// What came of a reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReloadAnswer {
+    /// The new generation runs.
+    Reloaded {
+        /// Its number.
+        generation: u64,
+    },
+    /// Everything is as it was.
+    Refused {
+        /// Every fault, as `check` prints them.
+        faults: String,
+    },
+}
+
+/// The daemon as the operator's side sees it.
+#[derive(Clone, Debug)]
+pub struct Control {
+    requests: mpsc::Sender<Request>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub registry: Arc<Registry>,
+    pub gate: Arc<Gate>,
+    pub current: Arc<Current>,
+    started: Instant,
+    readiness: AtomicU8,
+    addresses: Mutex<Vec<ListenAddress>>,
+    refused: Mutex<Option<String>>,
+}
+
+impl Control {
+    pub(super) fn new(requests: mpsc::Sender<Request>, shared: Arc<Shared>) -> Self {
+        Self { requests, shared }
+    }
+
+    /// The live connections.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.shared.registry
+    }
+
+    /// The running generation.
+    #[must_use]
+    pub fn current(&self) -> &Arc<Current> {
+        &self.shared.current
+    }
+
+    /// The process's limit of connections.
+    #[must_use]
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.shared.gate
+    }
+
+    /// When the daemon began.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.shared.started
+    }
+
+    /// What the daemon is up to.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        match self.shared.readiness.load(Ordering::Acquire) {
+            0 => Readiness::Starting,
+            1 => Readiness::Ready,
+            _ => Readiness::Draining,
+        }
+    }
+
+    /// The addresses that are listened on, with the ports that the system chose.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<ListenAddress> {
+        self.shared.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The faults of the last reload, if it was refused.
+    #[must_use]
+    pub fn refused_reload(&self) -> Option<String> {
+        self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks for a stop, as SIGTERM does.
+    ///
+    /// # Cancel safety
+    /// Cancelled before it is ready, nothing was asked for.
+    pub async fn stop(&self) {
+        // An error is a daemon that is stopping already.
+        let _ = self.requests.send(Request::Stop).await;
+    }
+
+    /// Asks for a reload and waits for what comes of it; `None` when the daemon is stopping.
+    ///
+    /// # Cancel safety
+    /// The reload goes on when the wait is cancelled.
+    pub async fn reload(&self) -> Option<ReloadAnswer> {
+        let (answer, answered) = oneshot::channel();
+        self.requests.send(Request::Reload(answer)).await.ok()?;
+        answered.await.ok()
+    }
+}
+
+impl Shared {
+    pub(super) fn new(registry: Arc<Registry>, gate: Arc<Gate>, current: Arc<Current>) -> Self {
+        Self {
+            registry,
+            gate,
+            current,
+            started: Instant::now(),
+            readiness: AtomicU8::new(0),
+            addresses: Mutex::default(),
+            refused: Mutex::default(),
+        }
+    }
+
+    pub(super) fn set_readiness(&self, readiness: Readiness) {
+        self.readiness.store(readiness as u8, Ordering::Release);
+    }
+
+    pub(super) fn set_addresses(&self, addresses: Vec<ListenAddress>) {
+        *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    pub(super) fn set_refused_reload(&self, faults: Option<String>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = faults;
+    }
+}

@@ -1,0 +1,268 @@
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::control::{Control, Readiness, ReloadAnswer, Request, Shared};
+use super::listeners::{BindError, Bound, Inherited};
+use super::notify::ServiceManager;
+use super::worker::{BrokenListener, WorkerHandle};
+use crate::connection::{Gate, Registry};
+use crate::generation::{Current, Generation, Source};
+use crate::net::{ListenAddress, sys};
+
+/// Requests of operators that wait for the one before; more must wait to ask.
+const REQUESTS_WAITING_MAX: usize = 16;
+
+/// Descriptors that are not a connection's: runtimes, listeners, files, the admin's own.
+///
+/// A connection takes two (its own and the target's), so 45 % of the limit leaves a tenth for these and for idle upstream
+/// connections.
+const CONNECTION_SHARE_PERCENT: u64 = 45;
+
+/// The running daemon: its workers, and the control plane that tells them what to do.
+#[derive(Debug)]
+pub struct Daemon {
+    pub(super) source: Arc<Source>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) workers: Vec<WorkerHandle>,
+    pub(super) worker_count: NonZeroUsize,
+    pub(super) inherited: Inherited,
+    /// Each address as configured, and as the system has bound it.
+    pub(super) listening: Vec<(ListenAddress, ListenAddress)>,
+    pub(super) manager: ServiceManager,
+    pub(super) signals: Signals,
+    requests: mpsc::Receiver<Request>,
+    broken: mpsc::UnboundedReceiver<BrokenListener>,
+    control: Control,
+}
+
+/// Why the daemon could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A worker or a signal handler cannot be had.
+    #[error("the system has no thread, descriptor or signal handler for the daemon")]
+    System(#[from] io::Error),
+}
+
+/// How the daemon ended.
+#[derive(Debug)]
+pub enum Exit {
+    /// It was told to.
+    Stopped,
+    /// A listener broke for good.
+    ListenerBroken {
+        /// The address.
+        address: ListenAddress,
+        /// The system's error.
+        error: io::Error,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// What the control plane acts on next.
+enum Event {
+    Reload(Option<tokio::sync::oneshot::Sender<ReloadAnswer>>),
+    Stop(&'static str),
+    Broken(BrokenListener),
+    Watchdog,
+}
+
+impl Daemon {
+    /// Binds every listener of the first generation and starts the workers on them. Call it on the control plane's runtime.
+    ///
+    /// # Errors
+    /// What could not be had; nothing keeps running then.
+    pub fn start(
+        source: Arc<Source>,
+        first: Generation,
+        registry: Arc<Registry>,
+        inherited: Inherited,
+    ) -> Result<Self, StartError> {
+        // First of all, so that a signal that comes early is not the default one.
+        let signals = Signals::listen()?;
+        let worker_count = first.settings.workers.unwrap_or_else(available_cores);
+        let gate = Arc::new(Gate::new(connection_limit(first.settings.max_connections)?));
+        let addresses: Vec<_> = first.sites.keys().copied().collect();
+        let bound = inherited.bind(&addresses, &[], worker_count)?;
+        inherited.warn_of_unused(&addresses);
+        let current = Arc::new(Current::new(first));
+        let (requests_in, requests) = mpsc::channel(REQUESTS_WAITING_MAX);
+        let (broken_in, broken) = mpsc::unbounded_channel();
+        let workers = (0..worker_count.get())
+            .map(|index| WorkerHandle::start(index, &registry, &gate, &current, broken_in.clone()))
+            .collect::<io::Result<Vec<_>>>()?;
+        let shared = Arc::new(Shared::new(registry, gate, current));
+        let control = Control::new(requests_in, Arc::clone(&shared));
+        let manager = ServiceManager::find();
+        let mut daemon = Self {
+            source,
+            shared,
+            workers,
+            worker_count,
+            inherited,
+            listening: Vec::new(),
+            manager,
+            signals,
+            requests,
+            broken,
+            control,
+        };
+        daemon.listen(bound);
+        Ok(daemon)
+    }
+
+    /// The operator's handle.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// Runs until told to stop, and stops in order.
+    pub async fn run(mut self) -> Exit {
+        self.shared.set_readiness(Readiness::Ready);
+        self.manager.ready(&self.describe());
+        tracing::info!(workers = self.workers.len(), max_connections = self.shared.gate.limit(), "ready");
+        let mut watchdog = self.manager.watchdog_interval().map(tokio::time::interval);
+        loop {
+            match self.next_event(&mut watchdog).await {
+                Event::Reload(answer) => {
+                    let came = self.reload().await;
+                    if let Some(answer) = answer {
+                        // The asker may have gone; the log has it too.
+                        let _ = answer.send(came);
+                    }
+                }
+                Event::Watchdog => self.watch(),
+                Event::Stop(signal) => {
+                    self.stop(signal).await;
+                    return Exit::Stopped;
+                }
+                Event::Broken(BrokenListener { address, error }) => {
+                    tracing::error!(%address, %error, "the listener is broken; the daemon stops");
+                    self.stop("a broken listener").await;
+                    return Exit::ListenerBroken { address, error };
+                }
+            }
+        }
+    }
+
+    async fn next_event(&mut self, watchdog: &mut Option<tokio::time::Interval>) -> Event {
+        let beat = async {
+            match watchdog {
+                Some(interval) => interval.tick().await,
+                None => std::future::pending().await,
+            };
+        };
+        let Signals { hangup, terminate, interrupt } = &mut self.signals;
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => Event::Stop("SIGTERM"),
+            _ = interrupt.recv() => Event::Stop("SIGINT"),
+            _ = hangup.recv() => Event::Reload(None),
+            Some(broken) = self.broken.recv() => Event::Broken(broken),
+            Some(request) = self.requests.recv() => match request {
+                Request::Reload(answer) => Event::Reload(Some(answer)),
+                Request::Stop => Event::Stop("the operator"),
+            },
+            () = beat => Event::Watchdog,
+        }
+    }
+
+    /// Hands new sockets to the workers, and says where they listen.
+    pub(super) fn listen(&mut self, bound: Bound) {
+        for (key, sockets) in bound {
+            if let Some(first) = sockets.first() {
+                let address = first.local_address();
+                self.listening.push((key, address));
+                tracing::info!(%address, "listening");
+            }
+            for (worker, socket) in self.workers.iter().zip(sockets) {
+                worker.listen(key, socket);
+            }
+        }
+        self.show_addresses();
+    }
+
+    pub(super) fn show_addresses(&self) {
+        self.shared.set_addresses(self.listening.iter().map(|(_, bound)| *bound).collect());
+    }
+
+    /// The one line that the service manager shows.
+    pub(super) fn describe(&self) -> String {
+        let generation = self.shared.current.load();
+        format!(
+            "generation {}: {} routes on {} addresses",
+            generation.number,
+            generation.routes.len(),
+            self.listening.len()
+        )
+    }
+
+    /// Tells the service manager that the daemon lives, if every worker has shown so since the last time.
+    fn watch(&self) {
+        let mut all_alive = true;
+        for (index, worker) in self.workers.iter().enumerate() {
+            if !worker.is_alive() {
+                all_alive = false;
+                tracing::error!(worker = index, "the worker's event loop does not turn");
+            }
+        }
+        if all_alive {
+            self.manager.alive();
+        }
+    }
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for a signal to stop.
+    pub(super) async fn stop(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// One worker per core that the process may use (its affinity and its cgroup's quota count).
+fn available_cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// `server.max_connections`, but never so many that a connection's two descriptors could not be had.
+pub(super) fn connection_limit(wanted: Option<NonZeroUsize>) -> io::Result<usize> {
+    let descriptors = sys::descriptor_limit()?;
+    let most = usize::try_from(descriptors / 100 * CONNECTION_SHARE_PERCENT).unwrap_or(usize::MAX).max(1);
+    Ok(match wanted {
+        Some(wanted) if wanted.get() > most => {
+            tracing::warn!(
+                wanted = wanted.get(),
+                taken = most,
+                descriptors,
+                "server.max_connections is lowered to what the limit of open files allows (LimitNOFILE=)"
+            );
+            most
+        }
+        Some(wanted) => wanted.get(),
+        None => most,
+    })
+}

@@ -1,0 +1,104 @@
+use std::collections::BTreeMap;
+use std::io;
+use std::num::NonZeroUsize;
+
+use crate::net::{AdoptError, BoundListener, ListenAddress, Sharing, sys};
+
+/// Listening sockets that the service manager has made for us (sd_listen_fds(3)), not yet asked for by a configuration.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    sockets: Vec<BoundListener>,
+}
+
+/// An address that could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {advice}")]
+pub struct BindError {
+    /// The address.
+    pub address: ListenAddress,
+    advice: &'static str,
+    /// What the system says.
+    #[source]
+    pub source: io::Error,
+}
+
+/// The sockets of new addresses, one for each worker.
+pub(super) type Bound = BTreeMap<ListenAddress, Vec<BoundListener>>;
+
+impl Inherited {
+    /// Takes over what the service manager has passed.
+    ///
+    /// # Errors
+    /// A descriptor that is no listening TCP socket: the fault of the socket unit.
+    pub fn take() -> Result<Self, AdoptError> {
+        let mut sockets = Vec::new();
+        for number in sd_notify::listen_fds()? {
+            sockets.push(BoundListener::adopt(sys::adopt_descriptor(number)?)?);
+        }
+        Ok(Self { sockets })
+    }
+
+    /// Binds every wanted address for every worker, inherited sockets first. Either all are bound or none is.
+    ///
+    /// An address is shared with other sockets only where it overlaps one of ours, `held` or wanted: a second daemon on the
+    /// same address is an error, not a thief of half the connections.
+    ///
+    /// # Errors
+    /// The first address that cannot be bound; those before it are closed again.
+    pub(super) fn bind(
+        &self,
+        wanted: &[ListenAddress],
+        held: &[ListenAddress],
+        workers: NonZeroUsize,
+    ) -> Result<Bound, BindError> {
+        let mut bound = Bound::new();
+        for &address in wanted {
+            let overlaps = |other: &ListenAddress| {
+                *other != address
+                    && other.port() == address.port()
+                    && (other.ip().is_unspecified() || address.ip().is_unspecified())
+            };
+            let shared = wanted.iter().chain(held).any(overlaps);
+            let sharing = if shared { Sharing::Shared } else { Sharing::Exclusive };
+            let group = self.bind_one(address, sharing, workers).map_err(|source| BindError::new(address, source))?;
+            bound.insert(address, group);
+        }
+        Ok(bound)
+    }
+
+    fn bind_one(
+        &self,
+        address: ListenAddress,
+        sharing: Sharing,
+        workers: NonZeroUsize,
+    ) -> io::Result<Vec<BoundListener>> {
+        let inherited = self.sockets.iter().find(|socket| socket.local_address() == address);
+        match inherited {
+            // A handle of our own stays behind, so that a later configuration can have the address again.
+            Some(socket) => (0..workers.get()).map(|_| socket.try_clone()).collect(),
+            None => BoundListener::bind_group(address.socket(), workers, sharing),
+        }
+    }
+
+    /// Says which inherited sockets no route uses.
+    pub(super) fn warn_of_unused(&self, used: &[ListenAddress]) {
+        for socket in &self.sockets {
+            let address = socket.local_address();
+            if !used.contains(&address) {
+                tracing::warn!(%address, "the service manager has passed a socket for an address that no route listens on");
+            }
+        }
+    }
+}
+
+impl BindError {
+    fn new(address: ListenAddress, source: io::Error) -> Self {
+        let advice = match source.kind() {
+            io::ErrorKind::AddrInUse => "another process has it (see `ss -ltnp`)",
+            io::ErrorKind::AddrNotAvailable => "no interface of this host has the address",
+            io::ErrorKind::PermissionDenied => "ports below 1024 need CAP_NET_BIND_SERVICE",
+            _ => "the system refuses",
+        };
+        Self { address, advice, source }
+    }
+}

@@ -1,0 +1,194 @@
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::learn::learn;
+use super::worker::Worker;
+use crate::connection::{Connection, ConnectionGuard, Refusal, State, TlsLabel};
+use crate::handler::{self, CurrentSite, Inside, Requests, Route, Site};
+use crate::http::Version;
+use crate::net::{ListenAddress, Prefixed};
+use crate::outcome::{Cause, Outcome, Party, Phase};
+use crate::route::{ConnectionFacts, Decision, Protocol, RouteId, TlsFacts};
+use crate::sniff::{ClientHello, Opening};
+use crate::tls::ClientTls;
+
+/// Serves one accepted client from its first byte to its last. Never fails: every ending is recorded.
+pub(super) async fn serve(worker: Arc<Worker>, key: ListenAddress, stream: TcpStream, guard: ConnectionGuard) {
+    let outcome = match worker.current().site(key) {
+        Some(site) => story(&worker, &site, stream, guard.connection()).await,
+        // A reload has taken the address away after the connection was accepted.
+        None => Outcome::new(Phase::Accept, Party::Operator, Cause::Drained),
+    };
+    guard.close(outcome);
+}
+
+/// The story of one connection. Each stage takes the stream and gives it back with what it has learned.
+async fn story(worker: &Arc<Worker>, site: &Arc<Site>, stream: TcpStream, connection: &Arc<Connection>) -> Outcome {
+    let learned = tokio::select! {
+        biased;
+        learned = learn(site, stream, connection) => learned,
+        order = connection.leash().end() => Err(handler::ended(connection.state().phase(), order)),
+    };
+    let (opening, stream) = match learned {
+        Ok(learned) => learned,
+        Err(outcome) => return outcome,
+    };
+    connection.enter(State::Routing);
+    match opening {
+        Opening::Tls(hello) => encrypted(worker, site, stream, hello, connection).await,
+        opening @ (Opening::Http1 | Opening::Http2 | Opening::Other) => {
+            plain(worker, site, stream, opening, connection).await
+        }
+    }
+}
+
+/// A connection that begins with a ClientHello.
+async fn encrypted(
+    worker: &Arc<Worker>,
+    site: &Arc<Site>,
+    stream: Prefixed<TcpStream>,
+    hello: ClientHello,
+    connection: &Arc<Connection>,
+) -> Outcome {
+    connection.set_protocol("tls");
+    if let Some(name) = &hello.server_name {
+        connection.set_host(name.as_str());
+    }
+    if let Some(best) = hello.tls_versions.iter().max() {
+        connection.set_tls(TlsLabel { version: best.as_str(), group: None });
+    }
+    let server_name = hello.server_name.as_ref();
+    let facts = TlsFacts { server_name, alpn: &hello.alpn, versions: hello.tls_versions };
+    let facts = ConnectionFacts { client: connection.client().ip(), tls: Some(facts), speaks_http: false };
+    match site.table.connection(&facts) {
+        Decision::Passthrough(id) => match admitted(site, id, connection) {
+            Ok(route) => handler::passthrough(stream, route, connection).await,
+            Err(outcome) => outcome,
+        },
+        Decision::Terminate { leading, protocol } => {
+            let route = match protocol {
+                Protocol::Tcp => admitted(site, leading, connection),
+                Protocol::Http => let_in(site, leading, &facts, connection),
+            };
+            let route = match route {
+                Ok(route) => route,
+                Err(outcome) => return outcome,
+            };
+            match handler::terminate(stream, server_name, route, connection, worker.meters()).await {
+                Ok(stream) => decrypted(worker, site, stream, route, protocol, hello, connection).await,
+                Err(outcome) => outcome,
+            }
+        }
+        // A plain route never takes a TLS connection.
+        Decision::Plain { .. } | Decision::NoRoute => {
+            handler::refuse_unknown_name(stream, Instant::now() + site.linger).await
+        }
+    }
+}
+
+/// What is inside of TLS that ended here.
+async fn decrypted(
+    worker: &Arc<Worker>,
+    site: &Arc<Site>,
+    stream: ClientTls<Prefixed<TcpStream>>,
+    route: &Arc<Route>,
+    protocol: Protocol,
+    hello: ClientHello,
+    connection: &Arc<Connection>,
+) -> Outcome {
+    match protocol {
+        Protocol::Tcp => handler::tcp(stream, route, connection).await,
+        Protocol::Http => {
+            let session = Arc::clone(stream.session());
+            let version = match session.agreed.alpn.as_deref() {
+                Some(b"h2") => Version::Http2,
+                Some(_) | None => Version::Http1,
+            };
+            let inside = Inside { hello: Arc::new(hello), session };
+            handler::http(stream, version, route, requests(worker, site, Some(inside)), connection).await
+        }
+    }
+}
+
+/// What the requests of a connection are routed by.
+fn requests(worker: &Arc<Worker>, site: &Arc<Site>, inside: Option<Inside>) -> Requests {
+    let (current, address) = (Arc::clone(worker.current()), site.address);
+    Requests {
+        current: CurrentSite(Arc::new(move || current.site(address))),
+        first: Arc::clone(site),
+        inside,
+        pool: Arc::clone(worker.pool()),
+        registry: Arc::clone(worker.registry()),
+    }
+}
+
+/// A connection without TLS.
+async fn plain(
+    worker: &Arc<Worker>,
+    site: &Arc<Site>,
+    stream: Prefixed<TcpStream>,
+    opening: Opening,
+    connection: &Arc<Connection>,
+) -> Outcome {
+    let speaks_http = !matches!(opening, Opening::Other);
+    let mut facts = ConnectionFacts { client: connection.client().ip(), tls: None, speaks_http };
+    let mut decision = site.table.connection(&facts);
+    if decision == Decision::NoRoute && !speaks_http {
+        // Where only HTTP is served, bytes that are not HTTP get HTTP's answer to them: 400.
+        facts.speaks_http = true;
+        decision = site.table.connection(&facts);
+    }
+    match decision {
+        Decision::Plain { leading, protocol: Protocol::Tcp } => match admitted(site, leading, connection) {
+            Ok(route) => {
+                connection.set_protocol("tcp");
+                handler::tcp(stream, route, connection).await
+            }
+            Err(outcome) => outcome,
+        },
+        // Whom the routes refuse is told so by an answer to the request.
+        Decision::Plain { leading, protocol: Protocol::Http } => match site.route(leading) {
+            Some(route) => {
+                let version = if opening == Opening::Http2 { Version::Http2 } else { Version::Http1 };
+                handler::http(stream, version, route, requests(worker, site, None), connection).await
+            }
+            None => Outcome::new(Phase::Route, Party::Proxy, Cause::NoRoute),
+        },
+        Decision::Passthrough(_) | Decision::Terminate { .. } | Decision::NoRoute => {
+            Outcome::new(Phase::Route, Party::Proxy, Cause::NoRoute)
+        }
+    }
+}
+
+/// The route, once it has admitted the client.
+fn admitted<'a>(site: &'a Site, id: RouteId, connection: &Connection) -> Result<&'a Arc<Route>, Outcome> {
+    let route = site.route(id).ok_or(Outcome::new(Phase::Route, Party::Proxy, Cause::NoRoute))?;
+    handler::enter(route, connection).map_err(Refusal::outcome)?;
+    Ok(route)
+}
+
+/// The route that leads for a TLS connection of HTTP requests, if any of the routes that its requests may take lets it in.
+///
+/// Which one they take is known at each request only, and asked again there; but nobody whom they all refuse gets as far as
+/// a TLS handshake.
+fn let_in<'a>(
+    site: &'a Site,
+    leading: RouteId,
+    facts: &ConnectionFacts<'_>,
+    connection: &Connection,
+) -> Result<&'a Arc<Route>, Outcome> {
+    let route = site.route(leading).ok_or(Outcome::new(Phase::Route, Party::Proxy, Cause::NoRoute))?;
+    if site.table.candidates(facts).all(|id| id == leading) {
+        handler::enter(route, connection).map_err(Refusal::outcome)?;
+        return Ok(route);
+    }
+    let client = connection.client().ip();
+    let refuses = |id| site.route(id).is_none_or(|route| route.admission.permits(client).is_err());
+    if site.table.candidates(facts).all(refuses) {
+        connection.set_route(&route.meter);
+        return Err(Refusal::Blocked.outcome());
+    }
+    Ok(route)
+}

@@ -1,0 +1,65 @@
+use std::time::Duration;
+
+use super::control::Readiness;
+use super::daemon::Daemon;
+use crate::drain::Order;
+
+/// How long connections have to end after they were cut. They only have to notice; a worker that does not turn is left.
+const CUT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why draining ended.
+enum Drained {
+    All,
+    TimedOut,
+    Again(&'static str),
+}
+
+impl Daemon {
+    /// Stops: accept no more, finish what is queued, drain, and cut what is left at `server.shutdown_timeout` or at a second
+    /// signal.
+    pub(super) async fn stop(mut self, signal: &'static str) {
+        let timeout = self.shared.current.load().settings.shutdown_timeout;
+        let live = self.shared.registry.live();
+        tracing::info!(signal, live, ?timeout, "stopping: no new connections, draining");
+        self.shared.set_readiness(Readiness::Draining);
+        self.manager.stopping(&format!("draining {live} connections"));
+        let drained = {
+            let closed: Vec<_> = self.workers.iter().map(super::worker::WorkerHandle::stop_accepting).collect();
+            let registry = std::sync::Arc::clone(&self.shared.registry);
+            let drain = async {
+                registry.order(Order::Drain);
+                for worker in closed {
+                    // An error is a worker that is gone; it accepts no more either.
+                    let _ = worker.await;
+                }
+                // Those that were accepted between the order and the close have not heard it.
+                registry.order(Order::Drain);
+                registry.empty().await;
+            };
+            tokio::select! {
+                biased;
+                () = drain => Drained::All,
+                signal = self.signals.stop() => Drained::Again(signal),
+                () = tokio::time::sleep(timeout) => Drained::TimedOut,
+            }
+        };
+        match drained {
+            Drained::All => tracing::info!("every connection has ended"),
+            Drained::TimedOut => self.cut("server.shutdown_timeout has passed").await,
+            Drained::Again(signal) => self.cut(signal).await,
+        }
+        for worker in self.workers {
+            worker.finish();
+        }
+        tracing::info!("stopped");
+    }
+
+    async fn cut(&self, why: &'static str) {
+        let registry = &self.shared.registry;
+        tracing::warn!(why, live = registry.live(), "cutting the connections that are left");
+        registry.order(Order::Cut);
+        if tokio::time::timeout(CUT_PATIENCE, registry.empty()).await.is_err() {
+            tracing::error!(live = registry.live(), "connections did not end when they were cut");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
+
+use super::accept::{Accepting, accept};
+use super::serve::serve;
+use crate::connection::{ConnectionGuard, Gate, Registry};
+use crate::drain::{Leash, Order};
+use crate::generation::Current;
+use crate::http::Pool;
+use crate::net::{BoundListener, ListenAddress};
+use crate::telemetry::{Level, Meters};
+
+/// How often a worker drops upstream connections that have been idle for too long.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the connections of one worker thread share. Nothing here is shared between workers but atomics and the registry.
+#[derive(Debug)]
+pub(super) struct Worker {
+    registry: Arc<Registry>,
+    gate: Arc<Gate>,
+    current: Arc<Current>,
+    pool: Arc<Pool>,
+    idle: Level,
+    beats: AtomicU64,
+}
+
+/// What the control plane tells a worker.
+#[derive(Debug)]
+enum Command {
+    Listen(ListenAddress, BoundListener),
+    Unlisten(ListenAddress),
+    /// Show that the event loop turns.
+    Beat,
+    /// Take what is queued on every listener, then close them.
+    StopAccepting(tokio::sync::oneshot::Sender<()>),
+}
+
+/// The control plane's handle of one worker thread. Dropping it ends the worker, and what still runs on it.
+#[derive(Debug)]
+pub(super) struct WorkerHandle {
+    commands: UnboundedSender<Command>,
+    worker: Arc<Worker>,
+    thread: JoinHandle<()>,
+    /// Beats asked for.
+    asked: AtomicU64,
+}
+
+/// A listener that broke for good.
+#[derive(Debug)]
+pub(super) struct BrokenListener {
+    pub address: ListenAddress,
+    pub error: io::Error,
+}
+
+impl Worker {
+    pub(super) fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    pub(super) fn meters(&self) -> &Arc<Meters> {
+        self.registry.meters()
+    }
+
+    pub(super) fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    pub(super) fn current(&self) -> &Arc<Current> {
+        &self.current
+    }
+
+    pub(super) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// Serves one accepted connection on a task of its own. A panic ends that task only; its guard counts it.
+    pub(super) fn spawn(self: &Arc<Self>, key: ListenAddress, stream: TcpStream, guard: ConnectionGuard) {
+        tokio::spawn(serve(Arc::clone(self), key, stream, guard));
+    }
+}
+
+impl WorkerHandle {
+    /// Starts a worker thread.
+    ///
+    /// # Errors
+    /// The system's, when it has no thread or no descriptor for the runtime.
+    pub(super) fn start(
+        index: usize,
+        registry: &Arc<Registry>,
+        gate: &Arc<Gate>,
+        current: &Arc<Current>,
+        broken: UnboundedSender<BrokenListener>,
+    ) -> io::Result<Self> {
+        let worker = Arc::new(Worker {
+            registry: Arc::clone(registry),
+            gate: Arc::clone(gate),
+            current: Arc::clone(current),
+            pool: Pool::new(),
+            idle: registry.meters().idle_upstream(index),
+            beats: AtomicU64::new(0),
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (commands, received) = unbounded_channel();
+        let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn({
+            let worker = Arc::clone(&worker);
+            move || {
+                runtime.block_on(obey(received, worker, broken));
+                // What still runs is dropped here, and its guards count it.
+                drop(runtime);
+            }
+        })?;
+        Ok(Self { commands, worker, thread, asked: AtomicU64::new(0) })
+    }
+
+    /// Accepts on one more socket.
+    pub(super) fn listen(&self, key: ListenAddress, listener: BoundListener) {
+        self.tell(Command::Listen(key, listener));
+    }
+
+    /// Serves what is queued on the address, and closes its socket.
+    pub(super) fn unlisten(&self, key: ListenAddress) {
+        self.tell(Command::Unlisten(key));
+    }
+
+    /// Serves what is queued on every address, and closes their sockets; ready when that is done.
+    pub(super) fn stop_accepting(&self) -> tokio::sync::oneshot::Receiver<()> {
+        let (done, closed) = tokio::sync::oneshot::channel();
+        self.tell(Command::StopAccepting(done));
+        closed
+    }
+
+    /// Whether the worker's event loop has turned since the last call; asks it to show so until the next.
+    pub(super) fn is_alive(&self) -> bool {
+        let alive = self.worker.beats.load(Ordering::Acquire) == self.asked.fetch_add(1, Ordering::AcqRel);
+        self.tell(Command::Beat);
+        alive
+    }
+
+    /// Ends the worker, and what still runs on it.
+    pub(super) fn finish(self) {
+        drop(self.commands);
+        if self.thread.join().is_err() {
+            tracing::error!("a worker thread has panicked");
+        }
+    }
+
+    fn tell(&self, command: Command) {
+        if self.commands.send(command).is_err() {
+            tracing::error!("a worker thread is gone");
+        }
+    }
+}
+
+/// A worker's main task: its listeners come and go by command, and its pool is swept.
+async fn obey(mut commands: UnboundedReceiver<Command>, worker: Arc<Worker>, broken: UnboundedSender<BrokenListener>) {
+    let mut listeners: HashMap<ListenAddress, Arc<Leash>> = HashMap::new();
+    let mut loops = JoinSet::new();
+    let mut stopping = None;
+    let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+    sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            command = commands.recv() => match command {
+                Some(Command::Listen(key, listener)) => {
+                    let leash = Arc::new(Leash::default());
+                    listeners.insert(key, Arc::clone(&leash));
+                    loops.spawn(listen(key, listener, leash, Arc::clone(&worker), broken.clone()));
+                }
+                Some(Command::Unlisten(key)) => {
+                    if let Some(leash) = listeners.remove(&key) {
+                        leash.pull(Order::Drain);
+                    }
+                }
+                Some(Command::Beat) => {
+                    worker.beats.fetch_add(1, Ordering::AcqRel);
+                }
+                Some(Command::StopAccepting(done)) => {
+                    for (_, leash) in listeners.drain() {
+                        leash.pull(Order::Drain);
+                    }
+                    stopping = Some(done);
+                }
+                None => return,
+            },
+            _ = sweep.tick() => {
+                worker.pool.sweep();
+                worker.idle.set(worker.pool.idle());
+            }
+            Some(_ended) = loops.join_next() => {}
+        }
+        if loops.is_empty()
+            && let Some(done) = stopping.take()
+        {
+            // Nobody listens any more when a second signal has ended the wait.
+            let _ = done.send(());
+        }
+    }
+}
+
+/// One accept loop; the control plane hears of a listener that broke.
+async fn listen(
+    key: ListenAddress,
+    listener: BoundListener,
+    leash: Arc<Leash>,
+    worker: Arc<Worker>,
+    broken: UnboundedSender<BrokenListener>,
+) {
+    let result = match listener.into_listener() {
+        Ok(listener) => accept(Accepting { key, listener, leash }, worker).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = result {
+        // The control plane may have ended first.
+        let _ = broken.send(BrokenListener { address: key, error });
+    }
+}

@@ -1,0 +1,163 @@
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use super::failure::{FailedAttempt, Failure};
+use super::{Connected, Plan, socket};
+use crate::net::TargetAddress;
+use crate::sniff::{ProxyHeader, ProxyVersion};
+use crate::telemetry::ConnectResult;
+use crate::tls::{self, ClientPolicy, TargetTls, TargetTlsError};
+use crate::upstream::stream::Stream;
+use crate::upstream::target::{InFlight, Target};
+
+/// One attempt to connect: counted for its target and recorded exactly once, as connected, as failed, or, if it is
+/// dropped before it has come to either, as cancelled.
+#[derive(Debug)]
+pub(super) struct Attempt<'a> {
+    plan: &'a Plan<'a>,
+    target: &'a Arc<Target>,
+    address: Option<TargetAddress>,
+    started: Instant,
+    /// When all attempts must be over.
+    deadline: Instant,
+    recorded: bool,
+    _in_flight: InFlight,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn begin(plan: &'a Plan<'a>, target: &'a Arc<Target>, deadline: Instant) -> Self {
+        plan.connection.set_trying(target.label());
+        let in_flight = InFlight::new(target);
+        Self { plan, target, address: None, started: Instant::now(), deadline, recorded: false, _in_flight: in_flight }
+    }
+
+    /// Runs one stage for at most `limit`, and never past the deadline of all attempts.
+    pub(super) async fn within<T>(
+        &self,
+        limit: Duration,
+        passed: Failure,
+        stage: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let (at, passed) = self.limit(limit, passed);
+        match timeout_at(at, stage).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(passed),
+        }
+    }
+
+    fn limit(&self, limit: Duration, passed: Failure) -> (Instant, Failure) {
+        match Instant::now().checked_add(limit) {
+            Some(at) if at < self.deadline => (at, passed),
+            Some(_) | None => (self.deadline, Failure::TotalTimeout),
+        }
+    }
+
+    /// The first half: a TCP connection to one address of the target.
+    pub(super) async fn open(mut self, address: IpAddr) -> Result<Opened<'a>, FailedAttempt> {
+        let port = self.target.port(self.plan.listener.port());
+        let address = TargetAddress::new(SocketAddr::new(address, port));
+        self.address = Some(address);
+        let opening = async { socket::open(address).await.map_err(Failure::from_socket) };
+        match self.within(self.plan.timeouts.connect, Failure::Timeout, opening).await {
+            Ok(tcp) => Ok(Opened { tcp, address, attempt: self }),
+            Err(failure) => Err(self.failed(failure)),
+        }
+    }
+
+    async fn send_header(&self, tcp: &mut TcpStream, version: ProxyVersion) -> Result<(), Failure> {
+        let header = ProxyHeader::Proxied { source: self.plan.client, destination: self.plan.listener };
+        let mut bytes = BytesMut::new();
+        header.encode(version, &mut bytes);
+        let writing = async { tcp.write_all(&bytes).await.map_err(Failure::from_socket) };
+        self.within(self.plan.timeouts.connect, Failure::Timeout, writing).await
+    }
+
+    async fn encrypt(&self, tcp: TcpStream, policy: &ClientPolicy) -> Result<TargetTls<TcpStream>, Failure> {
+        let (at, passed) = self.limit(self.plan.timeouts.tls_handshake, Failure::TlsTimeout);
+        tls::connect(tcp, policy, &self.target.tls_name(), at).await.map_err(|error| match error {
+            TargetTlsError::Timeout => passed,
+            TargetTlsError::Closed
+            | TargetTlsError::Reset
+            | TargetTlsError::Socket(_)
+            | TargetTlsError::Verify(_)
+            | TargetTlsError::NotTls(_)
+            | TargetTlsError::Failed(_)
+            | TargetTlsError::Name(_) => Failure::Tls(error),
+        })
+    }
+
+    fn connected(mut self, stream: Stream, address: TargetAddress) -> Connected {
+        self.recorded = true;
+        self.plan.meter.connect(ConnectResult::Connected);
+        self.plan.connection.set_target(self.target.label());
+        Connected { stream, target: Arc::clone(self.target), address, in_flight: InFlight::new(self.target) }
+    }
+
+    /// Ends the attempt with why it failed.
+    pub(super) fn failed(mut self, failure: Failure) -> FailedAttempt {
+        self.recorded = true;
+        self.plan.meter.connect(failure.result());
+        let failed = FailedAttempt {
+            target: Arc::clone(self.target.label()),
+            address: self.address,
+            failure,
+            elapsed: self.started.elapsed(),
+        };
+        self.log(failed.failure.outcome().cause.as_str(), Some(&failed.failure));
+        failed
+    }
+
+    fn log(&self, cause: &'static str, failure: Option<&Failure>) {
+        tracing::debug!(
+            target: "smartproxy::connect",
+            connection = self.plan.connection.id().0,
+            target = %self.target.label(),
+            address = self.address.map(tracing::field::display),
+            cause,
+            error = failure.map(|failure| tracing::field::display(failure.with_sources())),
+            elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        );
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.recorded {
+            let result = ConnectResult::Cancelled;
+            self.plan.meter.connect(result);
+            self.log(result.as_str(), None);
+        }
+    }
+}
+
+/// An attempt whose TCP connection stands.
+#[derive(Debug)]
+pub(super) struct Opened<'a> {
+    tcp: TcpStream,
+    address: TargetAddress,
+    attempt: Attempt<'a>,
+}
+
+impl Opened<'_> {
+    /// The second half: what goes first on the connection, and the record of it.
+    pub(super) async fn establish(self) -> Result<Connected, FailedAttempt> {
+        let Self { mut tcp, address, attempt } = self;
+        if let Some(version) = attempt.plan.proxy_header
+            && let Err(failure) = attempt.send_header(&mut tcp, version).await
+        {
+            return Err(attempt.failed(failure));
+        }
+        let Some(policy) = attempt.plan.tls else { return Ok(attempt.connected(Stream::Plain(tcp), address)) };
+        // On the heap, so that connections without TLS need not keep room for a handshake.
+        match Box::pin(attempt.encrypt(tcp, policy)).await {
+            Ok(stream) => Ok(attempt.connected(Stream::Tls(Box::new(stream)), address)),
+            Err(failure) => Err(attempt.failed(failure)),
+        }
+    }
+}

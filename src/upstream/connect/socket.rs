@@ -1,0 +1,51 @@
+use std::io;
+
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::net::TargetAddress;
+
+/// Opens a TCP connection. No time limit.
+///
+/// # Cancel safety
+/// Dropping the future closes the socket.
+pub(super) async fn open(address: TargetAddress) -> io::Result<TcpStream> {
+    let socket = if address.ip().is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // What a relay writes is what a peer has written: holding it back (RFC 896) only adds a delay to the sender's own.
+    socket.set_nodelay(true)?;
+    connect(socket, address).await
+}
+
+async fn connect(socket: TcpSocket, address: TargetAddress) -> io::Result<TcpStream> {
+    let stream = socket.connect(address.socket()).await?;
+    // Where nobody listens on a local port of the ephemeral range, the system may choose that very port for our end, and
+    // the socket meets itself (simultaneous open, RFC 9293 section 3.5): an echo that keeps the target from its port.
+    let own = stream.local_addr()?;
+    if own.port() == address.port() && own.ip().to_canonical() == address.ip() {
+        // No TIME_WAIT, which would hold the port for a minute more.
+        stream.set_zero_linger()?;
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_meets_itself_is_a_refusal_and_frees_the_port() {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = TargetAddress::new(socket.local_addr().unwrap());
+        let error = connect(socket, address).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        std::net::TcpListener::bind(address.socket()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn small_writes_are_not_held_back() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = open(TargetAddress::new(listener.local_addr().unwrap())).await.unwrap();
+        assert!(stream.nodelay().unwrap());
+    }
+}
