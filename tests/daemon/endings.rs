@@ -112,6 +112,11 @@ impl Case {
 
     fn play(&self, proxy: &Proxy, client: Peer, target: Peer) {
         let (mut client, mut target) = (client, target);
+        if self.moment == Moment::Before && self.act == Act::Rst {
+            // A target that resets before the proxy has seen it connected is another story: `connect_failed`.
+            let relaying = |live: &Value| live["route"] == self.to_string() && live["state"] == "relaying";
+            proxy.connections_until("the relay has begun", |live| live.iter().any(relaying));
+        }
         let (request, response) = self.before();
         client.send(&payload(request));
         target.expect(&payload(request));

@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::{CERTIFICATES, End, HOST, Peer, Proxy, Target, Way, listener};
+use crate::harness::{CERTIFICATES, End, HELLO, HOST, Peer, Proxy, Target, Unanswering, Way, listener};
 
 fn live(proxy: &Proxy, count: usize) {
     proxy.connections_until("clients are connected", |live| live.len() == count);
@@ -137,17 +137,18 @@ fn connections_that_wait_in_the_queue_at_a_stop_are_served() {
 }
 
 #[test]
-fn clients_in_every_phase_before_the_relay_end_at_a_stop() {
-    let unanswering = crate::harness::Unanswering::new();
-    let config = Way::TerminateTcp.route("tls", "127.0.0.2", unanswering.address, "")
+fn clients_in_every_phase_before_the_relay_are_cut_at_the_shutdown_timeout() {
+    let unanswering = Unanswering::new();
+    let config = String::from("server.shutdown_timeout = \"300ms\"\n")
+        + &Way::TerminateTcp.route("tls", "127.0.0.2", unanswering.address, "")
         + &Way::Tcp.route("tcp", "127.0.0.3", unanswering.address, "");
     let proxy = Proxy::start(&config);
     let mut sniffed = Peer::connect(proxy.address("127.0.0.2"));
-    sniffed.send(&crate::harness::HELLO[..50]);
+    sniffed.send(&HELLO[..50]);
     let mut handshaking = Peer::connect(proxy.address("127.0.0.2"));
-    handshaking.send(&crate::harness::HELLO);
-    let mut connecting = Peer::connect(proxy.address("127.0.0.2")).tls(HOST, &CERTIFICATES.client(&[]));
-    let mut plain = Peer::connect(proxy.address("127.0.0.3"));
+    handshaking.send(&HELLO);
+    let connecting = Peer::connect(proxy.address("127.0.0.2")).tls(HOST, &CERTIFICATES.client(&[]));
+    let plain = Peer::connect(proxy.address("127.0.0.3"));
     let states = |live: &[Value]| {
         let mut states: Vec<_> = live.iter().filter_map(|live| live["state"].as_str()).collect();
         states.sort_unstable();
@@ -155,11 +156,27 @@ fn clients_in_every_phase_before_the_relay_end_at_a_stop() {
     };
     proxy.connections_until("each is in its phase", states);
     proxy.signal(Signal::TERM);
-    for client in [&mut sniffed, &mut handshaking, &mut connecting, &mut plain] {
+    let clients = [(sniffed, "sniff"), (handshaking, "handshake"), (connecting, "connect"), (plain, "connect")];
+    for (mut client, phase) in clients {
         assert_ne!(client.rest().1, End::Silence);
         let line = proxy.line_of(client.address());
-        assert_eq!(line["party"], "operator", "{line}");
-        assert!(line["cause"] == "drained" || line["cause"] == "cut", "{line}");
+        assert_eq!((cause(&line), line["phase"].as_str()), (("operator", "cut"), Some(phase)), "{line}");
     }
+    proxy.ended();
+}
+
+#[test]
+fn a_client_in_the_middle_of_its_hello_at_a_stop_is_still_served() {
+    let echo = Target::echo();
+    let proxy = Proxy::start(&Way::Passthrough.route("echo", "127.0.0.2", echo.address, ""));
+    let mut client = Peer::connect(proxy.address("127.0.0.2"));
+    client.send(&HELLO[..100]);
+    proxy.connections_until("the hello is waited for", |live| live.iter().any(|live| live["state"] == "sniffing"));
+    proxy.signal(Signal::TERM);
+    proxy.event("stopping", |_| true);
+    client.send(&HELLO[100..]);
+    client.expect(&HELLO);
+    client.finish();
+    assert_eq!(client.end(), End::Whole);
     proxy.ended();
 }

@@ -15,6 +15,7 @@ pub(crate) use certificates::CERTIFICATES;
 pub(crate) use curl::{Answer, Curl};
 pub(crate) use http::{Message, parsed_head};
 pub(crate) use lines::field;
+pub(crate) use metrics::Metrics;
 pub(crate) use peer::{End, Peer, end_of, lossy};
 pub(crate) use proxy::{BINARY, FILE, Proxy, folder_with};
 pub(crate) use target::{Refusing, Target, UNREACHABLE, Unanswering, listener, next_request};

@@ -77,10 +77,15 @@ impl Peer {
     }
 
     /// Does a TLS handshake as the server.
-    pub(crate) fn tls_server(mut self, config: &Arc<ServerConfig>) -> Self {
+    pub(crate) fn tls_server(self, config: &Arc<ServerConfig>) -> Self {
+        self.try_tls_server(config).expect("TLS handshake with the client")
+    }
+
+    /// Does a TLS handshake as the server, or says what came of it.
+    pub(crate) fn try_tls_server(mut self, config: &Arc<ServerConfig>) -> io::Result<Self> {
         self.tls = Some(Box::new(ServerConnection::new(Arc::clone(config)).unwrap().into()));
-        self.handshake().expect("TLS handshake with the client");
-        self
+        self.handshake()?;
+        Ok(self)
     }
 
     /// Goes on as the TLS client whose hello has been sent on this connection.

@@ -1,6 +1,6 @@
 //! The real binary, started with a configuration of the test's, and what has to hold when the test is over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -65,7 +65,7 @@ impl Proxy {
         let mut proxy = Self { child, folder, log, access, readers, admin, base: BTreeMap::new(), ended: false };
         proxy.event("ready", |_| true);
         proxy.admin = proxy.announced("admin listening", |_| true);
-        // The first question opens what is only opened once.
+        // The first question opens what is only opened once, and the workers may still be at their beginning.
         proxy.metrics();
         proxy.rebase();
         proxy
@@ -143,12 +143,12 @@ impl Proxy {
         self.descriptors().values().sum()
     }
 
-    /// The highest number of a descriptor that is in use, where every lower one is in use too.
-    pub(crate) fn highest_descriptor(&self) -> u64 {
+    /// The number that the next descriptor will have.
+    pub(crate) fn lowest_free_descriptor(&self) -> u64 {
         let folder = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
         let numbers = folder.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        let numbers: std::collections::BTreeSet<u64> = numbers.collect();
-        (0..).take_while(|number| numbers.contains(number)).last().unwrap_or(0)
+        let numbers: BTreeSet<u64> = numbers.collect();
+        (0..).find(|number| !numbers.contains(number)).unwrap_or(0)
     }
 
     /// The process's number.
@@ -253,9 +253,16 @@ impl Proxy {
         command
     }
 
-    /// What the descriptors are now is what they have to be at the end.
+    /// What the descriptors are now is what they have to be at the end; now is when they stand still.
     pub(crate) fn rebase(&mut self) {
-        self.base = self.descriptors();
+        let mut same = 0;
+        let still = until(|| {
+            let now = self.descriptors();
+            same = if now == self.base { same + 1 } else { 0 };
+            self.base = now;
+            if same >= STILL { Ok(()) } else { Err("the descriptors do not stand still".to_owned()) }
+        });
+        still.unwrap();
     }
 
     /// Asserts that nothing is left over, stops the daemon, and asserts that it ends well. Leaving the scope does the same.
@@ -367,7 +374,7 @@ impl Proxy {
     fn try_ask(&self, path: &str) -> std::io::Result<(u16, String)> {
         let mut stream = TcpStream::connect_timeout(&self.admin, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")?;
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         let (head, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
@@ -402,6 +409,9 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_smartproxy");
 
 /// The configuration's file name.
 pub(crate) const FILE: &str = "smartproxy.toml";
+
+/// How many looks in a row have to find the same descriptors before they count as standing still: 50 ms.
+const STILL: usize = 10;
 
 /// How much of a log is shown when a test fails.
 const SHOWN_MAX: usize = 120;

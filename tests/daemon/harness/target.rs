@@ -93,7 +93,7 @@ impl Target {
 
     /// The same over TLS.
     pub(crate) fn tls_echo(config: Arc<ServerConfig>) -> Self {
-        Self::serving(move |peer| echo(peer.tls_server(&config)))
+        Self::serving(move |peer| drop(peer.try_tls_server(&config).map(echo)))
     }
 
     /// Answers every request with its own name and what was asked for.
@@ -103,7 +103,7 @@ impl Target {
 
     /// The same over TLS.
     pub(crate) fn https(name: &'static str, config: Arc<ServerConfig>) -> Self {
-        Self::serving(move |peer| answer(peer.tls_server(&config), name))
+        Self::serving(move |peer| drop(peer.try_tls_server(&config).map(|peer| answer(peer, name))))
     }
 
     /// How many connections have come.

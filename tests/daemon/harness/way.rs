@@ -170,5 +170,7 @@ pub(crate) fn play<C: Sync + fmt::Display>(cases: &[C], run: impl Fn(usize, &C) 
 
 fn said(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("(no text)").to_owned()
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("(no text)");
+    // The daemon's own story is told once, when it goes out of scope.
+    text.split("\n--- log").next().unwrap_or(text).to_owned()
 }
