@@ -9,6 +9,7 @@ mod harness;
 mod hello;
 mod main_job;
 mod reload;
+mod requests;
 mod stop;
 mod storm;
 mod unreachable;
