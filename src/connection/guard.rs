@@ -44,7 +44,7 @@ impl ConnectionGuard {
 
     /// What to say of a task that did not live to say it.
     fn dropped(&self) -> Outcome {
-        let phase = self.connection.state().phase();
+        let phase = self.connection.phase();
         if std::thread::panicking() {
             Outcome::new(phase, Party::Proxy, Cause::Internal)
         } else {

@@ -9,7 +9,7 @@ use super::registry::ConnectionId;
 use super::state::State;
 use crate::drain::{Leash, Order};
 use crate::net::{ClientAddress, ListenAddress};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Phase};
 use crate::telemetry::{Held, NO_ROUTE, RouteMeter, Traffic};
 
 /// What is known of one client connection while it lives, for its own task, its requests and the operator.
@@ -147,9 +147,20 @@ impl Connection {
         self.details().client = client;
     }
 
-    /// What it is doing.
+    /// What it is doing, as operators see it: from the order to drain on that is [`State::Draining`].
     #[must_use]
     pub fn state(&self) -> State {
+        let state = self.entered();
+        if state != State::Closed && self.leash.order().is_some() { State::Draining } else { state }
+    }
+
+    /// The phase that it is in, draining or not.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.entered().phase()
+    }
+
+    fn entered(&self) -> State {
         State::from_code(self.state.load(Ordering::Acquire))
     }
 
@@ -184,10 +195,15 @@ impl Connection {
 
     /// Tells it to end.
     pub fn order(&self, order: Order) {
-        if order == Order::Drain {
-            self.enter(State::Draining);
-        }
+        let before = self.state();
         self.leash.pull(order);
+        tracing::debug!(
+            target: "smartproxy::connection",
+            connection = self.id.0,
+            from = before.as_str(),
+            to = self.state().as_str(),
+            ?order,
+        );
     }
 
     /// Notes SNI or host that the client asks for.

@@ -19,7 +19,7 @@ pub enum State {
     Serving,
     /// Relaying, with one side finished.
     HalfClosed,
-    /// Told to end at the next good moment.
+    /// Told to end at the next good moment, whatever else it is doing.
     Draining,
     /// Ended.
     Closed,

@@ -2,13 +2,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 
 use super::entry::enter;
 use super::route::{Action, Forward, Route};
 use super::site::Site;
 use crate::connection::{Connection, Registry, State};
-use crate::http::{Body, Exchange, Forwarding, Host, Pool, Scheme, Version, answer, forward, serve};
+use crate::http::{Body, Exchange, Forwarding, Host, Incoming, Pool, Scheme, Version, answer, forward, serve};
 use crate::name::normalize_path;
 use crate::net::Transport;
 use crate::outcome::{Cause, Outcome, Party, Phase};

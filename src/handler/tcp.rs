@@ -25,11 +25,7 @@ pub async fn tcp<S: Transport>(client: S, route: &Route, connection: &Connection
     };
     connection.enter(State::Relaying);
     let Connected { stream: target, in_flight: _in_flight, .. } = connected;
-    let half_closed = |_side: Side| {
-        if connection.leash().order().is_none() {
-            connection.enter(State::HalfClosed);
-        }
-    };
+    let half_closed = |_side: Side| connection.enter(State::HalfClosed);
     let opened = Instant::from_std(connection.opened());
     relay(client, target, &route.relay, opened, connection.traffic(), connection.leash(), half_closed).await
 }

@@ -1,5 +1,4 @@
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -7,10 +6,10 @@ use bytes::Bytes;
 use http::{Method, Version};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::exchange::{Exchange, Progress};
+use super::exchange::Exchange;
 use super::pool::Lease;
+use super::stall::Stall;
 use super::{streams, trailers};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 
@@ -180,116 +179,5 @@ impl Drop for Body {
         {
             exchange.close(Outcome::new(Phase::Serve, Party::Client, Cause::Finished));
         }
-    }
-}
-
-/// The body of a client's request, on its way to a target.
-///
-/// It counts, ends with an error at the limit or when the client stalls, and tells the exchange why.
-#[derive(Debug)]
-pub struct RequestBody {
-    incoming: Option<Incoming>,
-    progress: Arc<Progress>,
-    stall: Stall,
-    /// What may still come; `None` is no limit.
-    allowed: Option<u64>,
-}
-
-impl RequestBody {
-    pub(super) fn new(incoming: Incoming, progress: &Arc<Progress>, timeout: Duration, limit: Option<u64>) -> Self {
-        if http_body::Body::is_end_stream(&incoming) {
-            progress.set_sent();
-        }
-        Self { incoming: Some(incoming), progress: Arc::clone(progress), stall: Stall::new(timeout), allowed: limit }
-    }
-
-    /// No body at all, for a request that is sent a second time.
-    pub(super) fn empty(progress: &Arc<Progress>) -> Self {
-        Self { incoming: None, progress: Arc::clone(progress), stall: Stall::new(Duration::ZERO), allowed: None }
-    }
-
-    fn fail(&mut self, party: Party, cause: Cause, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.progress.set_fault(Outcome::new(Phase::Serve, party, cause));
-        // What the client still sends is read and thrown away by who serves it.
-        self.incoming = None;
-        Poll::Ready(Some(Err(error)))
-    }
-}
-
-impl http_body::Body for RequestBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
-        let frame = match Pin::new(incoming).poll_frame(context) {
-            Poll::Ready(frame) => frame,
-            Poll::Pending => {
-                ready!(this.stall.poll(context));
-                return this.fail(Party::Client, Cause::BodyTimeout, BodyError::Timeout);
-            }
-        };
-        this.stall.reset();
-        match frame {
-            None => {
-                this.progress.set_sent();
-                Poll::Ready(None)
-            }
-            Some(Ok(frame)) => {
-                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                this.progress.add_in(length);
-                if let Some(allowed) = &mut this.allowed {
-                    match allowed.checked_sub(length) {
-                        Some(rest) => *allowed = rest,
-                        None => return this.fail(Party::Proxy, Cause::RequestBodyTooLarge, BodyError::TooLarge),
-                    }
-                }
-                if this.is_end_stream() {
-                    this.progress.set_sent();
-                }
-                Poll::Ready(Some(Ok(trailers::filtered(frame))))
-            }
-            Some(Err(_)) => this.fail(Party::Client, Cause::ClosedEarly, BodyError::CutOff),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(http_body::Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint)
-    }
-}
-
-/// The time without progress of something that is being waited for. It costs nothing while there is no waiting.
-#[derive(Debug)]
-struct Stall {
-    timeout: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    running: bool,
-}
-
-impl Stall {
-    const fn new(timeout: Duration) -> Self {
-        Self { timeout, timer: None, running: false }
-    }
-
-    fn reset(&mut self) {
-        self.running = false;
-    }
-
-    /// Ready when the wait that began with the first poll since the last reset has lasted for the timeout.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.timeout.is_zero() {
-            return Poll::Pending;
-        }
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + self.timeout)));
-        if !self.running {
-            self.running = true;
-            timer.as_mut().reset(Instant::now() + self.timeout);
-        }
-        timer.as_mut().poll(context)
     }
 }

@@ -11,6 +11,9 @@ use crate::drain::Leash;
 use crate::net::{Ending, Transport};
 use crate::outcome::{Cause, Outcome};
 
+/// How much is thrown away at once.
+const WASTE_BYTES: usize = 16 * 1024;
+
 /// What a client is told whose request's head does not come.
 const TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 20\r\ncontent-type: text/plain\r\n\r\n408 Request Timeout\n";
@@ -73,6 +76,7 @@ async fn finish<S: Transport>(stream: &mut S, ending: Ending) {
 }
 
 async fn discard<S: Transport>(stream: &mut S) {
-    let mut waste = [0; 4096];
+    // On the heap: an array here would be a part of every connection's task, and few come to this.
+    let mut waste = vec![0; WASTE_BYTES];
     while stream.read(&mut waste).await.is_ok_and(|count| count > 0) {}
 }

@@ -193,13 +193,11 @@ impl<'a> Driver<'a> {
             return serving(Party::Client, Cause::Reset);
         }
         match result {
-            _ if !standing.touched => serving(Party::Client, Cause::Empty),
             Ok(()) if self.activity.live() > 0 => serving(Party::Client, Cause::ClosedEarly),
-            Ok(()) => match self.leaving {
-                Some((outcome, _)) => outcome,
-                None if standing.ended => serving(Party::Client, Cause::Finished),
-                None => serving(Party::Proxy, Cause::Finished),
-            },
+            Ok(()) if let Some((outcome, _)) = self.leaving => outcome,
+            _ if !standing.touched => serving(Party::Client, Cause::Empty),
+            Ok(()) if standing.ended => serving(Party::Client, Cause::Finished),
+            Ok(()) => serving(Party::Proxy, Cause::Finished),
             Err(error) => self.failed(error, standing),
         }
     }

@@ -5,10 +5,11 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
-use super::body::{Body, RequestBody};
+use super::body::Body;
 use super::exchange::Exchange;
 use super::pool::{Lease, Pool};
 use super::request::Refusal;
+use super::request_body::RequestBody;
 use super::send::{Failed, send};
 use super::tunnel::Tunnel;
 use super::{answer, hop, request, response};
@@ -104,6 +105,9 @@ pub async fn forward(request: Request<Incoming>, mut exchange: Exchange, forward
             Refusal::Length => (Party::Client, Cause::RequestMalformed),
         };
         return answer::failure(serving(party, cause), exchange);
+    }
+    if http_body::Body::is_end_stream(&incoming) {
+        request::say_empty(&mut parts);
     }
     let body = RequestBody::new(incoming, exchange.progress(), forwarding.timeouts.body, forwarding.max_request_body);
     match send(Request::from_parts(parts, body), &mut exchange, &forwarding).await {

@@ -40,8 +40,17 @@ pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, wanted: &str) ->
 }
 
 /// The upgrade that a message asks for or agrees to, if it does so in earnest (RFC 9110 section 7.8).
+///
+/// One to another HTTP, or to TLS, is none: inside the tunnel the client would reach the target past every rule of ours.
 pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
-    if has_token(headers, &CONNECTION, "upgrade") { headers.get(UPGRADE).cloned() } else { None }
+    let mut fields = headers.get_all(UPGRADE).iter();
+    let field = fields.next()?;
+    let is_http = |token: &str| {
+        let name = token.split('/').next().unwrap_or(token).trim();
+        ["h2c", "h2", "http", "tls"].iter().any(|other| name.eq_ignore_ascii_case(other))
+    };
+    let sound = fields.next().is_none() && field.to_str().is_ok() && !tokens(headers, &UPGRADE).any(is_http);
+    if sound && has_token(headers, &CONNECTION, "upgrade") { Some(field.clone()) } else { None }
 }
 
 fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
@@ -95,5 +104,14 @@ mod tests {
         assert!(upgrade(&headers(&[("upgrade", "websocket")])).is_none());
         assert!(upgrade(&headers(&[("connection", "upgrade")])).is_none());
         assert!(upgrade(&headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")])).is_some());
+    }
+
+    #[test]
+    fn an_upgrade_that_would_hide_requests_from_us_is_none() {
+        for protocol in ["h2c", "H2C", "websocket, h2c", "HTTP/2.0", "TLS/1.0"] {
+            assert!(upgrade(&headers(&[("connection", "upgrade"), ("upgrade", protocol)])).is_none(), "{protocol}");
+        }
+        let twice = headers(&[("connection", "upgrade"), ("upgrade", "websocket"), ("upgrade", "h2c")]);
+        assert!(upgrade(&twice).is_none());
     }
 }

@@ -45,7 +45,8 @@ impl Host {
         }
         let uri = request.uri();
         let path = uri.path();
-        if !path.starts_with('/') && !(path == "*" && request.method() == Method::OPTIONS) {
+        let asterisk = path == "*" && request.method() == Method::OPTIONS;
+        if !asterisk && !path.starts_with('/') {
             return Err(InvalidHost::Target);
         }
         let mut fields = request.headers().get_all(HOST).iter();

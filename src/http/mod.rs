@@ -15,10 +15,12 @@ mod hop;
 mod host;
 mod pool;
 mod request;
+mod request_body;
 mod request_id;
 mod response;
 mod send;
 mod serve;
+mod stall;
 mod streams;
 mod target_stream;
 #[cfg(test)]
@@ -27,11 +29,13 @@ mod trailers;
 mod tunnel;
 mod watched;
 
-pub use body::{Body, BodyError, RequestBody};
+pub use body::{Body, BodyError};
 pub use exchange::Exchange;
 pub use forward::{ForwardedPolicy, Forwarding, HeaderEdits, Scheme, Timeouts, forward};
 pub use host::{Host, InvalidHost};
+pub use hyper::body::Incoming;
 pub use pool::{IDLE_MAX, IDLE_PER_KEY_MAX, Pool, RESPONSE_HEAD_MAX};
+pub use request_body::RequestBody;
 pub use request_id::RequestId;
 pub use serve::{
     H2_CONNECTION_WINDOW_BYTES, H2_RESETS_MAX, H2_SEND_BUFFER_BYTES, H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX, Settings,

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
-use super::body::RequestBody;
+use super::request_body::RequestBody;
 use super::target_stream::{Heard, TargetStream};
 use crate::upstream::{Connected, InFlight, Target};
 

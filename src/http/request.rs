@@ -55,6 +55,13 @@ pub(super) fn prepare(parts: &mut Parts, exchange: &mut Exchange, forwarding: &F
     Ok(())
 }
 
+/// Says that there is no body where a target would expect one (RFC 9110 section 8.6); HTTP/2 clients need not say it.
+pub(super) fn say_empty(parts: &mut Parts) {
+    if [Method::POST, Method::PUT, Method::PATCH].contains(&parts.method) {
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+}
+
 /// Names the host for one target: the client's, or the target's own.
 pub(super) fn set_host(headers: &mut HeaderMap, exchange: &Exchange, preserve: bool, target: &Target, port: u16) {
     let own = || match target.host() {

@@ -1,16 +1,15 @@
 use std::num::NonZeroU16;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 
-use super::body::RequestBody;
 use super::exchange::Exchange;
-use super::forward::Forwarding;
+use super::forward::{Forwarding, Timeouts};
 use super::pool::{Lease, PoolKey};
 use super::request::{is_idempotent, set_host};
+use super::request_body::RequestBody;
 use crate::connection::State;
 use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::upstream::{Algorithm, Failure, Member, Plan, Target, Targets, connect};
@@ -85,8 +84,9 @@ async fn attempt(
     // Only a connection that has waited can be stale, and only then is the copy of the head paid for.
     let replay = if lease.reused() { copy(&request, exchange) } else { None };
     let answer = lease.sender().try_send_request(request);
-    let Some(answer) = within(answer, forwarding.timeouts.response_head, exchange).await else {
-        return Attempt::Failed(Failed::of(Party::Target, Cause::ResponseHeadTimeout));
+    let answer = match within(answer, forwarding.timeouts, exchange).await {
+        Ok(answer) => answer,
+        Err(cause) => return Attempt::Failed(Failed::of(Party::Target, cause)),
     };
     let mut error = match answer {
         Ok(response) => return Attempt::Answered(response, lease),
@@ -105,15 +105,21 @@ async fn attempt(
     }
 }
 
-/// The answer, or `None` if its head does not come for `patience` after all of the request has been sent.
-async fn within<T>(answer: impl Future<Output = T>, patience: Duration, exchange: &Exchange) -> Option<T> {
+/// The answer.
+///
+/// # Errors
+/// Its head does not come for `response_head` after all of the request was sent, or the target takes nothing of the
+/// request's body for `body`. A client that sends nothing of it is found out by the body itself.
+async fn within<T>(answer: impl Future<Output = T>, timeouts: &Timeouts, exchange: &Exchange) -> Result<T, Cause> {
     let mut answer = std::pin::pin!(answer);
+    let progress = exchange.progress();
     loop {
-        let waiting = exchange.progress().sent();
+        let (sent, moved) = (progress.sent(), progress.bytes_in());
+        let patience = if sent { timeouts.response_head } else { timeouts.body };
         match timeout(patience, answer.as_mut()).await {
-            Ok(answer) => return Some(answer),
-            Err(_) if waiting => return None,
-            // The body was still on its way, and has a time of its own.
+            Ok(answer) => return Ok(answer),
+            Err(_) if sent => return Err(Cause::ResponseHeadTimeout),
+            Err(_) if !progress.sent() && progress.bytes_in() == moved => return Err(Cause::BodyTimeout),
             Err(_) => {}
         }
     }

@@ -19,7 +19,7 @@ use super::host::Host;
 use super::streams::Streams;
 use super::tunnel;
 use super::watched::{Watched, Wire};
-use crate::connection::{Connection, Registry};
+use crate::connection::{Connection, Registry, State};
 use crate::net::Transport;
 use crate::outcome::{Cause, Outcome, Party, Phase};
 
@@ -86,6 +86,7 @@ where
     H: Fn(Request<Incoming>, Exchange) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
+    connection.enter(State::Serving);
     let desk =
         Desk { registry: Arc::clone(registry), connection: Arc::clone(connection), activity: Arc::default(), service };
     match version {
@@ -103,7 +104,6 @@ where
     let wire = Wire::http1();
     let mut driver = Driver::new(settings, Version::Http1, &desk.connection, &desk.activity, &wire);
     let activity = Arc::clone(&desk.activity);
-    let _tunnel = Unopened(Arc::clone(&activity));
     let connection = Arc::clone(&desk.connection);
     let io = TokioIo::new(Watched::new(stream, &connection, &wire));
     let service = {
@@ -120,6 +120,7 @@ where
         .max_buf_size(settings.max_request_head.max(READ_BUFFER_MIN))
         .serve_connection(io, service)
         .with_upgrades();
+    let _abandoned = Abandoned(Arc::clone(&activity));
     let end = driver
         .run(|context, step| match step {
             Step::Poll => Pin::new(&mut serving).poll(context),
@@ -131,7 +132,10 @@ where
         .await;
     let outcome = driver.outcome(&end);
     match (&end, activity.take_tunnel()) {
-        (End::Done(Ok(())), Some(tunnel)) => return tunnel::run::<S>(tunnel, &connection).await,
+        (End::Done(Ok(())), Some(tunnel)) => {
+            // Boxed: few connections become tunnels, and all would carry the room for one.
+            return Box::pin(tunnel::run::<S>(tunnel, &connection)).await;
+        }
         // Requests that end with the connection are told why before they are dropped.
         (_, tunnel) => {
             activity.set_ending(outcome);
@@ -172,6 +176,7 @@ where
                 .max_header_list_size(head)
                 .serve_connection(io, service)
         );
+        let _abandoned = Abandoned(Arc::clone(&activity));
         let end = driver
             .run(|context, step| match step {
                 Step::Poll => {
@@ -195,11 +200,15 @@ where
     driver.outcome(&end)
 }
 
-/// Drops a tunnel that was not opened. It holds an exchange, which holds the activity that holds the tunnel.
-struct Unopened(Arc<Activity>);
+/// Tells the requests of a connection why they end with it if its task is dropped; declared after hyper's side, so that it
+/// is dropped before.
+///
+/// A tunnel that was not opened is dropped with it: it holds an exchange, which holds the activity that holds the tunnel.
+struct Abandoned(Arc<Activity>);
 
-impl Drop for Unopened {
+impl Drop for Abandoned {
     fn drop(&mut self) {
+        self.0.set_ending(Outcome::new(Phase::Serve, Party::Operator, Cause::Cut));
         drop(self.0.take_tunnel());
     }
 }

@@ -16,7 +16,8 @@ pub enum Decision {
     Passthrough(RouteId),
     /// TLS ends here.
     Terminate {
-        /// The route whose TLS settings serve the handshake; with [`Protocol::Tcp`], also the one that takes the connection.
+        /// The route whose TLS settings serve the handshake; with [`Protocol::Tcp`], also the one that takes the
+        /// connection.
         leading: RouteId,
         /// What is spoken inside.
         protocol: Protocol,

@@ -34,7 +34,8 @@ pub enum Reason<'a> {
     },
 }
 
-/// Tells what each route of an address has to do with a connection, or with a request on it, in the order in which they are tried.
+/// Tells what each route of an address has to do with a connection, or with a request on it, in the order in which they
+/// are tried.
 ///
 /// Without a request, an HTTP route is judged by the connection alone.
 #[must_use]
@@ -131,7 +132,7 @@ fn mismatch<'a>(
         (TlsHandling::Plain, None, Protocol::Http) if !connection.speaks_http => return Err(Mismatch::NotHttp),
         (TlsHandling::Plain, None, _) | (TlsHandling::Passthrough | TlsHandling::Terminate, Some(_), _) => {}
     }
-    let request = request.filter(|_| rule.protocol == Protocol::Http && rule.tls != TlsHandling::Passthrough);
+    let request = request.filter(|_| predicate::by_request(rule));
     match (request, connection.tls) {
         (Some(request), _) => host(rule, request.host)?,
         (None, Some(tls)) => host(rule, tls.server_name)?,

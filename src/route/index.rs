@@ -2,28 +2,37 @@
 
 use std::collections::HashMap;
 use std::iter;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
+use super::Rule;
 use crate::name::{HostName, HostPattern};
 
 /// The place of an entry in the order of trying; 0 goes first.
 pub(super) type Rank = usize;
 
-/// Ranks by host pattern.
-///
-/// A look-up is one hash look-up for the name and one for each of its parents that can have a wildcard, whatever the
-/// number of patterns, and allocates nothing. How many parents those are is up to the configuration, never to the peer.
+/// A rule under one of its host patterns.
 #[derive(Debug)]
-pub(super) struct HostIndex {
+pub(super) struct Entry<R> {
+    pub(super) rank: Rank,
+    pub(super) rule: R,
+}
+
+/// Entries by host pattern; `R` is how a rule is held.
+///
+/// A look-up is one hash look-up for the name, one for its parent and one for each name above that can have a `**`,
+/// whatever the number of patterns, and allocates nothing. How many those are is up to the configuration, never to the
+/// peer.
+#[derive(Debug)]
+pub(super) struct HostIndex<R> {
     names: HashMap<Box<str>, Lists>,
     nameless: Range<usize>,
     /// All lists, one behind the other, each in order.
-    ranks: Box<[Rank]>,
-    /// The most labels that the name of a wildcard has.
-    wildcard_labels_max: usize,
+    entries: Box<[Entry<R>]>,
+    /// The most labels that the name of a `**` pattern has.
+    any_labels_max: usize,
 }
 
-/// Where in `ranks` the entries of one name are.
+/// Where the entries of one name are.
 #[derive(Debug, Default)]
 struct Lists {
     exact: Range<usize>,
@@ -31,13 +40,13 @@ struct Lists {
     any_labels: Range<usize>,
 }
 
-impl HostIndex {
+impl<R: Deref<Target = Rule>> HostIndex<R> {
     /// Builds the index of entries, given in the order of their ranks.
-    pub(super) fn new<'a>(entries: impl Iterator<Item = (Rank, Option<&'a HostPattern>)>) -> Self {
+    pub(super) fn new<'a>(entries: impl Iterator<Item = (Entry<R>, Option<&'a HostPattern>)>) -> Self {
         let mut entries: Vec<_> = entries.collect();
         // Stable, so each list stays in the order of ranks.
         entries.sort_by_key(|(_, host)| *host);
-        let mut index = Self { names: HashMap::new(), nameless: 0..0, ranks: [].into(), wildcard_labels_max: 0 };
+        let mut index = Self { names: HashMap::new(), nameless: 0..0, entries: [].into(), any_labels_max: 0 };
         let mut start = 0_usize;
         for same in entries.chunk_by(|(_, host), (_, next)| host == next) {
             let end = start.saturating_add(same.len());
@@ -47,7 +56,7 @@ impl HostIndex {
             }
             start = end;
         }
-        index.ranks = entries.into_iter().map(|(rank, _)| rank).collect();
+        index.entries = entries.into_iter().map(|(entry, _)| entry).collect();
         index
     }
 
@@ -57,22 +66,22 @@ impl HostIndex {
         match host {
             HostPattern::Exact(_) => lists.exact = list,
             HostPattern::OneLabel(_) => lists.one_label = list,
-            HostPattern::AnyLabels(_) => lists.any_labels = list,
-        }
-        if !matches!(host, HostPattern::Exact(_)) {
-            self.wildcard_labels_max = self.wildcard_labels_max.max(name.split('.').count());
+            HostPattern::AnyLabels(_) => {
+                lists.any_labels = list;
+                self.any_labels_max = self.any_labels_max.max(name.split('.').count());
+            }
         }
     }
 
     /// The lists of the patterns that meet a host, the most specific pattern first; the nameless ones last.
     ///
     /// Without a host only the nameless ones: an unknown name meets no pattern.
-    pub(super) fn lists<'n>(&'n self, host: Option<&'n HostName>) -> impl Iterator<Item = &'n [Rank]> {
+    pub(super) fn lists<'n>(&'n self, host: Option<&'n HostName>) -> impl Iterator<Item = &'n [Entry<R>]> {
         self.upwards(host.map(HostName::as_str), host.and_then(HostName::parent), true)
     }
 
     /// The lists of the patterns that cover a pattern, itself included; the nameless ones last.
-    pub(super) fn covering<'n>(&'n self, host: Option<&'n HostPattern>) -> impl Iterator<Item = &'n [Rank]> {
+    pub(super) fn covering<'n>(&'n self, host: Option<&'n HostPattern>) -> impl Iterator<Item = &'n [Entry<R>]> {
         match host {
             None => self.upwards(None, None, false),
             Some(HostPattern::Exact(name)) => self.upwards(Some(name.as_str()), name.parent(), true),
@@ -87,7 +96,7 @@ impl HostIndex {
         name: Option<&str>,
         parent: Option<&'n str>,
         one_label: bool,
-    ) -> impl Iterator<Item = &'n [Rank]> + use<'n> {
+    ) -> impl Iterator<Item = &'n [Entry<R>]> + use<'n, R> {
         let exact = name.and_then(|name| self.names.get(name)).map(|lists| &lists.exact);
         let parents = parent.into_iter().flat_map(|parent| self.parents(parent));
         let wildcards = parents.flat_map(move |(nearest, name)| {
@@ -96,17 +105,14 @@ impl HostIndex {
             one_label.into_iter().chain(lists.map(|lists| &lists.any_labels))
         });
         let ranges = exact.into_iter().chain(wildcards).chain(iter::once(&self.nameless));
-        ranges.filter_map(|range| self.ranks.get(range.clone()))
+        ranges.filter_map(|range| self.entries.get(range.clone()))
     }
 
-    /// A name and its parents, nearest first, with whether it is the first; those without a wildcard left out.
-    fn parents<'n>(&self, name: &'n str) -> impl Iterator<Item = (bool, &'n str)> + use<'n> {
-        let labels_max = self.wildcard_labels_max;
-        let labels = if labels_max == 0 { 0 } else { name.split('.').count() };
-        iter::successors(Some(name), |name| name.split_once('.').map(|(_, parent)| parent))
-            .enumerate()
-            .take(labels)
-            .skip(labels.saturating_sub(labels_max))
-            .map(|(depth, name)| (depth == 0, name))
+    /// A name, which is said to be the nearest, and the names above it that can have a `**`.
+    fn parents<'n>(&self, name: &'n str) -> impl Iterator<Item = (bool, &'n str)> + use<'n, R> {
+        let above = iter::successors(Some(name), |name| name.split_once('.').map(|(_, parent)| parent)).skip(1);
+        let labels_max = self.any_labels_max;
+        let too_deep = if labels_max == 0 { usize::MAX } else { above.clone().count().saturating_sub(labels_max) };
+        iter::once((true, name)).chain(above.skip(too_deep).map(|name| (false, name)))
     }
 }

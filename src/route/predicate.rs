@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use http::{HeaderName, HeaderValue, Method};
 
-use super::{ConnectionFacts, RequestFacts, Rule, TlsFacts, TlsVersion};
+use super::{ConnectionFacts, Protocol, RequestFacts, Rule, TlsFacts, TlsHandling, TlsVersion};
 use crate::name::{HostName, HostPattern, PathPattern};
 use crate::net::AddressSet;
 
@@ -70,6 +70,14 @@ pub enum Mismatch<'a> {
         /// The first that the request has.
         found: Option<&'a HeaderValue>,
     },
+}
+
+/// Whether a rule takes requests, and not connections.
+pub(super) fn by_request(rule: &Rule) -> bool {
+    match (rule.tls, rule.protocol) {
+        (TlsHandling::Passthrough, _) | (TlsHandling::Plain | TlsHandling::Terminate, Protocol::Tcp) => false,
+        (TlsHandling::Plain | TlsHandling::Terminate, Protocol::Http) => true,
+    }
 }
 
 /// Whether a rule's predicates on the connection hold, apart from the host.

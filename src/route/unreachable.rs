@@ -1,35 +1,32 @@
 use std::collections::BTreeMap;
 
-use super::index::{HostIndex, Rank};
+use super::index::{Entry, HostIndex};
 use super::specificity::{Ranked, ranked};
 use super::{Protocol, RouteId, Rule, TlsHandling, predicate};
 
 /// The rules of one listen address that can never take anything, each with one that takes it all before, in file order.
 ///
-/// A rule is listed only if it is certain: if under each of its hosts one rule that goes before it asks for no more than it
-/// does. Two rules that leave nothing to a third only together are not found. A rule is compared with those alone whose host
-/// patterns cover one of its own.
+/// A rule is listed only if it is certain: if under each of its hosts one rule that goes before it asks for no more
+/// than it does. Two rules that leave nothing to a third only together are not found. A rule is compared with those
+/// alone whose host patterns cover one of its own.
 #[must_use]
-pub fn unreachable(rules: &[&Rule]) -> Vec<(RouteId, RouteId)> {
+pub fn unreachable<'a>(rules: &[&'a Rule]) -> Vec<(RouteId, RouteId)> {
     let ranked = ranked(rules.iter().copied());
-    let index = HostIndex::new(ranked.iter().enumerate().map(|(rank, entry)| (rank, entry.host)));
+    let entry = |(rank, entry): (_, &Ranked<'a>)| (Entry { rank, rule: entry.rule }, entry.host);
+    let index = HostIndex::new(ranked.iter().enumerate().map(entry));
     let catch_alls = CatchAlls::new(&ranked);
     let mut shadowed: BTreeMap<RouteId, Option<RouteId>> = BTreeMap::new();
-    for (rank, entry) in ranked.iter().enumerate() {
-        let by = shadowing(&index, &ranked, rank, entry).or_else(|| catch_alls.shadowing(entry.rule));
+    for (rank, Ranked { rule, host, .. }) in ranked.iter().enumerate() {
+        let before = |list: &'_ [Entry<&'a Rule>]| {
+            let mut others =
+                list.iter().take_while(|before| before.rank < rank).filter(|before| before.rule.id != rule.id);
+            others.find(|before| leaves_nothing(before.rule, rule)).map(|before| before.rule.id)
+        };
+        let by = index.covering(*host).find_map(before).or_else(|| catch_alls.shadowing(rule));
         // One host that is left to it makes a rule reachable.
-        shadowed.entry(entry.rule.id).and_modify(|first| *first = first.filter(|_| by.is_some())).or_insert(by);
+        shadowed.entry(rule.id).and_modify(|first| *first = first.filter(|_| by.is_some())).or_insert(by);
     }
     shadowed.into_iter().filter_map(|(id, by)| Some((id, by?))).collect()
-}
-
-/// The first entry that goes before this one and leaves it nothing.
-fn shadowing(index: &HostIndex, ranked: &[Ranked<'_>], rank: Rank, entry: &Ranked<'_>) -> Option<RouteId> {
-    index.covering(entry.host).find_map(|list| {
-        let before = list.iter().take_while(|before| **before < rank).filter_map(|before| ranked.get(*before));
-        let mut others = before.map(|before| before.rule).filter(|before| before.id != entry.rule.id);
-        others.find(|before| leaves_nothing(before, entry.rule)).map(|before| before.id)
-    })
 }
 
 /// Whether a rule that goes before another, under a host that covers the other's, leaves nothing to it.
@@ -84,11 +81,15 @@ impl CatchAlls {
             let rules = ranked.iter().map(|entry| entry.rule);
             rules.filter(move |rule| plain == (rule.tls == TlsHandling::Plain))
         };
-        // Behind an HTTP rule, a catch-all leaves it connections, and those carry requests for the other HTTP rules too.
-        let tls = rules(false).find(|rule| by_request(rule) || asks_nothing(rule)).filter(|rule| !by_request(rule));
+        // Behind an HTTP rule, a catch-all leaves it connections, and those carry requests for the other HTTP rules
+        // too.
+        let tls = rules(false)
+            .find(|rule| predicate::by_request(rule) || asks_nothing(rule))
+            .filter(|rule| !predicate::by_request(rule));
         // Plain HTTP gives way to a higher priority only; the first rule has the highest.
-        let highest = rules(true).find(|rule| by_request(rule)).map(|rule| rule.priority);
-        let plain = rules(true).find(|rule| !by_request(rule) && asks_nothing(rule) && Some(rule.priority) > highest);
+        let highest = rules(true).find(|rule| predicate::by_request(rule)).map(|rule| rule.priority);
+        let plain = rules(true)
+            .find(|rule| !predicate::by_request(rule) && asks_nothing(rule) && Some(rule.priority) > highest);
         Self { tls: tls.map(|rule| rule.id), plain: plain.map(|rule| rule.id) }
     }
 
@@ -98,14 +99,6 @@ impl CatchAlls {
             (TlsHandling::Plain, Protocol::Http) => self.plain,
             (TlsHandling::Passthrough, _) | (_, Protocol::Tcp) => None,
         }
-    }
-}
-
-/// Whether a rule takes requests, not connections.
-fn by_request(rule: &Rule) -> bool {
-    match (rule.tls, rule.protocol) {
-        (TlsHandling::Passthrough, _) | (TlsHandling::Plain | TlsHandling::Terminate, Protocol::Tcp) => false,
-        (TlsHandling::Plain | TlsHandling::Terminate, Protocol::Http) => true,
     }
 }
 

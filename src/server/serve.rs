@@ -29,7 +29,7 @@ async fn story(worker: &Arc<Worker>, site: &Arc<Site>, stream: TcpStream, connec
     let learned = tokio::select! {
         biased;
         learned = learn(site, stream, connection) => learned,
-        order = connection.leash().end() => Err(handler::ended(connection.state().phase(), order)),
+        order = connection.leash().end() => Err(handler::ended(connection.phase(), order)),
     };
     let (opening, stream) = match learned {
         Ok(learned) => learned,

@@ -1,6 +1,6 @@
 //! Towards the targets: which one, at which address, and the one way to connect to it.
 //!
-//! Every socket that leads to a target is opened by [`connect`].
+//! Every socket that leads to a target is opened by [`connect()`].
 
 mod balance;
 mod connect;
@@ -13,6 +13,6 @@ pub use connect::{
     ADDRESSES_MAX, ATTEMPT_DELAY, ConnectError, Connected, FAILURES_MAX, FailedAttempt, Failure, Plan, Timeouts,
     connect,
 };
-pub use resolve::{FAILED_FOR, FRESH_FOR, NAMES_MAX, ResolveError};
+pub use resolve::{FAILED_FOR, FRESH_FOR, LOOKUPS_MAX, NAMES_MAX, ResolveError};
 pub use stream::Stream;
 pub use target::{InFlight, Target, TargetHost, TargetKey, TargetPort};

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::name::HostName;
@@ -19,13 +19,22 @@ pub const FRESH_FOR: Duration = Duration::from_secs(5);
 /// How long a name that could not be resolved is not asked for again.
 pub const FAILED_FOR: Duration = Duration::from_secs(1);
 
-/// How many names are remembered.
+/// How many names are remembered, besides those that are being asked for.
 pub const NAMES_MAX: usize = 4096;
+
+/// How many names are asked for at once; who wants another waits.
+///
+/// Each takes a thread that does nothing but wait. A name server that is gone holds one for 10 s (resolv.conf(5): two
+/// attempts of 5 s), so this many dead names may delay a living one.
+pub const LOOKUPS_MAX: usize = 64;
+
+/// The stack of a thread that asks; the C library's resolver keeps answers of up to 64 KiB there.
+const STACK_SIZE: usize = 512 * 1024;
 
 /// Why a name has no address.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ResolveError {
-    /// The system's resolver says so.
+    /// The system's resolver says so, or could not be asked.
     #[error("the system's resolver does not know the name, or could not ask")]
     System(#[source] Arc<io::Error>),
     /// It answered with nothing.
@@ -34,12 +43,6 @@ pub enum ResolveError {
     /// It did not answer within `timeouts.connect`.
     #[error("the name was not resolved within timeouts.connect")]
     Timeout,
-    /// Too many names are being resolved.
-    #[error("more than {NAMES_MAX} names are being resolved at once")]
-    TooMany,
-    /// The worker that was asking stopped.
-    #[error("the worker that asked for the name stopped")]
-    Abandoned,
 }
 
 /// The addresses of a name, the preferred first; or why there are none.
@@ -50,10 +53,12 @@ type Ask = dyn Fn(&HostName) -> io::Result<Vec<IpAddr>> + Send + Sync;
 /// Asks for the addresses of names, and remembers them for a short while.
 ///
 /// One serves the whole process: of all who want a name at once, on whichever worker, one asks. The question runs to its
-/// end on a blocking thread, whatever becomes of those who wait for it.
+/// end on a thread of its own, whatever becomes of those who wait for it: neither a client that leaves nor a worker that
+/// stops ends it, and it holds up no worker's stop.
 pub(super) struct Resolver {
     ask: Box<Ask>,
     names_max: usize,
+    lookups: Arc<Semaphore>,
     names: Mutex<HashMap<HostName, Entry>>,
 }
 
@@ -63,24 +68,20 @@ enum Entry {
     Known { answer: Answer, until: Instant },
 }
 
-enum Found {
-    Known(Answer),
-    Joined(watch::Receiver<Option<Answer>>),
-    Started(watch::Receiver<Option<Answer>>),
-}
-
 impl Resolver {
     /// The process's own: it asks `getaddrinfo`, and so the hosts file and whatever else the system is set up with.
     pub(super) fn system() -> &'static Arc<Self> {
-        static SYSTEM: LazyLock<Arc<Resolver>> = LazyLock::new(|| Resolver::new(system, NAMES_MAX));
+        static SYSTEM: LazyLock<Arc<Resolver>> = LazyLock::new(|| Resolver::new(system, NAMES_MAX, LOOKUPS_MAX));
         &SYSTEM
     }
 
     pub(super) fn new(
         ask: impl Fn(&HostName) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
         names_max: usize,
+        lookups_max: usize,
     ) -> Arc<Self> {
-        Arc::new(Self { ask: Box::new(ask), names_max, names: Mutex::default() })
+        let lookups = Arc::new(Semaphore::new(lookups_max));
+        Arc::new(Self { ask: Box::new(ask), names_max, lookups, names: Mutex::default() })
     }
 
     /// The addresses of `name`.
@@ -88,37 +89,49 @@ impl Resolver {
     /// # Cancel safety
     /// Cancel safe: a question that has been asked is answered for those who come later.
     pub(super) async fn addresses(self: &Arc<Self>, name: &HostName) -> Answer {
-        loop {
-            let (mut receiver, ours) = match self.find(name)? {
-                Found::Known(answer) => return answer,
-                Found::Joined(receiver) => (receiver, false),
-                Found::Started(receiver) => (receiver, true),
-            };
-            let answer = receiver.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
-            match answer {
-                Some(answer) => return answer,
-                None if ours => return Err(ResolveError::Abandoned),
-                // Whoever asked has stopped with its runtime; now it is our turn to ask.
-                None => {}
+        let receiver = match self.remembered(name) {
+            Some(Entry::Known { answer, .. }) => return answer,
+            Some(Entry::Pending(receiver)) => receiver,
+            None => {
+                let permit = Arc::clone(&self.lookups).acquire_owned().await.map_err(|_| unanswered())?;
+                match self.remembered_or_asked(name, permit) {
+                    Entry::Known { answer, .. } => return answer,
+                    Entry::Pending(receiver) => receiver,
+                }
             }
-        }
+        };
+        answered(receiver).await
     }
 
-    fn find(self: &Arc<Self>, name: &HostName) -> Result<Found, ResolveError> {
+    fn remembered(&self, name: &HostName) -> Option<Entry> {
+        valid(&self.names(), name, Instant::now())
+    }
+
+    /// What is known by now, or else what is being asked from now on.
+    fn remembered_or_asked(self: &Arc<Self>, name: &HostName, permit: OwnedSemaphorePermit) -> Entry {
         let now = Instant::now();
         let mut names = self.names();
-        match names.get(name) {
-            Some(Entry::Known { answer, until }) if now < *until => return Ok(Found::Known(answer.clone())),
-            Some(Entry::Pending(receiver)) => return Ok(Found::Joined(receiver.clone())),
-            Some(Entry::Known { .. }) => {}
-            None => make_room(&mut names, self.names_max, now)?,
+        if let Some(entry) = valid(&names, name, now) {
+            return entry;
         }
+        make_room(&mut names, self.names_max, now);
         let (sender, receiver) = watch::channel(None);
         names.insert(name.clone(), Entry::Pending(receiver.clone()));
         drop(names);
-        let question = Question { resolver: Arc::clone(self), name: name.clone(), sender, answer: None };
-        tokio::task::spawn_blocking(move || question.ask());
-        Ok(Found::Started(receiver))
+        let question = Question {
+            resolver: Arc::clone(self),
+            name: name.clone(),
+            asked: now,
+            began: std::time::Instant::now(),
+            answer: Err(unanswered()),
+            sender,
+            _permit: permit,
+        };
+        let thread = std::thread::Builder::new().name("resolve".to_owned()).stack_size(STACK_SIZE);
+        if let Err(error) = thread.spawn(move || question.ask()) {
+            tracing::debug!(target: "smartproxy::connect", %name, %error, "no thread to resolve a name with");
+        }
+        Entry::Pending(receiver)
     }
 
     fn names(&self) -> MutexGuard<'_, HashMap<HostName, Entry>> {
@@ -127,65 +140,79 @@ impl Resolver {
     }
 }
 
+fn valid(names: &HashMap<HostName, Entry>, name: &HostName, now: Instant) -> Option<Entry> {
+    match names.get(name)? {
+        Entry::Known { answer, until } if now < *until => Some(Entry::Known { answer: answer.clone(), until: *until }),
+        Entry::Known { .. } => None,
+        Entry::Pending(receiver) => Some(Entry::Pending(receiver.clone())),
+    }
+}
+
+async fn answered(mut receiver: watch::Receiver<Option<Answer>>) -> Answer {
+    let answer = receiver.wait_for(Option::is_some).await;
+    answer.ok().and_then(|answer| answer.clone()).unwrap_or_else(|| Err(unanswered()))
+}
+
+fn unanswered() -> ResolveError {
+    ResolveError::System(Arc::new(io::Error::other("the lookup ended without an answer")))
+}
+
 impl fmt::Debug for Resolver {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Resolver").field("names_max", &self.names_max).finish_non_exhaustive()
     }
 }
 
-/// One lookup. When it is dropped it is over: with its answer, or, if the runtime has ended before it could ask or asking
-/// has panicked, as if nobody had asked.
+/// One lookup. It is over when it is dropped: also when there is no thread for it, or when asking panics.
 struct Question {
     resolver: Arc<Resolver>,
     name: HostName,
+    asked: Instant,
+    /// The same moment on the clock of a thread without a runtime.
+    began: std::time::Instant,
+    answer: Answer,
     sender: watch::Sender<Option<Answer>>,
-    answer: Option<Answer>,
+    // Given back last.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Question {
     fn ask(mut self) {
-        let answer = match (self.resolver.ask)(&self.name) {
+        self.answer = match (self.resolver.ask)(&self.name) {
             Ok(addresses) if addresses.is_empty() => Err(ResolveError::NoAddress),
             Ok(addresses) => Ok(addresses.into()),
             Err(error) => Err(ResolveError::System(Arc::new(error))),
         };
-        self.answer = Some(answer);
     }
 }
 
 impl Drop for Question {
     fn drop(&mut self) {
-        let mut names = self.resolver.names();
-        match &self.answer {
-            Some(answer) => {
-                let valid_for = if answer.is_ok() { FRESH_FOR } else { FAILED_FOR };
-                let known = Entry::Known { answer: answer.clone(), until: Instant::now() + valid_for };
-                names.insert(self.name.clone(), known);
-            }
-            None => drop(names.remove(&self.name)),
-        }
-        drop(names);
-        self.sender.send_replace(self.answer.take());
+        let valid_for = if self.answer.is_ok() { FRESH_FOR } else { FAILED_FOR };
+        let until = self.asked + self.began.elapsed() + valid_for;
+        let known = Entry::Known { answer: self.answer.clone(), until };
+        self.resolver.names().insert(self.name.clone(), known);
+        self.sender.send_replace(Some(self.answer.clone()));
     }
 }
 
-/// Forgets what is expired, or else the answer that expires next.
-fn make_room(names: &mut HashMap<HostName, Entry>, limit: usize, now: Instant) -> Result<(), ResolveError> {
+/// Makes room for one more: forgets what is expired, or else the answer that expires next.
+fn make_room(names: &mut HashMap<HostName, Entry>, limit: usize, now: Instant) {
     if names.len() < limit {
-        return Ok(());
+        return;
     }
     names.retain(|_, entry| !matches!(entry, Entry::Known { until, .. } if *until <= now));
     if names.len() < limit {
-        return Ok(());
+        return;
     }
     let until = |entry: &Entry| match entry {
         Entry::Pending(_) => None,
         Entry::Known { until, .. } => Some(*until),
     };
     let known = names.iter().filter_map(|(name, entry)| until(entry).map(|until| (until, name)));
-    let next = known.min().map(|(_, name)| name.clone()).ok_or(ResolveError::TooMany)?;
-    names.remove(&next);
-    Ok(())
+    if let Some(next) = known.min().map(|(_, name)| name.clone()) {
+        names.remove(&next);
+    }
 }
 
 fn system(name: &HostName) -> io::Result<Vec<IpAddr>> {

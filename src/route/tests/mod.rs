@@ -125,8 +125,10 @@ fn alpn(names: &[&str]) -> Vec<Box<[u8]>> {
 #[derive(Clone, Debug)]
 struct Client {
     address: &'static str,
-    /// SNI and ALPN of a ClientHello, if it sends one.
-    hello: Option<(Option<HostName>, Vec<Box<[u8]>>)>,
+    /// Whether it sends a ClientHello, with what is below.
+    tls: bool,
+    name: Option<HostName>,
+    alpn: Vec<Box<[u8]>>,
     versions: Vec<TlsVersion>,
     speaks_http: bool,
 }
@@ -134,21 +136,21 @@ struct Client {
 impl Client {
     /// TLS 1.2 and 1.3, without ALPN; an empty name is no SNI.
     fn tls(name: &str) -> Self {
-        let hello = Some(((!name.is_empty()).then(|| host(name)), Vec::new()));
         let versions = vec![TlsVersion::Tls12, TlsVersion::Tls13];
-        Self { address: "192.0.2.1", hello, versions, speaks_http: false }
+        Self { tls: true, name: (!name.is_empty()).then(|| host(name)), versions, ..Self::bytes() }
     }
 
     fn http() -> Self {
-        Self { address: "192.0.2.1", hello: None, versions: Vec::new(), speaks_http: true }
+        Self { speaks_http: true, ..Self::bytes() }
     }
 
     fn bytes() -> Self {
-        Self { speaks_http: false, ..Self::http() }
+        let (alpn, versions) = (Vec::new(), Vec::new());
+        Self { address: "192.0.2.1", tls: false, name: None, alpn, versions, speaks_http: false }
     }
 
     fn offering(mut self, names: &[&str]) -> Self {
-        self.hello.as_mut().unwrap().1 = alpn(names);
+        self.alpn = alpn(names);
         self
     }
 
@@ -158,11 +160,8 @@ impl Client {
     }
 
     fn facts(&self) -> ConnectionFacts<'_> {
-        let tls = self.hello.as_ref().map(|(server_name, alpn)| TlsFacts {
-            server_name: server_name.as_ref(),
-            alpn,
-            versions: &self.versions,
-        });
+        let (server_name, alpn, versions) = (self.name.as_ref(), &*self.alpn, &*self.versions);
+        let tls = self.tls.then_some(TlsFacts { server_name, alpn, versions });
         ConnectionFacts { client: self.address.parse().unwrap(), tls, speaks_http: self.speaks_http }
     }
 }

@@ -84,8 +84,11 @@ impl Group {
     /// The step has no divisor in common with the circle, so a cycle visits every point once and gives each target exactly
     /// its weight; and it is near the golden section, which spreads a target's visits evenly over the cycle.
     fn in_turn(&self) -> Option<usize> {
-        let turn = u128::from(self.turns.fetch_add(1, Ordering::Relaxed));
-        let point = turn.checked_mul(u128::from(self.stride))?.checked_rem(u128::from(self.total))?;
+        if self.members.len() == 1 {
+            return Some(0);
+        }
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed).checked_rem(self.total)?;
+        let point = u128::from(turn).checked_mul(u128::from(self.stride))?.checked_rem(u128::from(self.total))?;
         Some(self.at(u64::try_from(point).ok()?))
     }
 
@@ -97,10 +100,7 @@ impl Group {
     /// The target with the least connections for its weight, counting the one to be made; of equals the one whose turn it
     /// is, so that idle targets share what comes.
     fn least_connections(&self) -> Option<usize> {
-        let start = match self.members.len() {
-            0 | 1 => 0,
-            _ => self.in_turn()?,
-        };
+        let start = self.in_turn()?;
         let load = |index: &usize| {
             let share = self.members.get(*index)?;
             Some((u64::from(share.target.in_flight()).saturating_add(1), u64::from(share.weight.get())))

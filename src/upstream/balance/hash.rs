@@ -1,3 +1,4 @@
+use std::cmp::Reverse;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::num::NonZeroU16;
@@ -10,11 +11,12 @@ use crate::upstream::target::TargetKey;
 ///
 /// This is rendezvous hashing: a target's score does not depend on the other targets, so one that is added or removed
 /// moves only its own clients. It is the same in every process, and so after a restart.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Score {
-    weighted: f64,
+    /// The bits of a double that is never negative: in their order.
+    weighted: u64,
     /// Between equal scores, the one written first.
-    place: std::cmp::Reverse<usize>,
+    place: Reverse<usize>,
 }
 
 impl Score {
@@ -25,19 +27,12 @@ impl Score {
             IpAddr::V6(address) => hash.write(&address.octets()),
         }
         target.hash(&mut hash);
-        // Uniform in (0, 1): 53 bits are what a double holds, and half a step keeps it from zero.
-        #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
-        let uniform = ((mix(hash.0) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+        // Uniform, and neither 0 nor 1: a double holds 53 bits, and the last is the half step.
+        #[expect(clippy::cast_precision_loss, reason = "52 bits fit")]
+        let uniform = ((mix(hash.0) >> 12) as f64 + 0.5) / (1_u64 << 52) as f64;
         // Exponential with the weight as its rate: the chance to be the smallest is the share of the weight.
-        Self { weighted: -f64::from(weight.get()) / uniform.ln(), place: std::cmp::Reverse(place) }
-    }
-}
-
-impl Eq for Score {}
-
-impl Ord for Score {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.weighted.total_cmp(&other.weighted).then(self.place.cmp(&other.place))
+        let weighted = f64::from(weight.get()) / -uniform.ln();
+        Self { weighted: weighted.to_bits(), place: Reverse(place) }
     }
 }
 

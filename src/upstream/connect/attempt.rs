@@ -37,21 +37,9 @@ impl<'a> Attempt<'a> {
         Self { plan, target, address: None, started: Instant::now(), deadline, recorded: false, _in_flight: in_flight }
     }
 
-    /// Runs one stage for at most `limit`, and never past the deadline of all attempts.
-    pub(super) async fn within<T>(
-        &self,
-        limit: Duration,
-        passed: Failure,
-        stage: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        let (at, passed) = self.limit(limit, passed);
-        match timeout_at(at, stage).await {
-            Ok(result) => result,
-            Err(_elapsed) => Err(passed),
-        }
-    }
-
-    fn limit(&self, limit: Duration, passed: Failure) -> (Instant, Failure) {
+    /// When a stage that may take as long as `limit` has to be over, and what it means if it is not: never later than all
+    /// attempts.
+    pub(super) fn limit(&self, limit: Duration, passed: Failure) -> (Instant, Failure) {
         match Instant::now().checked_add(limit) {
             Some(at) if at < self.deadline => (at, passed),
             Some(_) | None => (self.deadline, Failure::TotalTimeout),
@@ -63,10 +51,11 @@ impl<'a> Attempt<'a> {
         let port = self.target.port(self.plan.listener.port());
         let address = TargetAddress::new(SocketAddr::new(address, port));
         self.address = Some(address);
-        let opening = async { socket::open(address).await.map_err(Failure::from_socket) };
-        match self.within(self.plan.timeouts.connect, Failure::Timeout, opening).await {
-            Ok(tcp) => Ok(Opened { tcp, address, attempt: self }),
-            Err(failure) => Err(self.failed(failure)),
+        let (at, passed) = self.limit(self.plan.timeouts.connect, Failure::Timeout);
+        match timeout_at(at, socket::open(address)).await {
+            Ok(Ok(tcp)) => Ok(Opened { tcp, address, attempt: self }),
+            Ok(Err(error)) => Err(self.failed(Failure::from_socket(error))),
+            Err(_elapsed) => Err(self.failed(passed)),
         }
     }
 
@@ -74,8 +63,11 @@ impl<'a> Attempt<'a> {
         let header = ProxyHeader::Proxied { source: self.plan.client, destination: self.plan.listener };
         let mut bytes = BytesMut::new();
         header.encode(version, &mut bytes);
-        let writing = async { tcp.write_all(&bytes).await.map_err(Failure::from_socket) };
-        self.within(self.plan.timeouts.connect, Failure::Timeout, writing).await
+        let (at, passed) = self.limit(self.plan.timeouts.connect, Failure::Timeout);
+        match timeout_at(at, tcp.write_all(&bytes)).await {
+            Ok(written) => written.map_err(Failure::from_socket),
+            Err(_elapsed) => Err(passed),
+        }
     }
 
     async fn encrypt(&self, tcp: TcpStream, policy: &ClientPolicy) -> Result<TargetTls<TcpStream>, Failure> {

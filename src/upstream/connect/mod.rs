@@ -8,12 +8,13 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use failure::{ConnectError, FAILURES_MAX, FailedAttempt, Failure};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use self::attempt::{Attempt, Opened};
 use self::race::race;
@@ -22,6 +23,7 @@ use super::resolve::{ResolveError, Resolver};
 use super::stream::Stream;
 use super::target::{InFlight, Target, TargetHost};
 use crate::connection::{Connection, State};
+use crate::name::HostName;
 use crate::net::{ClientAddress, ListenAddress, TargetAddress};
 use crate::sniff::ProxyVersion;
 use crate::telemetry::RouteMeter;
@@ -124,30 +126,48 @@ struct Course<'a> {
 }
 
 impl<'a> Course<'a> {
-    /// A TCP connection to the target. Where that takes a name, the first attempt begins with the question for its
-    /// addresses, and each further address is an attempt of its own.
+    /// A TCP connection to the target.
     async fn open(&self, target: &'a Arc<Target>, error: &mut ConnectError) -> Option<Opened<'a>> {
-        let first = Attempt::begin(self.plan, target, self.deadline);
-        let name = match target.host() {
-            TargetHost::Address(address) => {
-                return first.open(*address).await.map_err(|failed| error.add(failed)).ok();
-            }
-            TargetHost::Name(name) => name,
-        };
-        let resolving = async { self.resolver.addresses(name).await.map_err(Failure::ResolveFailed) };
+        let attempt = Attempt::begin(self.plan, target, self.deadline);
+        match target.host() {
+            TargetHost::Address(address) => attempt.open(*address).await.map_err(|failed| error.add(failed)).ok(),
+            // On the heap, so that connections to addresses need not keep room for a race.
+            TargetHost::Name(name) => Box::pin(self.open_name(attempt, target, name, error)).await,
+        }
+    }
+
+    /// A TCP connection to one of the addresses of a name. The first attempt begins with the question for them; each
+    /// further address is an attempt of its own.
+    async fn open_name(
+        &self,
+        first: Attempt<'a>,
+        target: &'a Arc<Target>,
+        name: &HostName,
+        error: &mut ConnectError,
+    ) -> Option<Opened<'a>> {
         let late = Failure::ResolveFailed(ResolveError::Timeout);
-        let found = match first.within(self.plan.timeouts.connect, late, resolving).await {
-            Ok(found) => found,
-            Err(failure) => {
-                error.add(first.failed(failure));
-                return None;
-            }
+        let (at, passed) = first.limit(self.plan.timeouts.connect, late);
+        let failure = match timeout_at(at, self.resolver.addresses(name)).await {
+            Ok(Ok(found)) => return self.open_one_of(&found, first, target, error).await,
+            Ok(Err(unknown)) => Failure::ResolveFailed(unknown),
+            Err(_elapsed) => passed,
         };
+        error.add(first.failed(failure));
+        None
+    }
+
+    async fn open_one_of(
+        &self,
+        found: &[IpAddr],
+        first: Attempt<'a>,
+        target: &'a Arc<Target>,
+        error: &mut ConnectError,
+    ) -> Option<Opened<'a>> {
         let mut first = Some(first);
         let start = |address| {
             let attempt = first.take().unwrap_or_else(|| Attempt::begin(self.plan, target, self.deadline));
             attempt.open(address)
         };
-        race(&found, start, error).await
+        race(found, start, error).await
     }
 }

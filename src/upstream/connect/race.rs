@@ -100,14 +100,17 @@ mod tests {
     /// What an attempt at an address comes to, and after how many milliseconds.
     type Plays = [(&'static str, u64, Result<(), Failure>)];
 
+    /// How an attempt ended, and how many milliseconds after the start of the race.
+    type End = (String, u128, &'static str);
+
     #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<(IpAddr, u128, &'static str)>>>);
+    struct Log(Arc<Mutex<Vec<End>>>);
 
     struct Ended(IpAddr, Instant, Log, &'static str);
 
     impl Drop for Ended {
         fn drop(&mut self) {
-            self.2.0.lock().unwrap().push((self.0, self.1.elapsed().as_millis(), self.3));
+            self.2.0.lock().unwrap().push((self.0.to_string(), self.1.elapsed().as_millis(), self.3));
         }
     }
 
@@ -115,8 +118,8 @@ mod tests {
         FailedAttempt { target: "t".into(), address: None, failure, elapsed: Duration::ZERO }
     }
 
-    /// Runs the race; gives the winner, when it stood, and how each attempt ended and when, in that order.
-    async fn run(plays: &Plays) -> (Option<IpAddr>, u128, Vec<(String, u128, &'static str)>, ConnectError) {
+    /// Runs the race; gives the winner, when it stood, how each attempt ended in the order of ending, and the failures.
+    async fn run(plays: &Plays) -> (Option<IpAddr>, u128, Vec<End>, ConnectError) {
         let (begin, log, mut error) = (Instant::now(), Log::default(), ConnectError::default());
         let found: Vec<IpAddr> = plays.iter().map(|(address, _, _)| address.parse().unwrap()).collect();
         let start = |address: IpAddr| {
@@ -137,11 +140,11 @@ mod tests {
         };
         let winner = race(&found, start, &mut error).await;
         let at = begin.elapsed().as_millis();
-        let ends = log.0.lock().unwrap().iter().map(|(address, at, end)| (address.to_string(), *at, *end)).collect();
+        let ends = log.0.lock().unwrap().clone();
         (winner, at, ends, error)
     }
 
-    fn end(address: &str, at: u128, end: &'static str) -> (String, u128, &'static str) {
+    fn end(address: &str, at: u128, end: &'static str) -> End {
         (address.to_owned(), at, end)
     }
 

@@ -1,0 +1,106 @@
+use std::error::Error;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::body::BodyError;
+use super::exchange::Progress;
+use super::stall::Stall;
+use super::trailers;
+use crate::outcome::{Cause, Outcome, Party, Phase};
+
+/// The body of a client's request, on its way to a target.
+///
+/// It counts, ends with an error at the limit or when the client stalls, and tells the exchange why.
+#[derive(Debug)]
+pub struct RequestBody {
+    incoming: Option<Incoming>,
+    progress: Arc<Progress>,
+    stall: Stall,
+    /// What may still come; `None` is no limit.
+    allowed: Option<u64>,
+}
+
+impl RequestBody {
+    pub(super) fn new(incoming: Incoming, progress: &Arc<Progress>, timeout: Duration, limit: Option<u64>) -> Self {
+        if http_body::Body::is_end_stream(&incoming) {
+            progress.set_sent();
+        }
+        Self { incoming: Some(incoming), progress: Arc::clone(progress), stall: Stall::new(timeout), allowed: limit }
+    }
+
+    /// No body at all, for a request that is sent a second time.
+    pub(super) fn empty(progress: &Arc<Progress>) -> Self {
+        Self { incoming: None, progress: Arc::clone(progress), stall: Stall::new(Duration::ZERO), allowed: None }
+    }
+
+    fn fail(&mut self, party: Party, cause: Cause, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.progress.set_fault(Outcome::new(Phase::Serve, party, cause));
+        // What the client still sends is read and thrown away by who serves it.
+        self.incoming = None;
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
+        let frame = match Pin::new(incoming).poll_frame(context) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                ready!(this.stall.poll(context));
+                return this.fail(Party::Client, Cause::BodyTimeout, BodyError::Timeout);
+            }
+        };
+        this.stall.reset();
+        match frame {
+            None => {
+                this.progress.set_sent();
+                Poll::Ready(None)
+            }
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                this.progress.add_in(length);
+                if let Some(allowed) = &mut this.allowed {
+                    match allowed.checked_sub(length) {
+                        Some(rest) => *allowed = rest,
+                        None => return this.fail(Party::Proxy, Cause::RequestBodyTooLarge, BodyError::TooLarge),
+                    }
+                }
+                if this.is_end_stream() {
+                    this.progress.set_sent();
+                }
+                Poll::Ready(Some(Ok(trailers::filtered(frame))))
+            }
+            Some(Err(error)) => this.fail(Party::Client, blame(&error), BodyError::CutOff),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint)
+    }
+}
+
+/// Why a client's body ended with an error: broken framing, or the end of its connection or stream.
+fn blame(error: &hyper::Error) -> Cause {
+    let system = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    match system.map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => Cause::RequestMalformed,
+        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => Cause::Reset,
+        Some(_) | None => Cause::ClosedEarly,
+    }
+}

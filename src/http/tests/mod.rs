@@ -1,0 +1,8 @@
+//! Stories over loopback: raw sockets as clients, scripted targets, and the books checked at the end of each.
+
+mod endings;
+mod framing;
+mod http2;
+mod messages;
+mod pooling;
+mod world;
