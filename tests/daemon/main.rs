@@ -4,6 +4,7 @@
 
 mod backpressure;
 mod causes;
+mod command_line;
 mod endings;
 mod harness;
 mod hello;
@@ -13,6 +14,7 @@ mod origin;
 mod proxy_header;
 mod reload;
 mod requests;
+mod service;
 mod stop;
 mod storm;
 mod unreachable;

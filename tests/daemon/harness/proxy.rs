@@ -54,9 +54,9 @@ impl Proxy {
         let mut command = Command::new(BINARY);
         command.args(["run", "-c"]).arg(folder.path().join(FILE));
         // The system's resolver asks nobody: a name that is not in the hosts file is not found.
-        command.env("RES_OPTIONS", "attempts:0");
+        command.env("RES_OPTIONS", "attempts:0").stdin(Stdio::null());
         adjust(&mut command);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (log, log_reader) = Lines::read(child.stderr.take().unwrap());
         let (access, access_reader) = Lines::read(child.stdout.take().unwrap());
