@@ -177,7 +177,7 @@ fn proof(cause: Cause) -> Proof {
         Cause::HelloTooLarge => {
             route(Way::Passthrough, "", silent(), ("connection", "sniff", "client"), |_, address| {
                 let mut client = Peer::connect(address);
-                // In one record of one byte more than may be.
+                // Not long, but in one record more than may be.
                 let mut records = vec![22, 3, 1, 0, 4, 1, 0, 0xff, 0xff];
                 records.extend([22, 3, 1, 0, 1, 0].repeat(smartproxy::sniff::RECORDS_MAX));
                 client.send_what_is_taken(&records);

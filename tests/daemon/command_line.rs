@@ -70,7 +70,7 @@ fn exit_codes_tell_what_is_wrong() {
     assert_eq!(code, 69, "no daemon is there: {errors}");
     if !rustix::process::geteuid().is_root() {
         // Nothing is closed to root.
-        fs::set_permissions(&binary, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+        fs::set_permissions(&binary, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
         assert_eq!(with_file("check", &binary).0, 77);
     }
 }

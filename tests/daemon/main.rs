@@ -17,4 +17,5 @@ mod requests;
 mod service;
 mod stop;
 mod storm;
+mod tls;
 mod unreachable;

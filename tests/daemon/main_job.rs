@@ -1,6 +1,11 @@
 //! The main job on real input: curl, through each way of TLS, to real servers, from one file.
 
-use crate::harness::{CERTIFICATES, Curl, Proxy, Target};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use rustix::process::Signal;
+
+use crate::harness::{BINARY, CERTIFICATES, Curl, Proxy, Target};
 
 /// One file with each of the four ways, each at an address of its own.
 fn config(passed: &Target, plain: &Target, secure: &Target) -> String {
@@ -103,4 +108,31 @@ fn a_sighup_changes_routes_while_the_proxy_runs() {
     proxy.reload(&changed);
     assert!(ask(&proxy, terminated).starts_with("other"), "the terminating route has another target now");
     assert!(ask(&proxy, reencrypted).starts_with("secure"), "this route was not changed");
+}
+
+#[test]
+fn the_demo_prints_commands_that_work_as_they_are_printed() {
+    if !Curl::found() {
+        return;
+    }
+    let mut demo = Command::new(BINARY);
+    let mut demo = demo.args(["demo", "--for", "1m"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    let printed = lines.by_ref().map_while(Result::ok).take_while(|line| !line.starts_with("Ctrl-C"));
+    let commands: Vec<_> = printed.filter(|line| line.starts_with("curl ")).collect();
+    let tried: Vec<_> = commands
+        .iter()
+        .map(|line| {
+            // What is printed is for a shell; a time limit of our own and nothing else is added.
+            let output = Command::new("sh").args(["-c", &format!("{line} --silent --max-time 20")]).output().unwrap();
+            (line, output)
+        })
+        .collect();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&demo), Signal::INT).unwrap();
+    let rest: Vec<_> = lines.map_while(Result::ok).collect();
+    assert!(demo.wait().unwrap().success(), "{rest:?}");
+    assert!(commands.len() >= 4, "passthrough, terminate, re-encrypt and plain: {commands:?}");
+    for (line, output) in tried {
+        assert!(output.status.success() && !output.stdout.is_empty(), "{line}: {output:?}");
+    }
 }

@@ -112,24 +112,31 @@ impl Case {
             Script::ClientFinAfterRequest => {
                 client.finish();
                 assert_ne!(client.rest().1, End::Silence, "the client is released");
-                self.target_released((), target);
+                released(target);
             }
             Script::ClientFinWithinBody | Script::ClientRstWithinBody | Script::ClientSilentWithinBody => {
                 target.expect(b"0123");
                 match script {
                     Script::ClientFinWithinBody => client.finish(),
-                    Script::ClientRstWithinBody => return self.target_released(client.reset(), target),
+                    Script::ClientRstWithinBody => {
+                        client.reset();
+                        return released(target);
+                    }
                     _ => {}
                 }
                 assert_ne!(client.rest().1, End::Silence, "the client is released");
-                self.target_released((), target);
+                released(target);
             }
-            Script::ClientRstBeforeResponse => self.target_released(client.reset(), target),
+            Script::ClientRstBeforeResponse => {
+                client.reset();
+                released(target);
+            }
             Script::ClientRstWithinResponse => {
                 target.send(HALF);
                 assert_eq!(parsed_head(&client.head()).status(), 200);
                 client.expect(b"half-");
-                self.target_released(client.reset(), target);
+                client.reset();
+                released(target);
             }
             Script::ClientFinAfterResponse | Script::ClientRstAfterResponse | Script::ClientSilentAfterResponse => {
                 target.answer("whole");
@@ -178,10 +185,11 @@ impl Case {
             }
         }
     }
+}
 
-    fn target_released(&self, (): (), mut target: Peer) {
-        assert_ne!(target.rest().1, End::Silence, "the target is released");
-    }
+/// The target is not kept when its client is gone.
+fn released(mut target: Peer) {
+    assert_ne!(target.rest().1, End::Silence, "the target is released");
 }
 
 #[test]

@@ -18,7 +18,6 @@ pub(crate) struct Answer {
     /// `1.1` or `2`.
     pub(crate) version: String,
     pub(crate) body: String,
-    pub(crate) said: String,
 }
 
 impl Curl {
@@ -58,6 +57,7 @@ impl Curl {
     /// Makes the request.
     pub(crate) fn run(mut self) -> Answer {
         let output = self.command.output().unwrap();
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let (body, facts) = text.rsplit_once('\n').unwrap_or(("", &text));
         let (status, version) = facts.split_once(' ').unwrap_or_default();
@@ -66,7 +66,6 @@ impl Curl {
             status: status.parse().unwrap_or(0),
             version: version.to_owned(),
             body: body.to_owned(),
-            said: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
     }
 }

@@ -12,12 +12,12 @@ mod wait;
 mod way;
 
 pub(crate) use certificates::CERTIFICATES;
-pub(crate) use curl::{Answer, Curl};
-pub(crate) use http::{Message, parsed_head};
+pub(crate) use curl::Curl;
+pub(crate) use http::parsed_head;
 pub(crate) use lines::field;
 pub(crate) use metrics::Metrics;
-pub(crate) use peer::{End, Peer, end_of, lossy};
+pub(crate) use peer::{End, Peer};
 pub(crate) use proxy::{BINARY, FILE, Proxy, folder_with};
-pub(crate) use target::{Refusing, Target, UNREACHABLE, Unanswering, listener, next_request};
+pub(crate) use target::{Refusing, Target, UNREACHABLE, Unanswering, listener};
 pub(crate) use wait::{PATIENCE, until};
 pub(crate) use way::{HELLO, HOST, Way, case_ip, payload, play};

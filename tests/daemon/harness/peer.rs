@@ -99,18 +99,8 @@ impl Peer {
         self.tcp.local_addr().unwrap()
     }
 
-    pub(crate) fn peer_address(&self) -> SocketAddr {
-        self.tcp.peer_addr().unwrap()
-    }
-
     pub(crate) fn tcp(&self) -> &TcpStream {
         &self.tcp
-    }
-
-    /// What was agreed on by ALPN.
-    pub(crate) fn alpn(&self) -> Option<String> {
-        let name = self.tls.as_ref()?.alpn_protocol()?;
-        Some(String::from_utf8_lossy(name).into_owned())
     }
 
     /// How long a read waits before it is [`End::Silence`].
@@ -244,7 +234,7 @@ impl Write for Peer {
 }
 
 /// What an error of a read says of the other end.
-pub(crate) fn end_of(error: &io::Error) -> End {
+fn end_of(error: &io::Error) -> End {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => End::Truncated,
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => End::Reset,

@@ -138,11 +138,6 @@ impl Proxy {
         Rlimit { current: numbers.next(), maximum: numbers.next() }
     }
 
-    /// How many descriptors the process has open.
-    pub(crate) fn descriptor_count(&self) -> usize {
-        self.descriptors().values().sum()
-    }
-
     /// The number that the next descriptor will have.
     pub(crate) fn lowest_free_descriptor(&self) -> u64 {
         let folder = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();

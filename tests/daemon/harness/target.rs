@@ -157,7 +157,7 @@ fn answer(mut peer: Peer, name: &str) {
 }
 
 /// The next request, or nothing at the end of the connection.
-pub(crate) fn next_request(peer: &mut Peer) -> Option<Message> {
+fn next_request(peer: &mut Peer) -> Option<Message> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
