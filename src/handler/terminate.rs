@@ -6,7 +6,7 @@ use crate::connection::{Connection, State, TlsLabel};
 use crate::name::HostName;
 use crate::net::Prefixed;
 use crate::outcome::{Cause, Outcome, Party, Phase};
-use crate::telemetry::Meters;
+use crate::telemetry::HandshakeSide;
 use crate::tls::{Alert, ClientTls, accept, refuse};
 
 /// Does the TLS handshake with a client, as the route that leads for its server name wants it.
@@ -18,7 +18,6 @@ pub async fn terminate(
     server_name: Option<&HostName>,
     route: &Route,
     connection: &Connection,
-    meters: &Meters,
 ) -> Result<ClientTls<Prefixed<TcpStream>>, Outcome> {
     let Some(policy) = &route.tls else {
         // The table only leads to a route that terminates.
@@ -34,17 +33,15 @@ pub async fn terminate(
     match accepted {
         Ok(stream) => {
             let agreed = &stream.session().agreed;
-            let group = agreed.key_exchange.unwrap_or("none");
-            let kind = if agreed.resumed { "resumed" } else { "full" };
-            let labels = ["client", agreed.version.as_str(), group, kind, "done"];
-            meters.handshakes.with_label_values(&labels).inc();
-            connection.set_tls(TlsLabel { version: agreed.version.as_str(), group: agreed.key_exchange });
+            let (version, group) = (agreed.version.as_str(), agreed.key_exchange);
+            route.meter.meters().handshake_done(HandshakeSide::Client, version, group, agreed.resumed);
+            connection.set_tls(TlsLabel { version, group });
             Ok(stream)
         }
         Err(error) => {
             let outcome = error.outcome();
             tracing::debug!(connection = connection.id().0, error = %error, "TLS handshake with the client failed");
-            meters.handshakes.with_label_values(&["client", "none", "none", "none", outcome.cause.as_str()]).inc();
+            route.meter.meters().handshake_failed(HandshakeSide::Client, outcome.cause);
             Err(outcome)
         }
     }

@@ -195,6 +195,8 @@ impl<'a> Driver<'a> {
         match result {
             Ok(()) if self.activity.live() > 0 => serving(Party::Client, Cause::ClosedEarly),
             Ok(()) if let Some((outcome, _)) = self.leaving => outcome,
+            // Told to leave before its first byte, the client has not left by itself, whatever hyper makes of it.
+            Err(_) if let (Some((outcome, _)), false) = (self.leaving, standing.touched) => outcome,
             _ if !standing.touched => serving(Party::Client, Cause::Empty),
             Ok(()) if standing.ended => serving(Party::Client, Cause::Finished),
             Ok(()) => serving(Party::Proxy, Cause::Finished),

@@ -1,4 +1,32 @@
+use std::os::fd::{AsFd, AsRawFd};
 use std::{fs, io};
+
+use super::sys;
+
+/// How many descriptors are kept from clients, so that operators are answered and files are read when clients have taken
+/// all others; an eighth of the limit where that is less.
+pub const DESCRIPTORS_KEPT: u64 = 64;
+
+/// Whether clients have taken all descriptors that are theirs to take, as the number of one of theirs shows: the system
+/// gives the lowest that is free (open(2)).
+///
+/// The limit is asked for each time, since it can be changed from outside (prlimit(1)).
+pub fn is_last_for_clients(descriptor: &impl AsFd) -> bool {
+    let number = u64::try_from(descriptor.as_fd().as_raw_fd()).unwrap_or(0);
+    sys::descriptor_limit().is_ok_and(|limit| is_last(number, limit))
+}
+
+fn is_last(number: u64, limit: u64) -> bool {
+    number >= limit - DESCRIPTORS_KEPT.min(limit / 8)
+}
+
+/// Whether a client's descriptor could be had now.
+///
+/// # Errors
+/// The system's, when not even a kept one is left.
+pub fn is_free_for_clients(any: &impl AsFd) -> io::Result<bool> {
+    Ok(!is_last_for_clients(&any.as_fd().try_clone_to_owned()?))
+}
 
 /// How many file descriptors this process holds now.
 ///
@@ -12,6 +40,19 @@ pub fn open_descriptors() -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_descriptors_are_not_for_clients() {
+        assert!(!is_last(20_000 - DESCRIPTORS_KEPT - 1, 20_000));
+        assert!(is_last(20_000 - DESCRIPTORS_KEPT, 20_000));
+        // Where there are few, an eighth is kept.
+        assert!(!is_last(69, 80));
+        assert!(is_last(70, 80));
+        // A limit that was lowered below what is open.
+        assert!(is_last(500, 80));
+        assert!(is_last(0, 0));
+        assert!(is_free_for_clients(&fs::File::open("/dev/null").unwrap()).unwrap());
+    }
 
     #[test]
     fn an_open_file_is_counted() {

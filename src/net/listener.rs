@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{ClientAddress, ListenAddress};
+use super::{ClientAddress, ListenAddress, is_free_for_clients};
 
 /// Connections that may wait to be accepted, per socket.
 ///
@@ -180,6 +180,14 @@ impl Listener {
     #[must_use]
     pub fn local_address(&self) -> ListenAddress {
         self.address
+    }
+
+    /// Whether a descriptor for another client could be had now.
+    ///
+    /// # Errors
+    /// The system's, when none at all is left.
+    pub fn is_free_for_clients(&self) -> io::Result<bool> {
+        is_free_for_clients(&self.inner)
     }
 }
 

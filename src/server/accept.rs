@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::worker::Worker;
 use crate::connection::{ConnectionGuard, Place};
 use crate::drain::{Leash, Order};
-use crate::net::{ClientAddress, ListenAddress, Listener};
+use crate::net::{ClientAddress, ListenAddress, Listener, is_last_for_clients};
 
 /// The first rest after an error of ours; it doubles up to [`REST_MAX`].
 ///
@@ -55,8 +55,12 @@ pub(super) async fn accept(accepting: Accepting, worker: Arc<Worker>) -> io::Res
         };
         match accepted {
             Ok((stream, client)) => {
+                let last = is_last_for_clients(&stream);
                 rest.over(accepting.listener.local_address());
                 admit(&accepting, &worker, stream, client).await;
+                if last {
+                    rest.until_free(&accepting).await;
+                }
             }
             Err(error) => {
                 worker.meters().accept_errors.with_label_values(&[classify(&error).as_str()]).inc();
@@ -167,6 +171,17 @@ impl Rest {
         });
         self.next = Some((rest * 2).min(REST_MAX));
         tokio::time::sleep(rest).await;
+    }
+
+    /// Rests until a descriptor is free for another client. The last ones are kept for operators.
+    async fn until_free(&mut self, accepting: &Accepting) {
+        let exhausted = io::Error::from_raw_os_error(libc::EMFILE);
+        while accepting.leash.order().is_none() {
+            self.take(&exhausted, accepting.listener.local_address()).await;
+            if accepting.listener.is_free_for_clients().unwrap_or(false) {
+                return;
+            }
+        }
     }
 
     fn over(&mut self, address: ListenAddress) {

@@ -76,7 +76,7 @@ async fn encrypted(
                 Ok(route) => route,
                 Err(outcome) => return outcome,
             };
-            match handler::terminate(stream, server_name, route, connection, worker.meters()).await {
+            match handler::terminate(stream, server_name, route, connection).await {
                 Ok(stream) => decrypted(worker, site, stream, route, protocol, hello, connection).await,
                 Err(outcome) => outcome,
             }

@@ -4,7 +4,7 @@ use prometheus::core::Collector;
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use super::route::RouteMeter;
-use crate::outcome::Outcome;
+use crate::outcome::{Cause, Outcome};
 
 /// Every metric of the process. Made once at start; the handles in it are shared.
 ///
@@ -17,7 +17,7 @@ pub struct Meters {
     /// Times that accepting failed, by class.
     pub accept_errors: IntCounterVec,
     /// TLS handshakes, by side, version, key exchange group, kind and result.
-    pub handshakes: IntCounterVec,
+    handshakes: IntCounterVec,
     /// Reloads of the configuration, by result.
     pub reloads: IntCounterVec,
     /// Lines of the access log that were dropped since its reader was too slow.
@@ -99,6 +99,17 @@ impl Meters {
         }
     }
 
+    /// Counts a TLS handshake that succeeded.
+    pub fn handshake_done(&self, side: HandshakeSide, version: &str, group: Option<&str>, resumed: bool) {
+        let kind = if resumed { "resumed" } else { "full" };
+        self.handshakes.with_label_values(&[side.as_str(), version, group.unwrap_or("none"), kind, "done"]).inc();
+    }
+
+    /// Counts a TLS handshake that failed.
+    pub fn handshake_failed(&self, side: HandshakeSide, cause: Cause) {
+        self.handshakes.with_label_values(&[side.as_str(), "none", "none", "none", cause.as_str()]).inc();
+    }
+
     /// Every metric in the Prometheus text format, version 0.0.4.
     #[must_use]
     pub fn text(&self) -> String {
@@ -107,6 +118,24 @@ impl Meters {
             tracing::error!(%error, "metrics could not be written");
         }
         String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+/// With whom a TLS handshake was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeSide {
+    /// A client.
+    Client,
+    /// A target.
+    Target,
+}
+
+impl HandshakeSide {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Target => "target",
+        }
     }
 }
 
@@ -166,7 +195,7 @@ fn registered<C: Collector + Clone + 'static>(registry: &Registry, metric: prome
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::{Cause, Party, Phase};
+    use crate::outcome::{Party, Phase};
 
     #[test]
     fn an_ending_is_counted_once_and_a_failure_before_the_target_once_more() {

@@ -8,6 +8,6 @@ mod traffic;
 
 pub use access_log::{AccessLog, AccessLogWriter, LINES_QUEUED_MAX};
 pub use line::{Format, Line};
-pub use meters::{Held, Level, Meters};
+pub use meters::{HandshakeSide, Held, Level, Meters};
 pub use route::{ConnectResult, NO_ROUTE, RouteMeter, StatusClass};
 pub use traffic::Traffic;

@@ -133,6 +133,12 @@ impl RouteMeter {
         &self.name
     }
 
+    /// The process's meters.
+    #[must_use]
+    pub fn meters(&self) -> &Arc<Meters> {
+        &self.meters
+    }
+
     /// Counts one live connection of the route, until the value is dropped.
     #[must_use]
     pub fn hold(&self) -> Held {

@@ -11,7 +11,7 @@ use super::failure::{FailedAttempt, Failure};
 use super::{Connected, Plan, socket};
 use crate::net::TargetAddress;
 use crate::sniff::{ProxyHeader, ProxyVersion};
-use crate::telemetry::ConnectResult;
+use crate::telemetry::{ConnectResult, HandshakeSide};
 use crate::tls::{self, ClientPolicy, TargetTls, TargetTlsError};
 use crate::upstream::stream::Stream;
 use crate::upstream::target::{InFlight, Target};
@@ -72,16 +72,28 @@ impl<'a> Attempt<'a> {
 
     async fn encrypt(&self, tcp: TcpStream, policy: &ClientPolicy) -> Result<TargetTls<TcpStream>, Failure> {
         let (at, passed) = self.limit(self.plan.timeouts.tls_handshake, Failure::TlsTimeout);
-        tls::connect(tcp, policy, &self.target.tls_name(), at).await.map_err(|error| match error {
-            TargetTlsError::Timeout => passed,
-            TargetTlsError::Closed
-            | TargetTlsError::Reset
-            | TargetTlsError::Socket(_)
-            | TargetTlsError::Verify(_)
-            | TargetTlsError::NotTls(_)
-            | TargetTlsError::Failed(_)
-            | TargetTlsError::Name(_) => Failure::Tls(error),
-        })
+        let meters = self.plan.meter.meters();
+        match tls::connect(tcp, policy, &self.target.tls_name(), at).await {
+            Ok(stream) => {
+                let agreed = stream.agreed();
+                let (version, group) = (agreed.version.as_str(), agreed.key_exchange);
+                meters.handshake_done(HandshakeSide::Target, version, group, agreed.resumed);
+                Ok(stream)
+            }
+            Err(error) => {
+                meters.handshake_failed(HandshakeSide::Target, error.outcome().cause);
+                Err(match error {
+                    TargetTlsError::Timeout => passed,
+                    TargetTlsError::Closed
+                    | TargetTlsError::Reset
+                    | TargetTlsError::Socket(_)
+                    | TargetTlsError::Verify(_)
+                    | TargetTlsError::NotTls(_)
+                    | TargetTlsError::Failed(_)
+                    | TargetTlsError::Name(_) => Failure::Tls(error),
+                })
+            }
+        }
     }
 
     fn connected(mut self, stream: Stream, address: TargetAddress) -> Connected {

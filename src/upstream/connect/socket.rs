@@ -2,7 +2,7 @@ use std::io;
 
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::net::TargetAddress;
+use crate::net::{TargetAddress, is_last_for_clients};
 
 /// Opens a TCP connection. No time limit.
 ///
@@ -10,6 +10,9 @@ use crate::net::TargetAddress;
 /// Dropping the future closes the socket.
 pub(super) async fn open(address: TargetAddress) -> io::Result<TcpStream> {
     let socket = if address.ip().is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if is_last_for_clients(&socket) {
+        return Err(io::Error::from_raw_os_error(libc::EMFILE));
+    }
     // What a relay writes is what a peer has written: holding it back (RFC 896) only adds a delay to the sender's own.
     socket.set_nodelay(true)?;
     connect(socket, address).await
