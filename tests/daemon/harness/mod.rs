@@ -1,0 +1,22 @@
+//! What every test of the binary stands on: the daemon, its targets, its clients, and the books that have to balance.
+
+mod certificates;
+mod curl;
+mod http;
+mod lines;
+mod metrics;
+mod peer;
+mod proxy;
+mod target;
+mod wait;
+mod way;
+
+pub(crate) use certificates::CERTIFICATES;
+pub(crate) use curl::Curl;
+pub(crate) use http::parsed_head;
+pub(crate) use lines::field;
+pub(crate) use peer::{End, Peer};
+pub(crate) use proxy::{BINARY, FILE, Proxy, folder_with};
+pub(crate) use target::{Refusing, Target, UNREACHABLE, Unanswering, listener};
+pub(crate) use wait::{PATIENCE, until};
+pub(crate) use way::{HELLO, HOST, Way, case_ip, payload, play};

@@ -1,0 +1,178 @@
+//! The PROXY protocol: believed from whom it may come, refused otherwise, and sent on.
+
+use std::net::SocketAddr;
+
+use crate::harness::{CERTIFICATES, End, HELLO, HOST, Peer, Proxy, Target, Way, listener};
+
+const V1: &[u8] = b"PROXY TCP4 192.0.2.7 192.0.2.8 4711 443\r\n";
+
+/// Version 2 of the same, with a TLV of an unknown kind.
+fn v2() -> Vec<u8> {
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11".to_vec();
+    header.extend([0, 12 + 7]);
+    header.extend([192, 0, 2, 7, 192, 0, 2, 8]);
+    header.extend([4711_u16.to_be_bytes(), 443_u16.to_be_bytes()].concat());
+    header.extend([0xe0, 0, 4, b'x', b'y', b'z', b'!']);
+    header
+}
+
+fn config(trusted: &str, required: bool, echo: &Target) -> String {
+    format!(
+        "[[listeners]]\naddress = \"127.0.0.2:0\"\n\
+         proxy_protocol = {{ trusted = [\"{trusted}\"], required = {required} }}\n"
+    ) + &Way::TerminateTcp.route("echo", "127.0.0.2", echo.address, "")
+}
+
+fn served(client: Peer) -> Peer {
+    let mut client = client.tls(HOST, &CERTIFICATES.client(&[]));
+    client.send(b"ping");
+    client.expect(b"ping");
+    client
+}
+
+fn left(mut client: Peer) {
+    client.finish();
+    assert_eq!(client.end(), End::Whole);
+}
+
+#[test]
+fn a_header_of_either_version_from_a_trusted_peer_is_believed_even_in_pieces() {
+    let echo = Target::echo();
+    let proxy = Proxy::start(&config("127.0.0.0/8", true, &echo));
+    let address = proxy.address("127.0.0.2");
+    for header in [V1.to_vec(), v2()] {
+        for cut in [0, 1, 5, 11, 13, 15, header.len() - 1] {
+            let mut client = Peer::connect(address);
+            let mine = client.address().to_string();
+            client.send(&header[..cut]);
+            proxy.connections_until("the header is waited for", |live| {
+                live.iter().any(|live| live["client"] == mine && live["state"] == "sniffing")
+            });
+            client.send(&header[cut..]);
+            let client = served(client);
+            let live = proxy.connections();
+            assert_eq!(live[0]["client"], "192.0.2.7:4711", "{live:?}");
+            left(client);
+            proxy.connections_until("it has left", <[_]>::is_empty);
+        }
+    }
+    let lines = proxy.lines("connection");
+    assert!(lines.iter().all(|line| line["client"] == "192.0.2.7:4711"), "{lines:#?}");
+    proxy.finish();
+}
+
+#[test]
+fn a_header_that_is_missing_malformed_or_not_trusted_is_refused_where_one_is_required() {
+    let echo = Target::echo();
+    let proxy = Proxy::start(&config("127.0.9.0/24", true, &echo));
+    let address = proxy.address("127.0.0.2");
+    let mut long = b"PROXY TCP6 ".to_vec();
+    long.extend([b'a'; 200]);
+    for (from, sent, cause) in [
+        ("127.0.9.1", &HELLO[..], "proxy_header_missing"),
+        ("127.0.9.1", &b"PROXY TCP4 192.0.2.7\r\n"[..], "proxy_header_malformed"),
+        ("127.0.9.1", &long[..], "proxy_header_malformed"),
+        ("127.0.9.1", &b"\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0c"[..], "proxy_header_malformed"),
+        ("127.0.8.1", V1, "proxy_header_untrusted"),
+    ] {
+        let mut client = Peer::connect_from(from, address);
+        client.send_what_is_taken(sent);
+        let (bytes, end) = client.rest();
+        assert!(bytes.is_empty() && end != End::Silence, "{cause}: {end:?}");
+        let line = proxy.line_of(client.address());
+        assert_eq!((line["phase"].as_str(), line["cause"].as_str()), (Some("proxy_header"), Some(cause)), "{line}");
+    }
+    assert_eq!(echo.accepted(), 0);
+    proxy.finish();
+}
+
+#[test]
+fn where_no_header_is_required_one_is_taken_from_trusted_peers_only() {
+    let echo = Target::echo();
+    let proxy = Proxy::start(&config("127.0.9.0/24", false, &echo));
+    let address = proxy.address("127.0.0.2");
+    // A trusted peer without a header, and one that is not trusted, are clients as any other.
+    for from in ["127.0.9.1", "127.0.8.1"] {
+        let client = Peer::connect_from(from, address);
+        let mine = client.address();
+        left(served(client));
+        assert_eq!(proxy.line_of(mine)["cause"], "finished");
+    }
+    // The header of a peer that is not trusted is payload, and no TLS.
+    let mut client = Peer::connect_from("127.0.8.1", address);
+    client.send_what_is_taken(&[V1, &HELLO].concat());
+    assert_ne!(client.rest().1, End::Silence);
+    assert_ne!(proxy.line_of(client.address())["cause"], "finished");
+    proxy.finish();
+}
+
+#[test]
+fn limits_and_security_see_the_client_that_the_header_names() {
+    let echo = Target::echo();
+    let more = "limits.max_connections_per_ip = 1\nsecurity.block = [\"192.0.2.66/32\"]";
+    let listener = "[[listeners]]\naddress = \"127.0.0.2:0\"\nproxy_protocol = { trusted = [\"127.0.0.0/8\"] }\n";
+    let proxy = Proxy::start(&(listener.to_owned() + &Way::Tcp.route("echo", "127.0.0.2", echo.address, more)));
+    let address = proxy.address("127.0.0.2");
+    let open = |client: &str| {
+        let mut peer = Peer::connect(address);
+        peer.send(format!("PROXY TCP4 {client} 192.0.2.1 1000 443\r\nping").as_bytes());
+        peer
+    };
+    let mut clients: Vec<_> = (1..=20).map(|number| open(&format!("192.0.2.{number}"))).collect();
+    for client in &mut clients {
+        client.expect(b"ping");
+    }
+    for (client, cause) in [("192.0.2.1", "client_connection_limit"), ("192.0.2.66", "blocked")] {
+        let mut refused = open(client);
+        assert_ne!(refused.rest().1, End::Silence);
+        let line = proxy.line("connection", cause, |line| line["cause"] == cause);
+        assert_eq!(line["client"], format!("{client}:1000"));
+    }
+    for mut client in clients {
+        client.finish();
+        assert_eq!(client.end(), End::Whole);
+    }
+    proxy.finish();
+}
+
+#[test]
+fn a_header_is_sent_to_the_target_in_the_version_that_is_asked_for() {
+    for (version, way) in [("v1", Way::Tcp), ("v2", Way::Tcp), ("v1", Way::Passthrough), ("v2", Way::TerminateTcp)] {
+        let (listener, address) = listener();
+        let more = format!("send_proxy_protocol = \"{version}\"");
+        let proxy = Proxy::start(&way.route("announced", "127.0.0.2", address, &more));
+        let at = proxy.address("127.0.0.2");
+        let mut client = way.client(at);
+        let mut target = Peer::accept(&listener);
+        target.expect(&expected(version, client.address(), at));
+        if way == Way::Passthrough {
+            target.expect(&HELLO);
+        }
+        client.send(b"ping");
+        target.expect(b"ping");
+        client.finish();
+        assert_eq!(target.end(), End::Whole);
+        target.finish();
+        assert_eq!(client.end(), End::Whole);
+        let sent = way.opening_length() + 4;
+        assert_eq!(proxy.line_of(client.address())["bytes_in"].as_u64(), Some(sent), "the header is no payload");
+        proxy.finish();
+    }
+}
+
+fn expected(version: &str, client: SocketAddr, listener: SocketAddr) -> Vec<u8> {
+    if version == "v1" {
+        let (source, destination) = (client.ip(), listener.ip());
+        return format!("PROXY TCP4 {source} {destination} {} {}\r\n", client.port(), listener.port()).into_bytes();
+    }
+    let octets = |address: SocketAddr| match address.ip() {
+        std::net::IpAddr::V4(ip) => ip.octets(),
+        std::net::IpAddr::V6(_) => unreachable!("the tests are at home in IPv4"),
+    };
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
+    header.extend(octets(client));
+    header.extend(octets(listener));
+    header.extend(client.port().to_be_bytes());
+    header.extend(listener.port().to_be_bytes());
+    header
+}

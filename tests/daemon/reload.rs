@@ -1,0 +1,199 @@
+//! Reload: addresses kept, added, removed and refused, under load, with nothing lost.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use rustix::process::Signal;
+
+use crate::harness::{CERTIFICATES, End, HOST, Peer, Proxy, Target, Way, field, listener};
+
+#[test]
+fn reloads_under_load_lose_no_request_and_keep_what_is_kept() {
+    let (first, second) = (Target::http("first"), Target::http("second"));
+    let echo = Target::echo();
+    let base = |target: &Target| {
+        Way::Http.route("plain", "127.0.0.2", target.address, "")
+            + &Way::TerminateHttp.route("secure", "127.0.0.3", target.address, "")
+            + &Way::Tcp.route("long", "127.0.0.4", echo.address, "")
+    };
+    let added = Way::Http.route("added", "127.0.0.5", first.address, "");
+    let mut proxy = Proxy::start(&base(&first));
+    let (plain, secure) = (proxy.address("127.0.0.2"), proxy.address("127.0.0.3"));
+    let inodes = proxy.listening_inodes();
+    let mut long = Peer::connect(proxy.address("127.0.0.4"));
+    let (over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        // Even if an assertion fails below, the clients have to end.
+        let _over = Over(&over);
+        let (over, answered) = (&over, &answered);
+        // One keeps its connection, one makes a new one each time, and one does so with TLS.
+        for kind in 0..3 {
+            scope.spawn(move || {
+                let connect = || match kind {
+                    2 => Peer::connect(secure).tls(HOST, &CERTIFICATES.client(&[])),
+                    _ => Peer::connect(plain),
+                };
+                let mut client = connect();
+                while !over.load(Ordering::Acquire) {
+                    let answer = client.get(HOST, "/");
+                    assert_eq!(answer.status(), 200, "{answer:?}");
+                    answered.fetch_add(1, Ordering::AcqRel);
+                    if kind > 0 {
+                        client.finish();
+                        assert_eq!(client.end(), End::Whole);
+                        client = connect();
+                    }
+                }
+                client.finish();
+                assert_eq!(client.end(), End::Whole);
+            });
+        }
+        for round in 0..6 {
+            let before = answered.load(Ordering::Acquire);
+            proxy.reload(&(base(if round % 2 == 0 { &second } else { &first }) + &added));
+            let mut client = Peer::connect(proxy.addresses().last().copied().unwrap());
+            assert_eq!(client.get(HOST, "/").status(), 200, "the added address serves");
+            client.finish();
+            assert_eq!(client.end(), End::Whole);
+            proxy.reload_refused(&base(&first).replace("targets", "target"));
+            proxy.reload(&base(if round % 2 == 0 { &second } else { &first }));
+            long.send(b"still here");
+            long.expect(b"still here");
+            let enough = |_: &_| answered.load(Ordering::Acquire) > before;
+            proxy.metrics_until("requests go on", enough);
+        }
+    });
+    assert_eq!(proxy.listening_inodes(), inodes, "kept addresses are never bound anew");
+    let mut client = Peer::connect(plain);
+    assert_eq!(client.get(HOST, "/").field("x-target"), "first", "the last configuration is in force");
+    client.finish();
+    assert_eq!(client.end(), End::Whole);
+    long.finish();
+    assert_eq!(long.end(), End::Whole);
+    let metrics = proxy.metrics();
+    assert_eq!(metrics.sum("reloads_total", &[("result", "done")]), 12);
+    assert_eq!(metrics.sum("reloads_total", &[("result", "refused")]), 6);
+    assert_eq!(metrics.sum("requests_total", &[("status", "5xx")]), 0);
+    for line in proxy.lines("request") {
+        assert_eq!((line["status"].as_u64(), line["cause"].as_str()), (Some(200), Some("finished")), "{line}");
+    }
+    proxy.finish();
+}
+
+/// Tells the clients that it is over, whatever happens.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+#[test]
+fn a_refused_reload_names_every_fault_and_changes_nothing() {
+    let echo = Target::echo();
+    let good = Way::Tcp.route("kept", "127.0.0.2", echo.address, "");
+    let proxy = Proxy::start(&good);
+    let inodes = proxy.listening_inodes();
+    let mut client = Peer::connect(proxy.address("127.0.0.2"));
+    let (taken, address) = listener();
+    let refused = [
+        (String::from("this is not TOML\n"), "smartproxy.toml:"),
+        (good.replace("targets", "tagets"), "did you mean `targets`"),
+        (good.replace("protocol = \"tcp\"", "protocol = \"udp\"\nname = 3"), "smartproxy.toml:"),
+        (
+            good.clone()
+                + &Way::TerminateTcp.route("new", "127.0.0.3", echo.address, "").replace("server.pem", "none.pem"),
+            "none.pem",
+        ),
+        (
+            good.clone()
+                + &Way::TerminateTcp.route("new", "127.0.0.3", echo.address, "").replace("server.key", "client.key"),
+            "client.key",
+        ),
+        (
+            good.clone()
+                + &Way::Tcp.route("new", "127.0.0.3", echo.address, "").replace("127.0.0.3:0", &address.to_string()),
+            "cannot listen",
+        ),
+        (String::new(), "smartproxy.toml"),
+    ];
+    let mut count = 0;
+    for (config, said) in &refused {
+        // An empty file is a configuration without a route: whether that is one is for `check` to say.
+        if config.is_empty() {
+            std::fs::remove_file(proxy.path(crate::harness::FILE)).unwrap();
+            let mark = proxy.log_mark();
+            proxy.signal(Signal::HUP);
+            proxy.event_after(mark, "a refused reload", |event| {
+                field(event, "message").is_some_and(|message| message.contains("refused") && message.contains(said))
+            });
+        } else {
+            let event = proxy.reload_refused(config);
+            assert!(event.contains(said), "{said}: {event}");
+        }
+        count += 1;
+        client.send(b"still here");
+        client.expect(b"still here");
+        assert_eq!(proxy.listening_inodes(), inodes, "{said}");
+        assert_eq!(proxy.metrics().sum("reloads_total", &[("result", "refused")]), count);
+    }
+    drop(taken);
+    client.finish();
+    assert_eq!(client.end(), End::Whole);
+    let mut client = Peer::connect(proxy.address("127.0.0.2"));
+    client.send(b"new clients too");
+    client.expect(b"new clients too");
+    client.finish();
+    assert_eq!(client.end(), End::Whole);
+    proxy.finish();
+}
+
+#[test]
+fn a_removed_address_is_closed_and_its_connections_live_on_until_they_end() {
+    let (echo, http) = (Target::echo(), Target::http("gone"));
+    let kept = Way::Tcp.route("kept", "127.0.0.2", echo.address, "");
+    let removed = Way::Tcp.route("removed", "127.0.0.3", echo.address, "")
+        + &Way::Http.route("removed-http", "127.0.0.4", http.address, "");
+    let mut proxy = Proxy::start(&(kept.clone() + &removed));
+    let (tcp, web) = (proxy.address("127.0.0.3"), proxy.address("127.0.0.4"));
+    let mut long = Peer::connect(tcp);
+    long.send(b"before");
+    long.expect(b"before");
+    let mut idle = Peer::connect(web);
+    assert_eq!(idle.get(HOST, "/").status(), 200);
+    let idle_address = idle.address();
+    proxy.reload(&kept);
+    crate::harness::until(|| match std::net::TcpStream::connect(tcp) {
+        Ok(_) => Err("the removed address still takes connections".to_owned()),
+        Err(_) => Ok(()),
+    })
+    .unwrap();
+    assert_eq!(idle.end(), End::Whole, "an idle HTTP connection is told to end");
+    assert_eq!(proxy.line_of(idle_address)["cause"], "drained");
+    long.send(b"after");
+    long.expect(b"after");
+    long.finish();
+    assert_eq!(long.end(), End::Whole);
+    proxy.finish();
+}
+
+#[test]
+fn a_connection_keeps_the_generation_that_it_began_with() {
+    let (first, second) = (Target::echo(), Target::serving(|mut peer| peer.send(b"second")));
+    let config = |target: &Target| Way::TerminateTcp.route("changing", "127.0.0.2", target.address, "");
+    let mut proxy = Proxy::start(&config(&first));
+    let mut old = Way::TerminateTcp.client(proxy.address("127.0.0.2"));
+    old.send(b"first");
+    old.expect(b"first");
+    proxy.reload(&config(&second));
+    let mut new = Way::TerminateTcp.client(proxy.address("127.0.0.2"));
+    new.expect(b"second");
+    old.send(b"first still");
+    old.expect(b"first still");
+    for mut client in [old, new] {
+        client.finish();
+        assert_eq!(client.end(), End::Whole);
+    }
+    proxy.finish();
+}

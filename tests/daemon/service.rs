@@ -1,0 +1,157 @@
+//! The service manager's side: notifications, the watchdog, inherited sockets, and the unit itself.
+
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::harness::{BINARY, End, PATIENCE, Peer, Proxy, Target, Way};
+
+/// What plays the service manager: the socket that notifications go to.
+struct Manager {
+    socket: UnixDatagram,
+    folder: TempDir,
+}
+
+impl Manager {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self { socket, folder }
+    }
+
+    fn start(&self, config: &str, watchdog: Option<Duration>) -> Proxy {
+        Proxy::start_with(config, |command| {
+            command.env("NOTIFY_SOCKET", self.folder.path().join("notify"));
+            if let Some(watchdog) = watchdog {
+                command.env("WATCHDOG_USEC", watchdog.as_micros().to_string());
+            }
+        })
+    }
+
+    /// The next notification that is not the watchdog's.
+    fn next(&self) -> Vec<String> {
+        loop {
+            let message = self.any();
+            if message != ["WATCHDOG=1"] {
+                return message;
+            }
+        }
+    }
+
+    fn any(&self) -> Vec<String> {
+        let mut buffer = [0; 4096];
+        let length = self.socket.recv(&mut buffer).expect("the daemon says nothing to the service manager");
+        String::from_utf8_lossy(&buffer[..length]).lines().map(str::to_owned).collect()
+    }
+}
+
+fn has(message: &[String], assignment: &str) -> bool {
+    message.iter().any(|line| line.starts_with(assignment))
+}
+
+#[test]
+fn the_service_manager_hears_of_start_reload_and_stop() {
+    let (manager, echo) = (Manager::new(), Target::echo());
+    let config = Way::Tcp.route("one", "127.0.0.2", echo.address, "");
+    let mut proxy = manager.start(&config, None);
+    let ready = manager.next();
+    assert!(has(&ready, "READY=1") && has(&ready, "STATUS=generation 1"), "{ready:?}");
+    proxy.reload(&config);
+    let reloading = manager.next();
+    assert!(has(&reloading, "RELOADING=1"), "{reloading:?}");
+    let moment = reloading.iter().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
+    assert!(moment.is_some_and(|moment| moment.parse::<u64>().is_ok_and(|moment| moment > 0)), "{reloading:?}");
+    let ready = manager.next();
+    assert!(has(&ready, "READY=1") && has(&ready, "STATUS=generation 2"), "{ready:?}");
+    proxy.reload_refused("this is no configuration\n");
+    assert!(has(&manager.next(), "RELOADING=1"));
+    let ready = manager.next();
+    assert!(has(&ready, "READY=1") && has(&ready, "STATUS=generation 2"), "a refused reload ends too: {ready:?}");
+    proxy.settle();
+    proxy.signal(Signal::TERM);
+    let stopping = manager.next();
+    assert!(has(&stopping, "STOPPING=1") && has(&stopping, "STATUS="), "{stopping:?}");
+    proxy.ended();
+}
+
+#[test]
+fn the_watchdog_is_fed_twice_in_its_time() {
+    let (manager, echo) = (Manager::new(), Target::echo());
+    let proxy = manager.start(&Way::Tcp.route("one", "127.0.0.2", echo.address, ""), Some(Duration::from_millis(400)));
+    manager.next();
+    // Four times in what would be two of the manager's times; it would act on one that passes in silence.
+    manager.socket.set_read_timeout(Some(Duration::from_secs(4))).unwrap();
+    for _ in 0..4 {
+        assert_eq!(manager.any(), ["WATCHDOG=1"]);
+    }
+    proxy.finish();
+}
+
+/// Starts the daemon with the listener as the service manager passes it: descriptor 3, and the daemon's own number.
+fn inheriting(listener: &TcpListener, config: &str) -> Proxy {
+    Proxy::start_with(config, |command| {
+        let file = command.get_args().last().unwrap().to_owned();
+        // The shell's number is the daemon's, since it becomes the daemon.
+        let script = "exec 3<&0 0</dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\" run -c \"$1\"";
+        *command = Command::new("sh");
+        command.args(["-c", script, BINARY]).arg(file);
+        command.stdin(OwnedFd::from(listener.try_clone().unwrap()));
+    })
+}
+
+#[test]
+fn a_listener_that_the_service_manager_has_bound_is_adopted() {
+    let echo = Target::echo();
+    let listener = TcpListener::bind("127.0.0.2:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // Queued before the daemon is there.
+    let mut early = Peer::connect(address);
+    early.send(b"early");
+    let config =
+        Way::Tcp.route("inherited", "127.0.0.2", echo.address, "").replace("127.0.0.2:0", &address.to_string());
+    let mut proxy = inheriting(&listener, &config);
+    assert_eq!(proxy.address("127.0.0.2"), address);
+    early.expect(b"early");
+    early.finish();
+    assert_eq!(early.end(), End::Whole);
+    proxy.reload(&config);
+    let mut client = Peer::connect(address);
+    client.send(b"after a reload");
+    client.expect(b"after a reload");
+    client.finish();
+    assert_eq!(client.end(), End::Whole);
+    proxy.finish();
+}
+
+#[test]
+fn an_inherited_listener_that_no_route_wants_is_named() {
+    let echo = Target::echo();
+    let listener = TcpListener::bind("127.0.0.3:0").unwrap();
+    let proxy = inheriting(&listener, &Way::Tcp.route("other", "127.0.0.2", echo.address, ""));
+    let address = listener.local_addr().unwrap().to_string();
+    proxy.event("the service manager has passed a socket", |event| event.to_string().contains(&address));
+    proxy.finish();
+}
+
+#[test]
+fn the_unit_is_hardened_to_an_exposure_below_two() {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/smartproxy.service");
+    let output = Command::new("systemd-analyze").args(["security", "--offline=true", "--no-pager"]).arg(&unit).output();
+    let Ok(output) = output else {
+        assert!(std::env::var_os("CI").is_none(), "CI needs systemd-analyze");
+        eprintln!("skipped: this machine has no systemd-analyze");
+        return;
+    };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line =
+        text.lines().find(|line| line.contains("Overall exposure level")).unwrap_or_else(|| panic!("{output:?}"));
+    let exposure = line.split_whitespace().find_map(|word| word.parse::<f64>().ok());
+    assert!(exposure.is_some_and(|exposure| exposure < 2.0), "{line}");
+}
