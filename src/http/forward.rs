@@ -101,7 +101,7 @@ pub async fn forward(request: Request<Incoming>, mut exchange: Exchange, forward
     if let Err(refusal) = request::prepare(&mut parts, &mut exchange, &forwarding) {
         tracing::debug!(%refusal, "a request is refused");
         let (party, cause) = match refusal {
-            Refusal::TooLarge => (Party::Proxy, Cause::RequestBodyTooLarge),
+            Refusal::TooLarge => (Party::Client, Cause::RequestBodyTooLarge),
             Refusal::Length => (Party::Client, Cause::RequestMalformed),
         };
         return answer::failure(serving(party, cause), exchange);

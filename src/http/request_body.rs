@@ -74,7 +74,7 @@ impl http_body::Body for RequestBody {
                 if let Some(allowed) = &mut this.allowed {
                     match allowed.checked_sub(length) {
                         Some(rest) => *allowed = rest,
-                        None => return this.fail(Party::Proxy, Cause::RequestBodyTooLarge, BodyError::TooLarge),
+                        None => return this.fail(Party::Client, Cause::RequestBodyTooLarge, BodyError::TooLarge),
                     }
                 }
                 if this.is_end_stream() {

@@ -59,6 +59,7 @@ pub(super) async fn accept(accepting: Accepting, worker: Arc<Worker>) -> io::Res
                 rest.over(accepting.listener.local_address());
                 admit(&accepting, &worker, stream, client).await;
                 if last {
+                    worker.meters().accept_errors.with_label_values(&[AcceptFault::Exhausted.as_str()]).inc();
                     rest.until_free(&accepting).await;
                 }
             }

@@ -65,7 +65,7 @@ impl SniffError {
         match self {
             Self::Empty { phase } => Outcome::new(*phase, Party::Client, Cause::Empty),
             Self::ClosedEarly { phase } => Outcome::new(*phase, Party::Client, Cause::ClosedEarly),
-            Self::Timeout { phase } => Outcome::new(*phase, Party::Proxy, Cause::SniffTimeout),
+            Self::Timeout { phase } => Outcome::new(*phase, Party::Client, Cause::SniffTimeout),
             Self::Reset { phase, source: _ } => Outcome::new(*phase, Party::Client, Cause::Reset),
             // The system gave the client up; no reset came that could be passed on.
             Self::Io { phase, source: _ } => Outcome::new(*phase, Party::Client, Cause::ClosedEarly),

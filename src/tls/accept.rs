@@ -45,7 +45,7 @@ impl HandshakeError {
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         let (party, cause) = match self {
-            Self::Timeout => (Party::Proxy, Cause::HandshakeTimeout),
+            Self::Timeout => (Party::Client, Cause::HandshakeTimeout),
             Self::ClosedEarly => (Party::Client, Cause::ClosedEarly),
             Self::Reset => (Party::Client, Cause::Reset),
             Self::Socket(_) | Self::Failed(_) => (Party::Client, Cause::HandshakeFailed),

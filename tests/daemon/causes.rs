@@ -162,7 +162,7 @@ fn proof(cause: Cause) -> Proof {
         }
         Cause::SniffTimeout => {
             let more = "timeouts.sniff = \"200ms\"";
-            route(Way::Passthrough, more, silent(), ("connection", "sniff", "proxy"), |_, address| {
+            route(Way::Passthrough, more, silent(), ("connection", "sniff", "client"), |_, address| {
                 released(Peer::connect(address));
             })
         }
@@ -212,7 +212,7 @@ fn proof(cause: Cause) -> Proof {
         }
         Cause::HandshakeTimeout => {
             let more = "timeouts.tls_handshake = \"300ms\"";
-            route(Way::TerminateTcp, more, silent(), ("connection", "handshake", "proxy"), |_, address| {
+            route(Way::TerminateTcp, more, silent(), ("connection", "handshake", "client"), |_, address| {
                 let mut client = Peer::connect(address);
                 client.send(&HELLO);
                 released(client);
@@ -326,7 +326,7 @@ fn proof(cause: Cause) -> Proof {
         }
         Cause::RequestBodyTooLarge => {
             let more = "limits.max_request_body = \"1KiB\"";
-            route(Way::Http, more, http(), request("serve", "proxy"), |_, address| {
+            route(Way::Http, more, http(), request("serve", "client"), |_, address| {
                 let mut client = Peer::connect(address);
                 client.send(b"POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 1025\r\n\r\n");
                 assert_eq!(client.message().status(), 413);

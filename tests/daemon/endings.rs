@@ -200,10 +200,10 @@ fn a_client_that_ends_or_is_silent_before_its_hello_is_whole_is_released_with_it
         for (act, sent, party, cause) in [
             (Act::Fin, 0, "client", "empty"),
             (Act::Rst, 0, "client", "reset"),
-            (Act::Silence, 0, "proxy", "sniff_timeout"),
+            (Act::Silence, 0, "client", "sniff_timeout"),
             (Act::Fin, 100, "client", "closed_early"),
             (Act::Rst, 100, "client", "reset"),
-            (Act::Silence, 100, "proxy", "sniff_timeout"),
+            (Act::Silence, 100, "client", "sniff_timeout"),
         ] {
             cases.push(Early { way, act, sent, outcome: ("sniff", party, cause) });
         }
@@ -213,7 +213,7 @@ fn a_client_that_ends_or_is_silent_before_its_hello_is_whole_is_released_with_it
         for (act, party, cause) in [
             (Act::Fin, "client", "closed_early"),
             (Act::Rst, "client", "reset"),
-            (Act::Silence, "proxy", "handshake_timeout"),
+            (Act::Silence, "client", "handshake_timeout"),
         ] {
             cases.push(Early { way, act, sent: whole, outcome: ("handshake", party, cause) });
         }

@@ -132,7 +132,7 @@ async fn an_answer_to_a_refused_upload_survives_what_the_client_still_sends() {
     client.finish().await;
     assert_eq!(client.rest().await, "");
     let outcome = world.outcome().await;
-    assert_eq!((outcome.party, outcome.cause), (Party::Proxy, Cause::RequestBodyTooLarge));
+    assert_eq!((outcome.party, outcome.cause), (Party::Client, Cause::RequestBodyTooLarge));
     world.end().await;
 }
 

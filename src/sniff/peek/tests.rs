@@ -147,7 +147,7 @@ async fn a_silent_client_is_given_up_at_the_deadline() {
         let (near, mut far) = duplex(64);
         far.write_all(sent).await.unwrap();
         let error = read_proxy_header(near, begin + DEADLINE).await.err().unwrap();
-        assert_eq!(error.outcome(), Outcome::new(Phase::ProxyHeader, Party::Proxy, Cause::SniffTimeout));
+        assert_eq!(error.outcome(), Outcome::new(Phase::ProxyHeader, Party::Client, Cause::SniffTimeout));
         assert_eq!(begin.elapsed(), DEADLINE);
     }
 }
@@ -166,7 +166,7 @@ async fn a_byte_a_second_does_not_restart_the_deadline() {
         let (header, stream) = read_proxy_header(near, begin + DEADLINE).await.unwrap();
         assert_eq!(header, None);
         let error = read_opening(stream, begin + DEADLINE).await.err().unwrap();
-        assert_eq!(error.outcome(), Outcome::new(Phase::Sniff, Party::Proxy, Cause::SniffTimeout));
+        assert_eq!(error.outcome(), Outcome::new(Phase::Sniff, Party::Client, Cause::SniffTimeout));
         assert_eq!(begin.elapsed(), DEADLINE);
     };
     tokio::join!(drip, story);
