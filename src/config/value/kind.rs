@@ -166,7 +166,9 @@ pub(in crate::config) enum Key<T> {
     /// Something that is a fault, already reported: whoever needs the key must not report that it is missing.
     Faulty(Place),
     /// A value; with the place of the key itself.
-    Given(Place, Located<T>),
+    ///
+    /// Boxed: a route has sixty keys and gives six, and a hundred thousand routes are read at once.
+    Given(Place, Box<Located<T>>),
 }
 
 impl<T: Kind> Key<T> {
@@ -177,7 +179,7 @@ impl<T: Kind> Key<T> {
         report: &mut Report,
     ) -> Self {
         match T::decode(value, report) {
-            Some(read) => Self::Given(key.span().into(), Located::new(read, value.span().into())),
+            Some(read) => Self::Given(key.span().into(), Box::new(Located::new(read, value.span().into()))),
             None => Self::Faulty(key.span().into()),
         }
     }
