@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use socket2::{Domain, SockRef, Socket, Type};
 
-use crate::harness::{CERTIFICATES, End, HOST, Peer, Proxy, Target, Way, until};
+use crate::harness::{CERTIFICATES, End, Ends, HOST, Peer, Proxy, Target, Way, until};
 
 /// How many polls in a row have to find the same before it counts as standing still.
 const STILL: usize = 40;
@@ -23,11 +23,11 @@ fn narrow_client(address: SocketAddr) -> Peer {
 }
 
 /// What has been taken for the client by the time that nothing moves any more.
-fn taken(proxy: &Proxy, client: SocketAddr) -> u64 {
+fn taken(proxy: &Proxy, client: Ends) -> u64 {
     let (mut last, mut same) = (0, 0);
     until(|| {
         let live = proxy.connections();
-        let mine = live.iter().find(|live| live["client"] == client.to_string());
+        let mine = live.iter().find(|live| client.are_of(live));
         let now = mine.and_then(|live| live["bytes_out"].as_u64()).unwrap_or(0);
         same = if now == last && now > 0 { same + 1 } else { 0 };
         last = now;
@@ -57,7 +57,7 @@ pub(crate) fn linger_timeout() {
     let proxy = Proxy::start(&Way::TerminateTcp.route("lingering", "127.0.0.2", target.address, more));
     let address = proxy.address("127.0.0.2");
     let probe = narrow_client(address);
-    let full = taken(&proxy, probe.address());
+    let full = taken(&proxy, probe.ends());
     probe.reset();
     proxy.connections_until("the probe is gone", <[Value]>::is_empty);
     // Half of what waits in the proxy's own TLS buffer of 64 KiB: the kernel is full, and the target has ended.
@@ -69,7 +69,7 @@ pub(crate) fn linger_timeout() {
 }
 
 fn client_lingers(proxy: &Proxy, client: &Peer) {
-    let line = proxy.line_of(client.address());
+    let line = proxy.line_of(client.ends());
     let found = (line["phase"].as_str(), line["party"].as_str(), line["cause"].as_str());
     assert_eq!(found, (Some("relay"), Some("client"), Some("linger_timeout")), "{line}");
 }
@@ -97,7 +97,7 @@ fn a_client_that_does_not_read_holds_its_target_back_and_gets_every_byte_later()
         });
         let proxy = Proxy::start(&way.route("held", "127.0.0.2", target.address, ""));
         let mut client = way.client(proxy.address("127.0.0.2"));
-        taken(&proxy, client.address());
+        taken(&proxy, client.ends());
         let held = written.load(Ordering::Acquire);
         assert!(held < ALL / 2, "{way}: {held} bytes were taken from the target for a client that reads none");
         let mut buffer = vec![0; 256 * 1024];
@@ -113,7 +113,7 @@ fn a_client_that_does_not_read_holds_its_target_back_and_gets_every_byte_later()
         }
         assert_eq!(received, ALL, "{way}");
         client.finish();
-        assert_eq!(proxy.line_of(client.address())["bytes_out"].as_u64(), Some(ALL as u64), "{way}");
+        assert_eq!(proxy.line_of(client.ends())["bytes_out"].as_u64(), Some(ALL as u64), "{way}");
         proxy.finish();
     }
 }
@@ -127,7 +127,7 @@ fn a_reset_reaches_the_other_side_even_while_it_is_held_back() {
     SockRef::from(target.tcp()).set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     // The client reads nothing: this ends when every buffer on the way is full.
     while target.write_all(&[0; 64 * 1024]).is_ok() {}
-    let gone = client.address();
+    let gone = client.ends();
     client.reset();
     assert_eq!(target.rest().1, End::Reset);
     let line = proxy.line_of(gone);

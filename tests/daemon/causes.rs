@@ -404,8 +404,8 @@ fn proof(cause: Cause) -> Proof {
         Cause::Killed => route(Way::Tcp, "", echo(), relay("operator"), |proxy, address| {
             let mut client = Peer::connect(address);
             echoed(&mut client);
-            let mine = client.address().to_string();
-            let live = proxy.connections().into_iter().find(|live| live["client"] == mine).unwrap();
+            let mine = client.ends();
+            let live = proxy.connections().into_iter().find(|live| mine.are_of(live)).unwrap();
             let output = proxy.command(&["kill", &live["id"].to_string()]).output().unwrap();
             assert!(output.status.success(), "{output:?}");
             assert_eq!(client.end(), End::Reset);
@@ -443,7 +443,7 @@ fn out_of_descriptors() {
     // One descriptor is left: the client's own.
     let old = proxy.limit_descriptors(proxy.lowest_free_descriptor() + 1);
     let client = Peer::connect(address);
-    let line = proxy.line_of(client.address());
+    let line = proxy.line_of(client.ends());
     found(&line, Cause::OutOfDescriptors, "connect", "proxy");
     released(client);
     proxy.limit_descriptors(old.current.unwrap());
@@ -457,7 +457,7 @@ fn drained() {
     assert_eq!(client.get(HOST, "/").status(), 200);
     proxy.signal(Signal::TERM);
     assert_eq!(client.end(), End::Whole);
-    found(&proxy.line_of(client.address()), Cause::Drained, "serve", "operator");
+    found(&proxy.line_of(client.ends()), Cause::Drained, "serve", "operator");
     proxy.ended();
 }
 
@@ -470,7 +470,7 @@ fn cut() {
     echoed(&mut client);
     proxy.signal(Signal::TERM);
     assert_eq!(client.end(), End::Reset);
-    found(&proxy.line_of(client.address()), Cause::Cut, "relay", "operator");
+    found(&proxy.line_of(client.ends()), Cause::Cut, "relay", "operator");
     proxy.ended();
 }
 

@@ -177,7 +177,7 @@ fn status_connections_kill_and_reload_speak_to_the_daemon_over_its_socket() {
     for field in fields {
         assert!(listed[0].get(field).is_some(), "{field} is missing: {text}");
     }
-    assert_eq!(listed[0]["client"], client.address().to_string());
+    assert!(client.ends().are_of(&listed[0]), "{text}");
     assert_eq!((listed[0]["bytes_in"].as_u64(), listed[0]["bytes_out"].as_u64()), (Some(4), Some(4)));
     let (_, text, _) = ask(&["connections", "--json", "--older", "1h"]);
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["connections"], Value::Array(Vec::new()));
@@ -185,7 +185,7 @@ fn status_connections_kill_and_reload_speak_to_the_daemon_over_its_socket() {
     let (code, text, errors) = ask(&["kill", &listed[0]["id"].to_string()]);
     assert_eq!(code, 0, "{text}{errors}");
     assert_eq!(client.end(), End::Reset);
-    assert_eq!(proxy.line_of(client.address())["cause"], "killed");
+    assert_eq!(proxy.line_of(client.ends())["cause"], "killed");
     let (code, _, errors) = ask(&["kill", "999999"]);
     assert!(code != 0 && !errors.is_empty(), "nobody has that number");
 

@@ -226,7 +226,7 @@ fn a_client_that_ends_or_is_silent_before_its_hello_is_whole_is_released_with_it
     let proxy = Proxy::start(&config);
     play(&cases, |number, case| {
         let mut client = Peer::connect(proxy.address(&case_ip(number)));
-        let address = client.address();
+        let address = client.ends();
         client.send(&crate::harness::HELLO[..case.sent]);
         let handshaking = case.outcome.0 == "handshake";
         if handshaking {
@@ -234,7 +234,7 @@ fn a_client_that_ends_or_is_silent_before_its_hello_is_whole_is_released_with_it
             let first = client.receive(1);
             assert_eq!(first, [22], "a handshake record");
         } else {
-            let state = |live: &Value| live["client"] == address.to_string() && live["state"] == "sniffing";
+            let state = |live: &Value| address.are_of(live) && live["state"] == "sniffing";
             proxy.connections_until("the client is being sniffed", |live| live.iter().any(state));
         }
         match case.act {

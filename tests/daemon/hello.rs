@@ -1,6 +1,5 @@
 //! ClientHellos in pieces: split at every byte and over TLS records, and one byte above the limit.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use rustls::pki_types::ServerName;
@@ -29,10 +28,10 @@ fn in_two(proxy: &Proxy, address: SocketAddr, splits: &[(Vec<u8>, Vec<u8>)], fin
         for (client, (_, (first, _))) in clients.iter_mut().zip(batch) {
             client.send(first);
         }
-        let mine: BTreeSet<_> = clients.iter().map(|client| client.address().to_string()).collect();
+        let mine: Vec<_> = clients.iter().map(Peer::ends).collect();
         proxy.connections_until("all hellos are waited for", |live| {
             let waits = |live: &&serde_json::Value| {
-                live["state"] == "sniffing" && live["client"].as_str().is_some_and(|client| mine.contains(client))
+                live["state"] == "sniffing" && mine.iter().any(|client| client.are_of(live))
             };
             live.iter().filter(waits).count() == mine.len()
         });
@@ -120,7 +119,7 @@ fn a_hello_of_64_kib_is_taken_and_one_byte_more_is_not() {
     let proxy = Proxy::start(&config(&raw, &echo));
     for way in ["127.0.0.2", "127.0.0.3"] {
         let mut client = Peer::connect(proxy.address(way));
-        let address = client.address();
+        let address = client.ends();
         client.send_what_is_taken(&padded_hello(HELLO_LENGTH_MAX + 1));
         assert_ne!(client.rest().1, End::Silence);
         let line = proxy.line_of(address);
@@ -141,7 +140,7 @@ fn a_tls_client_without_a_route_gets_the_alert_unrecognized_name() {
     let proxy = Proxy::start(&config(&raw, &echo));
     for ip in ["127.0.0.2", "127.0.0.3"] {
         let client = Peer::connect(proxy.address(ip));
-        let address = client.address();
+        let address = client.ends();
         let refused = client.try_tls("elsewhere.test", &CERTIFICATES.client(&[])).err().unwrap();
         assert!(refused.to_string().contains("UnrecognisedName"), "{refused}");
         let line = proxy.line_of(address);

@@ -148,7 +148,7 @@ fn every_byte_is_counted_once_on_every_handler() {
     let (proxy, _targets) = each_way("");
     for (number, way) in Way::ALL.into_iter().enumerate() {
         let mut client = inside(way, Peer::connect(proxy.address(&case_ip(number))));
-        let address = client.address();
+        let address = client.ends();
         left(&mut client);
         let line = proxy.line_of(address);
         let route = way.to_string();

@@ -85,7 +85,7 @@ fn b3_half_closed_streams_live_as_long_as_they_move_and_one_side_does_not_destro
         trickle(&mut target, &mut client, 12);
         target.finish();
         assert_eq!(client.end(), End::Whole);
-        let line = proxy.line_of(client.address());
+        let line = proxy.line_of(client.ends());
         assert_eq!((line["party"].as_str(), line["cause"].as_str()), (Some("client"), Some("finished")), "{line}");
     });
     proxy.finish();
@@ -138,9 +138,9 @@ fn b17_a_client_that_leaves_while_its_target_is_being_connected_leaves_nothing_b
     let proxy = Proxy::start(&config);
     play(&Way::ALL, |number, way| {
         let client = way.client(proxy.address(&case_ip(number)));
-        let address = client.address();
+        let address = client.ends();
         proxy.connections_until("the target is being connected", |live| {
-            live.iter().any(|live| live["client"] == address.to_string() && live["state"] == "connecting")
+            live.iter().any(|live| address.are_of(live) && live["state"] == "connecting")
         });
         let begin = Instant::now();
         client.reset();
@@ -174,14 +174,14 @@ fn b19_limits_hold_for_connections_whose_tls_ends_here_before_their_handshake() 
         let mut refused = from(ip);
         refused.send_what_is_taken(&HELLO);
         assert!(refused.rest().0.is_empty(), "not a byte of a handshake");
-        assert_eq!(proxy.line_of(refused.address())["cause"], cause);
+        assert_eq!(proxy.line_of(refused.ends())["cause"], cause);
     }
     left(&mut inside.pop().unwrap());
     proxy.connections_until("one has left", |live| live.len() == 1);
     let mut refused = from("127.0.9.1");
     refused.send_what_is_taken(&HELLO);
     assert!(refused.rest().0.is_empty(), "not a byte of a handshake");
-    assert_eq!(proxy.line_of(refused.address())["cause"], "client_connection_limit");
+    assert_eq!(proxy.line_of(refused.ends())["cause"], "client_connection_limit");
     inside.push(serve(from("127.0.9.4")));
     inside.iter_mut().for_each(left);
     proxy.finish();
@@ -198,14 +198,14 @@ fn b23_the_first_chunk_is_counted_once() {
     passed.send(&HELLO);
     passed.expect(&HELLO);
     left(&mut passed);
-    let line = proxy.line_of(passed.address());
+    let line = proxy.line_of(passed.ends());
     let hello = HELLO.len() as u64;
     assert_eq!((line["bytes_in"].as_u64(), line["bytes_out"].as_u64()), (Some(hello), Some(hello)));
     let mut terminated = Way::TerminateTcp.client(proxy.address("127.0.0.3"));
     terminated.send(b"first");
     terminated.expect(b"first");
     left(&mut terminated);
-    let line = proxy.line_of(terminated.address());
+    let line = proxy.line_of(terminated.ends());
     assert_eq!((line["bytes_in"].as_u64(), line["bytes_out"].as_u64()), (Some(5), Some(5)));
     let mut requests = Peer::connect(proxy.address("127.0.0.4"));
     requests.send(format!("POST / HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: 5\r\n\r\nfirst").as_bytes());
@@ -256,7 +256,7 @@ fn b25_a_server_name_in_a_fragmented_hello_is_found() {
         client.send(&HELLO[cut..]);
         client.expect(&HELLO);
         left(&mut client);
-        assert_eq!(proxy.line_of(client.address())["route"], "right");
+        assert_eq!(proxy.line_of(client.ends())["route"], "right");
     }
     assert_eq!(wrong.accepted(), 0);
     proxy.finish();

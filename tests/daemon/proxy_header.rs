@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::harness::{CERTIFICATES, End, HELLO, HOST, Peer, Proxy, Target, Way, listener};
+use crate::harness::{CERTIFICATES, End, Ends, HELLO, HOST, Peer, Proxy, Target, Way, listener};
 
 const V1: &[u8] = b"PROXY TCP4 192.0.2.7 192.0.2.8 4711 443\r\n";
 
@@ -43,10 +43,10 @@ fn a_header_of_either_version_from_a_trusted_peer_is_believed_even_in_pieces() {
     for header in [V1.to_vec(), v2()] {
         for cut in [0, 1, 5, 11, 13, 15, header.len() - 1] {
             let mut client = Peer::connect(address);
-            let mine = client.address().to_string();
+            let mine = client.ends();
             client.send(&header[..cut]);
             proxy.connections_until("the header is waited for", |live| {
-                live.iter().any(|live| live["client"] == mine && live["state"] == "sniffing")
+                live.iter().any(|live| mine.are_of(live) && live["state"] == "sniffing")
             });
             client.send(&header[cut..]);
             let client = served(client);
@@ -79,7 +79,7 @@ fn a_header_that_is_missing_malformed_or_not_trusted_is_refused_where_one_is_req
         client.send_what_is_taken(sent);
         let (bytes, end) = client.rest();
         assert!(bytes.is_empty() && end != End::Silence, "{cause}: {end:?}");
-        let line = proxy.line_of(client.address());
+        let line = proxy.line_of(client.ends());
         assert_eq!((line["phase"].as_str(), line["cause"].as_str()), (Some("proxy_header"), Some(cause)), "{line}");
     }
     assert_eq!(echo.accepted(), 0);
@@ -94,7 +94,7 @@ fn where_no_header_is_required_one_is_taken_from_trusted_peers_only() {
     // A trusted peer without a header, and one that is not trusted, are clients as any other.
     for from in ["127.0.9.1", "127.0.8.1"] {
         let client = Peer::connect_from(from, address);
-        let mine = client.address();
+        let mine = client.ends();
         left(served(client));
         assert_eq!(proxy.line_of(mine)["cause"], "finished");
     }
@@ -102,7 +102,7 @@ fn where_no_header_is_required_one_is_taken_from_trusted_peers_only() {
     let mut client = Peer::connect_from("127.0.8.1", address);
     client.send_what_is_taken(&[V1, &HELLO].concat());
     assert_ne!(client.rest().1, End::Silence);
-    assert_ne!(proxy.line_of(client.address())["cause"], "finished");
+    assert_ne!(proxy.line_of(client.ends())["cause"], "finished");
     proxy.finish();
 }
 
@@ -144,7 +144,7 @@ fn a_header_is_sent_to_the_target_in_the_version_that_is_asked_for() {
         let at = proxy.address("127.0.0.2");
         let mut client = way.client(at);
         let mut target = Peer::accept(&listener);
-        target.expect(&expected(version, client.address(), at));
+        target.expect(&expected(version, client.ends()));
         if way == Way::Passthrough {
             target.expect(&HELLO);
         }
@@ -155,12 +155,13 @@ fn a_header_is_sent_to_the_target_in_the_version_that_is_asked_for() {
         target.finish();
         assert_eq!(client.end(), End::Whole);
         let sent = way.opening_length() + 4;
-        assert_eq!(proxy.line_of(client.address())["bytes_in"].as_u64(), Some(sent), "the header is no payload");
+        assert_eq!(proxy.line_of(client.ends())["bytes_in"].as_u64(), Some(sent), "the header is no payload");
         proxy.finish();
     }
 }
 
-fn expected(version: &str, client: SocketAddr, listener: SocketAddr) -> Vec<u8> {
+fn expected(version: &str, ends: Ends) -> Vec<u8> {
+    let Ends { client, listener } = ends;
     if version == "v1" {
         let (source, destination) = (client.ip(), listener.ip());
         return format!("PROXY TCP4 {source} {destination} {} {}\r\n", client.port(), listener.port()).into_bytes();

@@ -162,7 +162,7 @@ fn a_removed_address_is_closed_and_its_connections_live_on_until_they_end() {
     long.expect(b"before");
     let mut idle = Peer::connect(web);
     assert_eq!(idle.get(HOST, "/").status(), 200);
-    let idle_address = idle.address();
+    let idle_address = idle.ends();
     proxy.reload(&kept);
     crate::harness::until(|| match std::net::TcpStream::connect(tcp) {
         Ok(_) => Err("the removed address still takes connections".to_owned()),

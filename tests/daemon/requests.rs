@@ -259,10 +259,10 @@ fn an_http_client_that_leaves_or_is_silent_before_its_request_is_released_with_i
     play(&cases, |number, case| {
         let way = Way::REQUESTS[number / 6];
         let mut client = way.silent_client(proxy.address(&case_ip(number)));
-        let address = client.address();
+        let address = client.ends();
         if case.contains("hos") {
             client.send(b"GET / HTTP/1.1\r\nhos");
-            let served = |live: &serde_json::Value| live["client"] == address.to_string() && live["state"] == "serving";
+            let served = |live: &serde_json::Value| address.are_of(live) && live["state"] == "serving";
             proxy.connections_until("the client is being served", |live| live.iter().any(served));
         }
         if case.contains("fin") {

@@ -33,7 +33,9 @@ fn a_stop_closes_the_listeners_and_lets_every_connection_finish() {
         proxy.signal(signal);
         proxy.event("stopping", |_| true);
         assert_eq!(idle.end(), End::Whole, "an idle HTTP connection is told to end");
-        crate::harness::until(|| match std::net::TcpStream::connect(tcp) {
+        let secure = proxy.address("127.0.0.4");
+        // One that is still taken ends by itself, as it says nothing.
+        crate::harness::until(|| match std::net::TcpStream::connect(secure) {
             Ok(_) => Err("the stopping daemon still takes connections".to_owned()),
             Err(_) => Ok(()),
         })
@@ -53,7 +55,7 @@ fn a_stop_closes_the_listeners_and_lets_every_connection_finish() {
         relay_target.finish();
         relay.expect(b"farewell");
         assert_eq!(relay.end(), End::Whole);
-        let (relay, busy, idle) = (relay.address(), busy.address(), idle.address());
+        let (relay, busy, idle) = (relay.ends(), busy.ends(), idle.ends());
         assert_eq!(cause(&proxy.line_of(relay)), ("client", "finished"));
         assert_eq!(cause(&proxy.line_of(busy)).1, "drained");
         assert_eq!(cause(&proxy.line_of(idle)), ("operator", "drained"));
@@ -85,7 +87,7 @@ fn what_is_left_at_the_shutdown_timeout_is_cut() {
         if !way.serves_requests() {
             assert_eq!(ends, (End::Reset, End::Reset), "{way}: nobody may take a cut for an end");
         }
-        assert_eq!(cause(&proxy.line_of(client.address())), ("operator", "cut"), "{way}");
+        assert_eq!(cause(&proxy.line_of(client.ends())), ("operator", "cut"), "{way}");
     }
     proxy.event("cutting", |event| event.to_string().contains("shutdown_timeout"));
     proxy.ended();
@@ -104,7 +106,7 @@ fn a_second_signal_cuts_at_once() {
     target.expect(b"still here");
     proxy.signal(Signal::INT);
     assert_eq!((client.end(), target.end()), (End::Reset, End::Reset));
-    assert_eq!(cause(&proxy.line_of(client.address())), ("operator", "cut"));
+    assert_eq!(cause(&proxy.line_of(client.ends())), ("operator", "cut"));
     proxy.ended();
 }
 
@@ -159,7 +161,7 @@ fn clients_in_every_phase_before_the_relay_are_cut_at_the_shutdown_timeout() {
     let clients = [(sniffed, "sniff"), (handshaking, "handshake"), (connecting, "connect"), (plain, "connect")];
     for (mut client, phase) in clients {
         assert_ne!(client.rest().1, End::Silence);
-        let line = proxy.line_of(client.address());
+        let line = proxy.line_of(client.ends());
         assert_eq!((cause(&line), line["phase"].as_str()), (("operator", "cut"), Some(phase)), "{line}");
     }
     proxy.ended();
@@ -178,5 +180,27 @@ fn a_client_in_the_middle_of_its_hello_at_a_stop_is_still_served() {
     client.expect(&HELLO);
     client.finish();
     assert_eq!(client.end(), End::Whole);
+    proxy.ended();
+}
+
+#[test]
+fn hundreds_of_connections_that_wait_in_the_queue_at_a_stop_are_served() {
+    // More than one turn of an accept loop takes.
+    const QUEUED: usize = 400;
+    let echo = Target::echo();
+    let proxy = Proxy::start(&Way::Tcp.route("echo", "127.0.0.2", echo.address, ""));
+    let address = proxy.address("127.0.0.2");
+    // A process that is stopped (SIGSTOP) accepts nothing, so all of them are in the kernel's queue.
+    proxy.signal(Signal::STOP);
+    let mut clients: Vec<_> = (0..QUEUED).map(|_| Peer::connect(address)).collect();
+    proxy.signal(Signal::TERM);
+    proxy.signal(Signal::CONT);
+    for client in &mut clients {
+        client.send(b"queued");
+        client.expect(b"queued");
+        client.finish();
+        assert_eq!(client.end(), End::Whole);
+    }
+    proxy.event("stopping", |_| true);
     proxy.ended();
 }

@@ -24,7 +24,7 @@ fn both_versions_are_spoken_and_the_post_quantum_group_is_preferred() {
     let proxy = Proxy::start(&config);
     for (version, shown) in [(&rustls::version::TLS12, "1.2"), (&rustls::version::TLS13, "1.3")] {
         let client = echoed(proxy.address("127.0.0.2"), HOST, &CERTIFICATES.client_of(&[version]));
-        let line = proxy.line_of(client.address());
+        let line = proxy.line_of(client.ends());
         assert_eq!((line["tls"].as_str(), line["host"].as_str()), (Some(shown), Some(HOST)), "{line}");
         if shown == "1.3" {
             assert_eq!(line["group"], "X25519MLKEM768", "{line}");
@@ -78,7 +78,7 @@ fn a_client_certificate_is_asked_for_and_verified() {
     let proxy = Proxy::start(&Way::TerminateTcp.route("mutual", "127.0.0.2", echo.address, more));
     echoed(proxy.address("127.0.0.2"), HOST, &CERTIFICATES.client_with_certificate());
     let without = Peer::connect(proxy.address("127.0.0.2"));
-    let address = without.address();
+    let address = without.ends();
     if let Ok(mut client) = without.try_tls(HOST, &CERTIFICATES.client(&[])) {
         assert_eq!(client.rest().1, End::Alert);
     }

@@ -46,7 +46,7 @@ fn a_target_that_refuses_or_cannot_be_reached_or_never_answers_releases_the_clie
     let proxy = Proxy::start(&config);
     play(&cases, |number, case| {
         let mut client = case.way.client(proxy.address(&case_ip(number)));
-        let address = client.address();
+        let address = client.ends();
         let begin = Instant::now();
         if case.way.serves_requests() {
             let answer = client.message();
@@ -144,7 +144,7 @@ fn a_target_that_fails_or_delays_its_tls_handshake_releases_the_client() {
     let proxy = Proxy::start(&config);
     play(&cases, |number, case| {
         let mut client = case.way.client(proxy.address(&case_ip(number)));
-        let address = client.address();
+        let address = client.ends();
         if case.way.serves_requests() {
             let answer = client.message();
             assert_eq!(answer.status(), case.status, "{answer:?}");

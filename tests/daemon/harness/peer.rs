@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
+use serde_json::Value;
 use socket2::SockRef;
 
 use super::wait::PATIENCE;
@@ -14,7 +15,23 @@ use super::wait::PATIENCE;
 /// One end of a connection.
 pub(crate) struct Peer {
     tcp: TcpStream,
+    ends: Ends,
     tls: Option<Box<Connection>>,
+}
+
+/// What tells a client's connection from all others of its time. The client's address alone does not: the kernel uses a port
+/// for several connections, if they lead to different addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ends {
+    pub(crate) client: SocketAddr,
+    pub(crate) listener: SocketAddr,
+}
+
+impl Ends {
+    /// Whether a line of the access log or an entry of `/connections` is of this connection.
+    pub(crate) fn are_of(&self, shown: &Value) -> bool {
+        shown["client"] == self.client.to_string() && shown["listener"] == self.listener.to_string()
+    }
 }
 
 /// How the other end ended.
@@ -51,7 +68,10 @@ impl Peer {
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
         tcp.set_write_timeout(Some(PATIENCE)).unwrap();
         tcp.set_nodelay(true).unwrap();
-        Self { tcp, tls: None }
+        let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
+        // A connection that has been reset meanwhile has no other end any more.
+        let ends = Ends { client: tcp.local_addr().unwrap(), listener: tcp.peer_addr().unwrap_or(nobody) };
+        Self { tcp, ends, tls: None }
     }
 
     /// The next connection that comes to a target.
@@ -95,8 +115,9 @@ impl Peer {
         self
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.tcp.local_addr().unwrap()
+    /// The two addresses of a client's connection.
+    pub(crate) fn ends(&self) -> Ends {
+        self.ends
     }
 
     pub(crate) fn tcp(&self) -> &TcpStream {

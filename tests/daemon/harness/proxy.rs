@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use super::certificates::CERTIFICATES;
 use super::lines::{Lines, field};
 use super::metrics::Metrics;
+use super::peer::Ends;
 use super::wait::{PATIENCE, until};
 
 /// What every configuration begins with, unless it says otherwise.
@@ -231,9 +232,9 @@ impl Proxy {
         found.unwrap_or_else(|| panic!("the access log has no {kind} line of {what}\n{}", self.story()))
     }
 
-    /// The line of the connection that came from this client address.
-    pub(crate) fn line_of(&self, client: SocketAddr) -> Value {
-        self.line("connection", &client.to_string(), |line| line["client"] == client.to_string())
+    /// The line of this connection.
+    pub(crate) fn line_of(&self, ends: Ends) -> Value {
+        self.line("connection", &format!("{ends:?}"), |line| ends.are_of(line))
     }
 
     /// Every line of this kind so far.
