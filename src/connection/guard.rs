@@ -89,6 +89,7 @@ fn describe(line: &mut Line, connection: &Connection, outcome: Outcome) {
 mod tests {
     use super::*;
     use crate::connection::{Admission, Gate};
+    use crate::drain::Order;
     use crate::outcome::Phase;
     use crate::telemetry::{AccessLog, Meters};
 
@@ -148,6 +149,17 @@ mod tests {
             assert!(text.contains(&format!("connections_closed_total{ending}")), "{ending} in {text}");
         }
         assert!(text.contains("smartproxy_connections_accepted_total 3"));
+    }
+
+    #[tokio::test]
+    async fn an_order_to_all_is_also_for_those_who_come_later() {
+        let (registry, gate) = (registry(), Arc::new(Gate::new(10)));
+        let before = open(&registry, &gate).await;
+        registry.order(Order::Cut);
+        let after = open(&registry, &gate).await;
+        for guard in [before, after] {
+            assert_eq!(guard.connection().leash().order(), Some(Order::Cut));
+        }
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::live::Connection;
-use crate::drain::{Count, Counted, Order};
+use crate::drain::{Count, Counted, Leash, Order};
 use crate::net::{ClientAddress, ListenAddress};
 use crate::telemetry::{AccessLog, Meters, NO_ROUTE, RouteMeter};
 
@@ -22,6 +22,8 @@ pub struct Registry {
     shards: Box<[Mutex<Shard>]>,
     next: AtomicU64,
     count: Arc<Count>,
+    /// The order that all have been given, those who come later too.
+    ordered: Leash,
     meters: Arc<Meters>,
     unrouted: Arc<RouteMeter>,
     access_log: AccessLog,
@@ -35,6 +37,7 @@ impl Registry {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             next: AtomicU64::new(1),
             count: Arc::default(),
+            ordered: Leash::default(),
             unrouted: meters.route(NO_ROUTE),
             meters,
             access_log,
@@ -81,8 +84,10 @@ impl Registry {
         self.shard(id).get(&id).cloned()
     }
 
-    /// Gives an order to every live connection.
+    /// Gives an order to every connection: to those that live, and to those that are opened from now on.
     pub fn order(&self, order: Order) {
+        // First noted, then given: a connection that is opened meanwhile meets one or the other.
+        self.ordered.pull(order);
         for connection in self.connections() {
             connection.order(order);
         }
@@ -103,6 +108,9 @@ impl Registry {
         let connection = Arc::new(Connection::new(id, listener, client, self.unrouted.hold()));
         self.meters.accepted.inc();
         self.shard(id).insert(id, Arc::clone(&connection));
+        if let Some(order) = self.ordered.order() {
+            connection.order(order);
+        }
         (connection, counted)
     }
 

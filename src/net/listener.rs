@@ -176,6 +176,26 @@ impl Listener {
         self.inner.poll_accept(context).map_ok(|(stream, peer)| (stream, ClientAddress::new(peer)))
     }
 
+    /// Stops listening by and by: gives each connection that is still queued. Dropped before its end, or after an error,
+    /// the rest is reset by the system.
+    ///
+    /// The socket is asked itself, not the runtime: that would answer "none" for a queue that it has not heard of yet, and
+    /// after a turn's worth of connections.
+    ///
+    /// # Errors
+    /// The runtime's, if it does not let go of the socket.
+    pub fn into_queue(self) -> io::Result<impl Iterator<Item = io::Result<(TcpStream, ClientAddress)>>> {
+        let listener = self.inner.into_std()?;
+        Ok(std::iter::from_fn(move || match listener.accept() {
+            Ok((stream, peer)) => {
+                let watched = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+                Some(watched.map(|stream| (stream, ClientAddress::new(peer))))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) => Some(Err(error)),
+        }))
+    }
+
     /// The address that it listens on.
     #[must_use]
     pub fn local_address(&self) -> ListenAddress {

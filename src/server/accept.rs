@@ -1,14 +1,14 @@
-use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::worker::Worker;
-use crate::connection::{ConnectionGuard, Place};
-use crate::drain::{Leash, Order};
+use crate::connection::ConnectionGuard;
+use crate::drain::Leash;
+use crate::handler::Site;
 use crate::net::{ClientAddress, ListenAddress, Listener, is_last_for_clients};
 
 /// The first rest after an error of ours; it doubles up to [`REST_MAX`].
@@ -19,6 +19,10 @@ const REST_MIN: Duration = Duration::from_millis(10);
 /// The longest rest after an error of ours.
 const REST_MAX: Duration = Duration::from_secs(1);
 
+/// How often it is said at most that something of ours has run out: clients that come and go at the limit must not fill
+/// the log.
+const SAID_EVERY: Duration = Duration::from_secs(60);
+
 /// One listening address, as one worker serves it.
 #[derive(Debug)]
 pub(super) struct Accepting {
@@ -28,6 +32,8 @@ pub(super) struct Accepting {
     pub listener: Listener,
     /// Told to drain, the loop takes what is already queued and ends.
     pub leash: Arc<Leash>,
+    /// What was last served here: who is queued when a reload takes the address away is still served so.
+    pub site: Arc<Site>,
 }
 
 /// What an error of `accept` means for the loop. Nothing is a fault of the listener but the last class.
@@ -45,29 +51,30 @@ pub(super) enum AcceptFault {
 ///
 /// # Errors
 /// The error that broke the listener.
-pub(super) async fn accept(accepting: Accepting, worker: Arc<Worker>) -> io::Result<()> {
-    let mut rest = Rest::default();
+pub(super) async fn accept(mut accepting: Accepting, worker: Arc<Worker>) -> io::Result<()> {
+    let mut rest = Rest::new(accepting.listener.local_address());
     loop {
         let accepted = tokio::select! {
             biased;
+            _ = accepting.leash.order_above(None) => return finish_queue(accepting, &worker, rest).await,
             accepted = accepting.listener.accept() => accepted,
-            _ = accepting.leash.order_above(None) => return finish_queue(&accepting, &worker).await,
         };
         match accepted {
             Ok((stream, client)) => {
                 let last = is_last_for_clients(&stream);
-                rest.over(accepting.listener.local_address());
-                admit(&accepting, &worker, stream, client).await;
+                admit(&mut accepting.site, &worker, &mut rest, stream, client).await;
                 if last {
                     worker.meters().accept_errors.with_label_values(&[AcceptFault::Exhausted.as_str()]).inc();
                     rest.until_free(&accepting).await;
+                } else {
+                    rest.over();
                 }
             }
             Err(error) => {
                 worker.meters().accept_errors.with_label_values(&[classify(&error).as_str()]).inc();
                 match classify(&error) {
                     AcceptFault::Peer => tracing::debug!(%error, "a connection was gone before it was accepted"),
-                    AcceptFault::Exhausted => rest.take(&error, accepting.listener.local_address()).await,
+                    AcceptFault::Exhausted => rest.take(&error).await,
                     AcceptFault::Broken => return Err(error),
                 }
             }
@@ -76,46 +83,37 @@ pub(super) async fn accept(accepting: Accepting, worker: Arc<Worker>) -> io::Res
 }
 
 /// Takes the connections that the kernel has already accepted for us, so that none is reset by the close.
-async fn finish_queue(accepting: &Accepting, worker: &Arc<Worker>) -> io::Result<()> {
-    loop {
-        let queued = poll_fn(|context| match accepting.listener.poll_accept(context) {
-            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
-            Poll::Pending => Poll::Ready(None),
-        });
-        match queued.await {
-            Some(Ok((stream, client))) => admit(accepting, worker, stream, client).await,
-            Some(Err(error)) if classify(&error) == AcceptFault::Peer => {}
-            Some(Err(error)) => {
-                tracing::warn!(%error, address = %accepting.key, "queued connections are lost");
+async fn finish_queue(accepting: Accepting, worker: &Arc<Worker>, mut rest: Rest) -> io::Result<()> {
+    let Accepting { key, listener, mut site, .. } = accepting;
+    for queued in listener.into_queue()? {
+        match queued {
+            Ok((stream, client)) => admit(&mut site, worker, &mut rest, stream, client).await,
+            Err(error) if classify(&error) == AcceptFault::Peer => {}
+            Err(error) => {
+                tracing::warn!(%error, address = %key, "queued connections are lost");
                 return Ok(());
             }
-            None => return Ok(()),
         }
     }
+    Ok(())
 }
 
 /// Starts the connection's task, once the process has a place for it. Until then the loop rests: the clients behind wait in
 /// the kernel's queue.
-async fn admit(accepting: &Accepting, worker: &Arc<Worker>, stream: TcpStream, client: ClientAddress) {
+async fn admit(site: &mut Arc<Site>, worker: &Arc<Worker>, rest: &mut Rest, stream: TcpStream, client: ClientAddress) {
     let place = match worker.gate().try_enter() {
         Some(place) => place,
-        None => wait_for_place(accepting, worker).await,
+        None => {
+            rest.complain_of_full(worker.gate().limit());
+            worker.gate().enter().await
+        }
     };
-    // Opened before the task exists: a task that is dropped before its first poll still gives back what it counts for.
-    let guard = ConnectionGuard::open(worker.registry(), place, accepting.listener.local_address(), client);
-    if accepting.leash.order().is_some() {
-        guard.connection().order(Order::Drain);
+    if let Some(current) = worker.current().site(site.address) {
+        *site = current;
     }
-    worker.spawn(accepting.key, stream, guard);
-}
-
-async fn wait_for_place(accepting: &Accepting, worker: &Arc<Worker>) -> Place {
-    tracing::warn!(
-        limit = worker.gate().limit(),
-        address = %accepting.key,
-        "as many connections as server.max_connections allows; new ones wait until one ends"
-    );
-    worker.gate().enter().await
+    // Opened before the task exists: a task that is dropped before its first poll still gives back what it counts for.
+    let guard = ConnectionGuard::open(worker.registry(), place, rest.address, client);
+    worker.spawn(Arc::clone(site), stream, guard);
 }
 
 /// Sorts the errors of accept(2).
@@ -155,21 +153,31 @@ impl AcceptFault {
     }
 }
 
-/// Resting after errors of ours: said once, longer each time, and said again when it is over.
-#[derive(Debug, Default)]
+/// Resting while something of ours has run out: longer each time, said once, and said again when it is over.
+#[derive(Debug)]
 struct Rest {
+    address: ListenAddress,
     next: Option<Duration>,
+    /// Whether the log has been told of this spell.
+    told: bool,
+    short_said: Option<Instant>,
+    full_said: Option<Instant>,
 }
 
 impl Rest {
-    async fn take(&mut self, error: &io::Error, address: ListenAddress) {
-        let rest = self.next.unwrap_or_else(|| {
+    fn new(address: ListenAddress) -> Self {
+        Self { address, next: None, told: false, short_said: None, full_said: None }
+    }
+
+    async fn take(&mut self, error: &io::Error) {
+        if self.next.is_none() && is_due(&mut self.short_said) {
+            self.told = true;
             tracing::warn!(
-                %error, %address,
+                %error, address = %self.address,
                 "cannot accept connections for now: raise the limit of open files (LimitNOFILE=) or lower server.max_connections"
             );
-            REST_MIN
-        });
+        }
+        let rest = self.next.unwrap_or(REST_MIN);
         self.next = Some((rest * 2).min(REST_MAX));
         tokio::time::sleep(rest).await;
     }
@@ -178,18 +186,38 @@ impl Rest {
     async fn until_free(&mut self, accepting: &Accepting) {
         let exhausted = io::Error::from_raw_os_error(libc::EMFILE);
         while accepting.leash.order().is_none() {
-            self.take(&exhausted, accepting.listener.local_address()).await;
+            self.take(&exhausted).await;
             if accepting.listener.is_free_for_clients().unwrap_or(false) {
                 return;
             }
         }
     }
 
-    fn over(&mut self, address: ListenAddress) {
-        if self.next.take().is_some() {
-            tracing::info!(%address, "accepting connections again");
+    /// A connection was accepted with room to spare.
+    fn over(&mut self) {
+        self.next = None;
+        if std::mem::take(&mut self.told) {
+            tracing::info!(address = %self.address, "accepting connections again");
         }
     }
+
+    fn complain_of_full(&mut self, limit: usize) {
+        if is_due(&mut self.full_said) {
+            tracing::warn!(
+                limit, address = %self.address,
+                "as many connections as server.max_connections allows; new ones wait until one ends"
+            );
+        }
+    }
+}
+
+/// Whether something may be said again, which then counts as said.
+fn is_due(said: &mut Option<Instant>) -> bool {
+    let due = said.is_none_or(|said| said.elapsed() >= SAID_EVERY);
+    if due {
+        *said = Some(Instant::now());
+    }
+    due
 }
 
 #[cfg(test)]
@@ -210,17 +238,25 @@ mod tests {
     async fn a_rest_doubles_up_to_its_longest_and_starts_anew_after_a_success() {
         let address = ListenAddress::new("127.0.0.1:1".parse().unwrap());
         let error = io::Error::from_raw_os_error(libc::EMFILE);
-        let mut rest = Rest::default();
-        let begin = tokio::time::Instant::now();
+        let mut rest = Rest::new(address);
+        let begin = Instant::now();
         for _ in 0..3 {
-            rest.take(&error, address).await;
+            rest.take(&error).await;
         }
         assert_eq!(begin.elapsed(), REST_MIN * 7);
         for _ in 0..10 {
-            rest.take(&error, address).await;
+            rest.take(&error).await;
         }
         assert_eq!(rest.next, Some(REST_MAX));
-        rest.over(address);
-        assert_eq!(rest.next, None);
+        assert!(rest.told);
+        rest.over();
+        assert_eq!((rest.next, rest.told), (None, false));
+        // The next spell comes too soon to be said anew, and the one after a minute does not.
+        rest.take(&error).await;
+        assert!(!rest.told);
+        rest.over();
+        tokio::time::advance(SAID_EVERY).await;
+        rest.take(&error).await;
+        assert!(rest.told);
     }
 }

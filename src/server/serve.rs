@@ -8,19 +8,15 @@ use super::worker::Worker;
 use crate::connection::{Connection, ConnectionGuard, Refusal, State, TlsLabel};
 use crate::handler::{self, CurrentSite, Inside, Requests, Route, Site};
 use crate::http::Version;
-use crate::net::{ListenAddress, Prefixed};
+use crate::net::Prefixed;
 use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::route::{ConnectionFacts, Decision, Protocol, RouteId, TlsFacts};
 use crate::sniff::{ClientHello, Opening};
 use crate::tls::ClientTls;
 
 /// Serves one accepted client from its first byte to its last. Never fails: every ending is recorded.
-pub(super) async fn serve(worker: Arc<Worker>, key: ListenAddress, stream: TcpStream, guard: ConnectionGuard) {
-    let outcome = match worker.current().site(key) {
-        Some(site) => story(&worker, &site, stream, guard.connection()).await,
-        // A reload has taken the address away after the connection was accepted.
-        None => Outcome::new(Phase::Accept, Party::Operator, Cause::Drained),
-    };
+pub(super) async fn serve(worker: Arc<Worker>, site: Arc<Site>, stream: TcpStream, guard: ConnectionGuard) {
+    let outcome = story(&worker, &site, stream, guard.connection()).await;
     guard.close(outcome);
 }
 

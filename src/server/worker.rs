@@ -14,6 +14,7 @@ use super::serve::serve;
 use crate::connection::{ConnectionGuard, Gate, Registry};
 use crate::drain::{Leash, Order};
 use crate::generation::Current;
+use crate::handler::Site;
 use crate::http::Pool;
 use crate::net::{BoundListener, ListenAddress};
 use crate::telemetry::{Level, Meters};
@@ -82,8 +83,8 @@ impl Worker {
     }
 
     /// Serves one accepted connection on a task of its own. A panic ends that task only; its guard counts it.
-    pub(super) fn spawn(self: &Arc<Self>, key: ListenAddress, stream: TcpStream, guard: ConnectionGuard) {
-        tokio::spawn(serve(Arc::clone(self), key, stream, guard));
+    pub(super) fn spawn(self: &Arc<Self>, site: Arc<Site>, stream: TcpStream, guard: ConnectionGuard) {
+        tokio::spawn(serve(Arc::clone(self), site, stream, guard));
     }
 }
 
@@ -163,6 +164,7 @@ impl WorkerHandle {
 async fn obey(mut commands: UnboundedReceiver<Command>, worker: Arc<Worker>, broken: UnboundedSender<BrokenListener>) {
     let mut listeners: HashMap<ListenAddress, Arc<Leash>> = HashMap::new();
     let mut loops = JoinSet::new();
+    let mut keys = HashMap::new();
     let mut stopping = None;
     let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -172,7 +174,8 @@ async fn obey(mut commands: UnboundedReceiver<Command>, worker: Arc<Worker>, bro
                 Some(Command::Listen(key, listener)) => {
                     let leash = Arc::new(Leash::default());
                     listeners.insert(key, Arc::clone(&leash));
-                    loops.spawn(listen(key, listener, leash, Arc::clone(&worker), broken.clone()));
+                    let task = loops.spawn(listen(key, listener, leash, Arc::clone(&worker), broken.clone()));
+                    keys.insert(task.id(), key);
                 }
                 Some(Command::Unlisten(key)) => {
                     if let Some(leash) = listeners.remove(&key) {
@@ -194,7 +197,13 @@ async fn obey(mut commands: UnboundedReceiver<Command>, worker: Arc<Worker>, bro
                 worker.pool.sweep();
                 worker.idle.set(worker.pool.idle());
             }
-            Some(_ended) = loops.join_next() => {}
+            Some(ended) = loops.join_next_with_id() => {
+                let (id, panicked) = ended.map_or_else(|error| (error.id(), true), |(id, ())| (id, false));
+                if let (Some(address), true) = (keys.remove(&id), panicked) {
+                    // The control plane may have ended first.
+                    let _ = broken.send(BrokenListener { address, error: io::Error::other("its accept loop has panicked") });
+                }
+            }
         }
         if loops.is_empty()
             && let Some(done) = stopping.take()
@@ -213,9 +222,11 @@ async fn listen(
     worker: Arc<Worker>,
     broken: UnboundedSender<BrokenListener>,
 ) {
-    let result = match listener.into_listener() {
-        Ok(listener) => accept(Accepting { key, listener, leash }, worker).await,
-        Err(error) => Err(error),
+    let result = match (listener.into_listener(), worker.current().site(key)) {
+        (Ok(listener), Some(site)) => accept(Accepting { key, listener, leash, site }, worker).await,
+        // A reload has taken the address away before this began.
+        (Ok(_unused), None) => Ok(()),
+        (Err(error), _) => Err(error),
     };
     if let Err(error) = result {
         // The control plane may have ended first.
