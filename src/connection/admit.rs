@@ -76,6 +76,14 @@ impl Admission {
     }
 }
 
+impl Admission {
+    /// Whether `security` lets in some and not others: then it does not let in a client whose address is unknown.
+    #[must_use]
+    pub fn restricts(&self) -> bool {
+        self.allow.is_some() || !self.block.is_empty()
+    }
+}
+
 impl Refusal {
     /// How a connection ends that was refused so.
     #[must_use]

@@ -56,6 +56,11 @@ address_role!(
     TargetAddress
 );
 
+impl ClientAddress {
+    /// A client of whom a trusted PROXY header says that it cannot say. No network holds it but the whole IPv6 space.
+    pub const UNKNOWN: Self = Self(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0));
+}
+
 /// The address itself, or the IPv4 address that an IPv4-mapped IPv6 address stands for (RFC 4291 section 2.5.5.2).
 ///
 /// A dual-stack listener sees IPv4 clients in the mapped form; no policy may see them so.

@@ -3,7 +3,7 @@ use tokio::time::Instant;
 
 use crate::connection::{Connection, State};
 use crate::handler::Site;
-use crate::net::Prefixed;
+use crate::net::{ClientAddress, Prefixed};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::route::Listening;
 use crate::sniff::{Opening, ProxyHeader, read_opening, read_proxy_header};
@@ -29,6 +29,7 @@ pub(super) async fn learn(
             match header {
                 Some(ProxyHeader::Proxied { source, .. }) => connection.set_client(source),
                 Some(ProxyHeader::Local) => {}
+                Some(ProxyHeader::Unknown) => connection.set_client(ClientAddress::UNKNOWN),
                 None if policy.required => {
                     return Err(Outcome::new(Phase::ProxyHeader, Party::Client, Cause::ProxyHeaderMissing));
                 }

@@ -1,4 +1,6 @@
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -8,8 +10,12 @@ use prometheus::IntCounter;
 
 use super::line::{Format, Line};
 
-/// How many lines wait for a slow reader before the next ones are dropped and counted: about 20 MiB.
+/// How many lines wait for a slow reader before the next ones are dropped and counted.
 pub const LINES_QUEUED_MAX: usize = 65_536;
+
+/// How many bytes of lines wait for a slow reader: 65,536 lines of 512 bytes. A path can make a line as long as a request's
+/// head.
+pub const BYTES_QUEUED_MAX: usize = 32 * 1024 * 1024;
 
 /// What is written at once while lines keep coming.
 const BATCH_BYTES: usize = 64 * 1024;
@@ -19,6 +25,7 @@ const BATCH_BYTES: usize = 64 * 1024;
 pub struct AccessLog {
     format: Format,
     lines: Option<SyncSender<String>>,
+    queued: Arc<AtomicUsize>,
     dropped: IntCounter,
 }
 
@@ -42,17 +49,19 @@ impl AccessLog {
     ) -> io::Result<(Self, AccessLogWriter)> {
         let (sender, receiver) = sync_channel(LINES_QUEUED_MAX);
         let (ending, done) = sync_channel::<()>(0);
+        let queued = Arc::new(AtomicUsize::new(0));
+        let written = Arc::clone(&queued);
         let thread = thread::Builder::new().name("access-log".into()).spawn(move || {
             let _ending = ending;
-            write_lines(&receiver, output);
+            write_lines(&receiver, &written, output);
         })?;
-        Ok((Self { format, lines: Some(sender), dropped }, AccessLogWriter { thread, done }))
+        Ok((Self { format, lines: Some(sender), queued, dropped }, AccessLogWriter { thread, done }))
     }
 
     /// A log that keeps nothing.
     #[must_use]
     pub fn off(dropped: IntCounter) -> Self {
-        Self { format: Format::Text, lines: None, dropped }
+        Self { format: Format::Text, lines: None, queued: Arc::default(), dropped }
     }
 
     /// Writes one line; `fill` adds its fields and is not called when the log is off.
@@ -60,9 +69,19 @@ impl AccessLog {
         let Some(lines) = &self.lines else { return };
         let mut line = Line::new(self.format, kind);
         fill(&mut line);
-        match lines.try_send(line.finish()) {
+        let line = line.finish();
+        let length = line.len();
+        if self.queued.fetch_add(length, Ordering::Relaxed) + length > BYTES_QUEUED_MAX {
+            self.queued.fetch_sub(length, Ordering::Relaxed);
+            self.dropped.inc();
+            return;
+        }
+        match lines.try_send(line) {
             Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.dropped.inc(),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.queued.fetch_sub(length, Ordering::Relaxed);
+                self.dropped.inc();
+            }
         }
     }
 }
@@ -79,7 +98,7 @@ impl AccessLogWriter {
     }
 }
 
-fn write_lines(lines: &Receiver<String>, mut output: impl Write) {
+fn write_lines(lines: &Receiver<String>, queued: &AtomicUsize, mut output: impl Write) {
     let mut batch = Vec::new();
     let mut failing = false;
     while let Ok(first) = lines.recv() {
@@ -89,6 +108,7 @@ fn write_lines(lines: &Receiver<String>, mut output: impl Write) {
         {
             batch.extend_from_slice(line.as_bytes());
         }
+        queued.fetch_sub(batch.len(), Ordering::Relaxed);
         let result = output.write_all(&batch).and_then(|()| output.flush());
         let fails = result.is_err();
         if let Err(error) = result
@@ -164,6 +184,23 @@ mod tests {
         let taken_max = BATCH_BYTES / 32;
         for _ in 0..LINES_QUEUED_MAX + taken_max + 1 {
             log.write("connection", |_| {});
+        }
+        assert!(dropped.get() >= 1);
+        drop(log);
+        drop(release);
+        writer.finish(Duration::from_secs(10));
+    }
+
+    #[test]
+    fn one_byte_more_than_may_wait_is_dropped_however_few_the_lines_are() {
+        let (release, stuck) = mpsc::channel();
+        let meters = Meters::new();
+        let dropped = meters.log_lines_dropped.clone();
+        let (log, writer) = AccessLog::start(Format::Text, Stuck(stuck), dropped.clone()).unwrap();
+        let path = "x".repeat(BYTES_QUEUED_MAX / 8);
+        // The writer takes one line out of the queue before it is stuck, seven wait, and the next is too much.
+        for _ in 0..9 {
+            log.write("request", |line| line.field("path", &path));
         }
         assert!(dropped.get() >= 1);
         drop(log);

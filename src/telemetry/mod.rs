@@ -6,7 +6,7 @@ mod meters;
 mod route;
 mod traffic;
 
-pub use access_log::{AccessLog, AccessLogWriter, LINES_QUEUED_MAX};
+pub use access_log::{AccessLog, AccessLogWriter, BYTES_QUEUED_MAX, LINES_QUEUED_MAX};
 pub use line::{Format, Line};
 pub use meters::{HandshakeSide, Held, Level, Meters};
 pub use route::{ConnectResult, NO_ROUTE, RouteMeter, StatusClass};

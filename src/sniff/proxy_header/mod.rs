@@ -20,9 +20,10 @@ use crate::net::{ClientAddress, ListenAddress};
 /// What a PROXY header says of the connection that it stands in front of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyHeader {
-    /// Nothing: the sender's own connection (v2 `LOCAL`), or one whose addresses we cannot express (v1 `UNKNOWN`, v2
-    /// `UNSPEC`, `UNIX` and datagrams). The socket's own addresses count.
+    /// Nothing: it is the sender's own connection (v2 `LOCAL`), as its health checks are. The socket's own addresses count.
     Local,
+    /// The sender relays another's connection, and cannot say whose (v1 `UNKNOWN`; v2 `UNSPEC`, `UNIX` and datagrams).
+    Unknown,
     /// The sender relays another's connection.
     Proxied {
         /// Where that client comes from.

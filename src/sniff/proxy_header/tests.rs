@@ -37,8 +37,8 @@ fn lines_of_version_1_are_read_and_what_follows_is_left() {
         ("PROXY TCP4 255.255.255.255 0.0.0.0 65535 0\r\n", proxied("255.255.255.255:65535", "0.0.0.0:0")),
         ("PROXY TCP6 2001:db8::1 ::1 1 2\r\n", proxied("[2001:db8::1]:1", "[::1]:2")),
         ("PROXY TCP6 ::ffff:192.0.2.1 ::ffff:192.0.2.2 1000 443\r\n", inet()),
-        ("PROXY UNKNOWN\r\n", ProxyHeader::Local),
-        ("PROXY UNKNOWN anything \0 at all\r\n", ProxyHeader::Local),
+        ("PROXY UNKNOWN\r\n", ProxyHeader::Unknown),
+        ("PROXY UNKNOWN anything \0 at all\r\n", ProxyHeader::Unknown),
     ];
     for (line, header) in cases {
         assert_eq!(ProxyHeader::read(line.as_bytes()), found(header, line.len()), "{line}");
@@ -75,7 +75,7 @@ fn lines_that_break_a_rule_of_version_1_are_refused() {
 #[test]
 fn the_longest_line_is_taken_and_one_byte_more_is_not() {
     let line = |length: usize| format!("PROXY UNKNOWN {}\r\n", "x".repeat(length - 16)).into_bytes();
-    assert_eq!(ProxyHeader::read(&line(PROXY_V1_LENGTH_MAX)), found(ProxyHeader::Local, PROXY_V1_LENGTH_MAX));
+    assert_eq!(ProxyHeader::read(&line(PROXY_V1_LENGTH_MAX)), found(ProxyHeader::Unknown, PROXY_V1_LENGTH_MAX));
     assert_eq!(ProxyHeader::read(&line(PROXY_V1_LENGTH_MAX + 1)), Err(ProxyHeaderFault::LineTooLong));
     let endless = [b'x'; PROXY_V1_LENGTH_MAX - 6];
     assert_eq!(ProxyHeader::read(&[b"PROXY ", &endless[1..]].concat()), Ok(Progress::NeedMore));
@@ -92,11 +92,11 @@ fn headers_of_version_2_are_read_and_what_follows_is_left() {
         (v2(0x20, 0x00, &[]), ProxyHeader::Local),
         (v2(0x20, 0x11, &INET), ProxyHeader::Local),
         (v2(0x20, 0xff, &[1, 2, 3]), ProxyHeader::Local),
-        (v2(0x21, 0x00, &[1, 2, 3]), ProxyHeader::Local),
-        (v2(0x21, 0x10, &INET), ProxyHeader::Local),
-        (v2(0x21, 0x12, &INET), ProxyHeader::Local),
-        (v2(0x21, 0x31, &[b'/'; 216]), ProxyHeader::Local),
-        (v2(0x21, 0x32, &[&[b'/'; 216][..], &tlv(5, b"id")].concat()), ProxyHeader::Local),
+        (v2(0x21, 0x00, &[1, 2, 3]), ProxyHeader::Unknown),
+        (v2(0x21, 0x10, &INET), ProxyHeader::Unknown),
+        (v2(0x21, 0x12, &INET), ProxyHeader::Unknown),
+        (v2(0x21, 0x31, &[b'/'; 216]), ProxyHeader::Unknown),
+        (v2(0x21, 0x32, &[&[b'/'; 216][..], &tlv(5, b"id")].concat()), ProxyHeader::Unknown),
     ];
     for (bytes, header) in cases {
         assert_eq!(ProxyHeader::read(&bytes), found(header, bytes.len()), "{bytes:?}");
@@ -181,11 +181,16 @@ fn other_bytes_are_no_header_and_their_beginnings_need_more() {
 }
 
 #[test]
-fn local_is_written_without_addresses() {
-    for version in [ProxyVersion::V1, ProxyVersion::V2] {
+fn what_has_no_addresses_is_written_without() {
+    for (header, version, read) in [
+        (ProxyHeader::Local, ProxyVersion::V1, ProxyHeader::Unknown),
+        (ProxyHeader::Local, ProxyVersion::V2, ProxyHeader::Local),
+        (ProxyHeader::Unknown, ProxyVersion::V1, ProxyHeader::Unknown),
+        (ProxyHeader::Unknown, ProxyVersion::V2, ProxyHeader::Unknown),
+    ] {
         let mut bytes = Vec::new();
-        ProxyHeader::Local.encode(version, &mut bytes);
-        assert_eq!(ProxyHeader::read(&bytes), found(ProxyHeader::Local, bytes.len()));
+        header.encode(version, &mut bytes);
+        assert_eq!(ProxyHeader::read(&bytes), found(read, bytes.len()));
     }
 }
 

@@ -30,7 +30,7 @@ fn read_line(line: &[u8]) -> Result<ProxyHeader, ProxyHeaderFault> {
     };
     match protocol {
         // Section 2.1: what follows UNKNOWN is to be ignored.
-        b"UNKNOWN" => Ok(ProxyHeader::Local),
+        b"UNKNOWN" => Ok(ProxyHeader::Unknown),
         b"TCP4" => read_addresses::<Ipv4Addr>(rest),
         b"TCP6" => read_addresses::<Ipv6Addr>(rest),
         _ => Err(ProxyHeaderFault::LineProtocol),
@@ -57,7 +57,8 @@ fn read_port(text: &str) -> Option<u16> {
 
 pub(super) fn encode(header: &ProxyHeader, buffer: &mut impl BufMut) {
     let line = match header {
-        ProxyHeader::Local => "PROXY UNKNOWN\r\n".to_owned(),
+        // Version 1 has one word for both.
+        ProxyHeader::Local | ProxyHeader::Unknown => "PROXY UNKNOWN\r\n".to_owned(),
         ProxyHeader::Proxied { source, destination } => {
             let ports = (source.port(), destination.port());
             match (source.ip(), destination.ip()) {

@@ -70,7 +70,7 @@ fn read_proxied(family: u8, whole: &[u8]) -> Result<ProxyHeader, ProxyHeaderFaul
     let mut block = Cursor::new(whole.get(FIXED_LENGTH..).unwrap_or_default());
     let addresses = match family >> 4 {
         // Section 2.2: the receiver is to ignore whatever follows.
-        FAMILY_UNSPEC => return Ok(ProxyHeader::Local),
+        FAMILY_UNSPEC => return Ok(ProxyHeader::Unknown),
         FAMILY_INET => {
             let (source, destination) = (Ipv4Addr::from(block.array::<4>()?), Ipv4Addr::from(block.array::<4>()?));
             Some(read_ports(source.into(), destination.into(), &mut block)?)
@@ -87,9 +87,9 @@ fn read_proxied(family: u8, whole: &[u8]) -> Result<ProxyHeader, ProxyHeaderFaul
     };
     check_tlvs(block, whole)?;
     match family & 0xf {
-        TRANSPORT_STREAM => Ok(addresses.unwrap_or(ProxyHeader::Local)),
+        TRANSPORT_STREAM => Ok(addresses.unwrap_or(ProxyHeader::Unknown)),
         // The addresses of a datagram are not those of this stream.
-        TRANSPORT_UNSPEC | TRANSPORT_DGRAM => Ok(ProxyHeader::Local),
+        TRANSPORT_UNSPEC | TRANSPORT_DGRAM => Ok(ProxyHeader::Unknown),
         _ => Err(ProxyHeaderFault::Family),
     }
 }
@@ -128,6 +128,9 @@ pub(super) fn encode(header: &ProxyHeader, buffer: &mut impl BufMut) {
     match header {
         ProxyHeader::Local => {
             put_fixed(COMMAND_LOCAL, FAMILY_UNSPEC, TRANSPORT_UNSPEC, 0, buffer);
+        }
+        ProxyHeader::Unknown => {
+            put_fixed(COMMAND_PROXY, FAMILY_UNSPEC, TRANSPORT_UNSPEC, 0, buffer);
         }
         ProxyHeader::Proxied { source, destination } => {
             match (source.ip(), destination.ip()) {
