@@ -9,6 +9,7 @@ mod route;
 mod site;
 mod tcp;
 mod terminate;
+mod turn_away;
 
 pub use self::http::{CurrentSite, Inside, Requests, http};
 pub use entry::enter;
@@ -19,3 +20,4 @@ pub use route::{Action, Forward, HeaderRules, HttpSettings, PoolClass, Route};
 pub use site::{ProxyHeaderPolicy, Site};
 pub use tcp::{ended, tcp};
 pub use terminate::{refuse_unknown_name, terminate};
+pub use turn_away::turn_away;

@@ -117,13 +117,14 @@ impl Table {
         first.map(|entry| entry.rule.id)
     }
 
-    /// The HTTP routes that the requests of a TLS connection may take, as far as is known before the first: by its SNI,
-    /// client, ALPN and TLS versions. A route with several hosts may come several times. Empty for a plain connection.
+    /// The HTTP routes that a connection's requests may take, as far as is known before the first: by its SNI, client, ALPN
+    /// and TLS versions. A route with several hosts may come several times.
     pub fn candidates<'a>(&'a self, facts: &'a ConnectionFacts<'a>) -> impl Iterator<Item = RouteId> + 'a {
         let lists = facts.tls.map(|tls| self.tls.lists(tls.server_name)).into_iter().flatten();
-        let rules = lists.flatten().map(|entry| &*entry.rule);
-        let holds = |rule: &&Rule| predicate::by_request(rule) && predicate::connection(rule, facts).is_ok();
-        rules.filter(holds).map(|rule| rule.id)
+        let named = lists.flatten().map(|entry| &*entry.rule).filter(|rule| predicate::by_request(rule));
+        let is_plain_http = |rule: &&Rule| rule.tls == TlsHandling::Plain && rule.protocol == Protocol::Http;
+        let plain = self.in_order().filter(is_plain_http).filter(|_| facts.tls.is_none());
+        named.chain(plain).filter(|rule| predicate::connection(rule, facts).is_ok()).map(|rule| rule.id)
     }
 
     /// Every rule once, the one that goes first in front.

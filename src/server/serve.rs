@@ -14,6 +14,9 @@ use crate::route::{ConnectionFacts, Decision, Protocol, RouteId, TlsFacts};
 use crate::sniff::{ClientHello, Opening};
 use crate::tls::ClientTls;
 
+/// How many routes are asked at most whether they would admit a client, before it is left to each request.
+const CANDIDATES_ASKED_MAX: usize = 64;
+
 /// Serves one accepted client from its first byte to its last. Never fails: every ending is recorded.
 pub(super) async fn serve(worker: Arc<Worker>, site: Arc<Site>, stream: TcpStream, guard: ConnectionGuard) {
     let outcome = story(&worker, &site, stream, guard.connection()).await;
@@ -66,7 +69,7 @@ async fn encrypted(
         Decision::Terminate { leading, protocol } => {
             let route = match protocol {
                 Protocol::Tcp => admitted(site, leading, connection),
-                Protocol::Http => let_in(site, leading, &facts, connection),
+                Protocol::Http => let_in(site, leading, &facts, connection).map_err(Refusal::outcome),
             };
             let route = match route {
                 Ok(route) => route,
@@ -144,14 +147,13 @@ async fn plain(
             }
             Err(outcome) => outcome,
         },
-        // Whom the routes refuse is told so by an answer to the request.
-        Decision::Plain { leading, protocol: Protocol::Http } => match site.route(leading) {
-            Some(route) => {
-                let version = if opening == Opening::Http2 { Version::Http2 } else { Version::Http1 };
-                handler::http(stream, version, route, requests(worker, site, None), connection).await
+        Decision::Plain { leading, protocol: Protocol::Http } => {
+            let version = if opening == Opening::Http2 { Version::Http2 } else { Version::Http1 };
+            match let_in(site, leading, &facts, connection) {
+                Ok(route) => handler::http(stream, version, route, requests(worker, site, None), connection).await,
+                Err(refusal) => handler::turn_away(stream, version, refusal, site.linger).await,
             }
-            None => Outcome::new(Phase::Route, Party::Proxy, Cause::NoRoute),
-        },
+        }
         Decision::Passthrough(_) | Decision::Terminate { .. } | Decision::NoRoute => {
             Outcome::new(Phase::Route, Party::Proxy, Cause::NoRoute)
         }
@@ -165,26 +167,31 @@ fn admitted<'a>(site: &'a Site, id: RouteId, connection: &Connection) -> Result<
     Ok(route)
 }
 
-/// The route that leads for a TLS connection of HTTP requests, if any of the routes that its requests may take lets it in.
+/// The route that leads for a connection of HTTP requests, if any of the routes that its requests may take lets it in.
 ///
 /// Which one they take is known at each request only, and asked again there; but nobody whom they all refuse gets as far as
-/// a TLS handshake.
+/// a TLS handshake or a request.
 fn let_in<'a>(
     site: &'a Site,
     leading: RouteId,
     facts: &ConnectionFacts<'_>,
     connection: &Connection,
-) -> Result<&'a Arc<Route>, Outcome> {
-    let route = site.route(leading).ok_or(Outcome::new(Phase::Route, Party::Proxy, Cause::NoRoute))?;
+) -> Result<&'a Arc<Route>, Refusal> {
+    // The table's own numbers are those of the site's routes.
+    let route = site.route(leading).ok_or(Refusal::Blocked)?;
     if site.table.candidates(facts).all(|id| id == leading) {
-        handler::enter(route, connection).map_err(Refusal::outcome)?;
+        handler::enter(route, connection)?;
         return Ok(route);
     }
     let client = connection.client().ip();
-    let refuses = |id| site.route(id).is_none_or(|route| route.admission.permits(client).is_err());
-    if site.table.candidates(facts).all(refuses) {
+    let mut refusals = site
+        .table
+        .candidates(facts)
+        .take(CANDIDATES_ASKED_MAX)
+        .map(|id| site.route(id).map_or(Err(Refusal::Blocked), |route| route.admission.admit(client).map(drop)));
+    if refusals.all(|admitted| admitted.is_err()) {
         connection.set_route(&route.meter);
-        return Err(Refusal::Blocked.outcome());
+        route.admission.admit(client).map(drop)?;
     }
     Ok(route)
 }

@@ -1,0 +1,55 @@
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use crate::connection::Refusal;
+use crate::http::Version;
+use crate::net::Prefixed;
+use crate::outcome::Outcome;
+use crate::tls::close_in_order;
+
+/// What an HTTP/1 client is told whom `security` does not let in.
+const FORBIDDEN: &[u8] =
+    b"HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 14\r\n\r\n403 Forbidden\n";
+
+/// What an HTTP/1 client is told for whom there is no room.
+const NO_ROOM: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 24\r\n\r\n503 Service Unavailable\n";
+
+/// Tells a plain HTTP client that no route of the address admits it, without waiting for its request, and closes in order.
+///
+/// Whoever is over a limit must not hold a connection for as long as a request may take to come.
+pub async fn turn_away(
+    mut stream: Prefixed<TcpStream>,
+    version: Version,
+    refusal: Refusal,
+    linger: Duration,
+) -> Outcome {
+    let deadline = Instant::now() + linger;
+    let answer = match (version, refusal) {
+        (Version::Http1, Refusal::Blocked) => FORBIDDEN,
+        (Version::Http1, Refusal::RouteConnectionLimit | Refusal::ClientConnectionLimit) => NO_ROOM,
+        // A preface of ours and a GOAWAY would say no more than the close.
+        (Version::Http2, _) => b"",
+    };
+    // A client that does not take the answer is refused all the same.
+    let _ = timeout_at(deadline, stream.write_all(answer)).await;
+    close_in_order(stream, deadline).await;
+    refusal.outcome()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lengths_are_those_of_the_bodies() {
+        for answer in [FORBIDDEN, NO_ROOM] {
+            let text = std::str::from_utf8(answer).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.ends_with(&format!("content-length: {}", body.len())), "{text}");
+        }
+    }
+}
