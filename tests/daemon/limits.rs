@@ -170,3 +170,30 @@ fn every_byte_is_counted_once_on_every_handler() {
     }
     proxy.finish();
 }
+
+/// ORIGIN B19: whoever only begins a request holds a connection as well as who ends it.
+#[test]
+fn a_client_that_never_ends_its_request_counts_and_one_above_the_limit_is_turned_away() {
+    let echo = Target::http("target");
+    let more = "limits.max_connections_per_ip = 2";
+    let proxy = Proxy::start(&Way::Http.route("web", "127.0.0.2", echo.address, more));
+    let address = proxy.address("127.0.0.2");
+    let mut slow: Vec<_> = (0..2).map(|_| Peer::connect(address)).collect();
+    for client in &mut slow {
+        client.send(b"GET / HTTP/1.1\r\nhost: shop.test\r\n");
+    }
+    proxy.connections_until("both are served", |live| {
+        live.iter().filter(|live| live["state"] == "serving").count() == 2
+    });
+    let mut third = Peer::connect(address);
+    third.send(b"GET / HTTP/1.1\r\nhost: shop.test\r\n");
+    let (answer, _end) = third.rest();
+    assert!(answer.starts_with(b"HTTP/1.1 503 "), "{:?}", String::from_utf8_lossy(&answer));
+    let labels = [("route", "web"), ("cause", "client_connection_limit")];
+    proxy.metrics_until("it is counted", |metrics| metrics.sum("connections_closed_total", &labels) == 1);
+    for client in &mut slow {
+        client.send(b"connection: close\r\n\r\n");
+        assert_eq!(client.message().status(), 200);
+    }
+    proxy.finish();
+}

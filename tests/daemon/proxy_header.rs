@@ -177,3 +177,41 @@ fn expected(version: &str, ends: Ends) -> Vec<u8> {
     header.extend(listener.port().to_be_bytes());
     header
 }
+
+/// A header that names no client cannot say that the client may come in: where some may and others may not, it may not.
+#[test]
+fn a_client_that_the_header_does_not_name_is_refused_where_addresses_matter() {
+    let echo = Target::echo();
+    let route = |name: &str, ip: &str, more: &str| {
+        Way::Tcp.route(name, ip, echo.address, more)
+            + &format!("[[listeners]]\naddress = \"{ip}:0\"\nproxy_protocol = {{ trusted = [\"127.0.0.0/8\"] }}\n")
+    };
+    let config = route("open", "127.0.0.2", "")
+        + &route("allowing", "127.0.0.3", "security.allow = [\"127.0.0.0/8\"]")
+        + &route("blocking", "127.0.0.4", "security.block = [\"10.0.0.0/8\"]");
+    let proxy = Proxy::start(&config);
+    for header in [&b"PROXY UNKNOWN\r\n"[..], b"\r\n\r\n\0\r\nQUIT\n\x21\x00\0\0"] {
+        let mut open = Peer::connect(proxy.address("127.0.0.2"));
+        open.send(header);
+        echoed(open);
+        for ip in ["127.0.0.3", "127.0.0.4"] {
+            let mut client = Peer::connect(proxy.address(ip));
+            client.send(header);
+            assert!(client.rest().0.is_empty());
+        }
+    }
+    // The sender's own connection, as its health check is, counts by its own address.
+    let mut local = Peer::connect(proxy.address("127.0.0.3"));
+    local.send(b"\r\n\r\n\0\r\nQUIT\n\x20\x00\0\0");
+    echoed(local);
+    proxy.metrics_until("four were blocked", |metrics| {
+        metrics.sum("connections_closed_total", &[("cause", "blocked")]) == 4
+    });
+    proxy.finish();
+}
+
+fn echoed(mut client: Peer) {
+    client.send(b"ping");
+    client.expect(b"ping");
+    left(client);
+}

@@ -197,3 +197,27 @@ fn a_connection_keeps_the_generation_that_it_began_with() {
     }
     proxy.finish();
 }
+
+/// Who is queued at an address that a reload takes away was told by the kernel that it is connected.
+#[test]
+fn connections_that_wait_in_the_queue_of_a_removed_address_are_served() {
+    const QUEUED: usize = 200;
+    let echo = Target::echo();
+    let kept = Way::Tcp.route("kept", "127.0.0.3", echo.address, "");
+    let mut proxy = Proxy::start(&(Way::Tcp.route("removed", "127.0.0.2", echo.address, "") + &kept));
+    let address = proxy.address("127.0.0.2");
+    proxy.signal(Signal::STOP);
+    let mut clients: Vec<_> = (0..QUEUED).map(|_| Peer::connect(address)).collect();
+    proxy.write(&kept);
+    proxy.signal(Signal::HUP);
+    proxy.signal(Signal::CONT);
+    for client in &mut clients {
+        client.send(b"queued");
+        client.expect(b"queued");
+        client.finish();
+        assert_eq!(client.end(), End::Whole);
+    }
+    proxy.event("reloaded", |_| true);
+    proxy.rebase();
+    proxy.finish();
+}
