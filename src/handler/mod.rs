@@ -20,4 +20,4 @@ pub use route::{Action, Forward, HeaderRules, HttpSettings, PoolClass, Route};
 pub use site::{ProxyHeaderPolicy, Site};
 pub use tcp::{ended, tcp};
 pub use terminate::{refuse_unknown_name, terminate};
-pub use turn_away::turn_away;
+pub use turn_away::{TurnedAway, turn_away};

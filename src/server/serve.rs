@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::learn::learn;
 use super::worker::Worker;
 use crate::connection::{Connection, ConnectionGuard, Refusal, State, TlsLabel};
-use crate::handler::{self, CurrentSite, Inside, Requests, Route, Site};
+use crate::handler::{self, CurrentSite, Inside, Requests, Route, Site, TurnedAway};
 use crate::http::Version;
 use crate::net::Prefixed;
 use crate::outcome::{Cause, Outcome, Party, Phase};
@@ -151,12 +151,15 @@ async fn plain(
             let version = if opening == Opening::Http2 { Version::Http2 } else { Version::Http1 };
             match let_in(site, leading, &facts, connection) {
                 Ok(route) => handler::http(stream, version, route, requests(worker, site, None), connection).await,
-                Err(refusal) => handler::turn_away(stream, version, refusal, site.linger).await,
+                Err(refusal) => handler::turn_away(stream, version, TurnedAway::Refused(refusal), site.linger).await,
             }
         }
-        Decision::Passthrough(_) | Decision::Terminate { .. } | Decision::NoRoute => {
-            Outcome::new(Phase::Route, Party::Proxy, Cause::NoRoute)
-        }
+        Decision::Passthrough(_) | Decision::Terminate { .. } | Decision::NoRoute => match opening {
+            Opening::Http1 => handler::turn_away(stream, Version::Http1, TurnedAway::NoRoute, site.linger).await,
+            Opening::Http2 | Opening::Tls(_) | Opening::Other => {
+                Outcome::new(Phase::Route, Party::Proxy, Cause::NoRoute)
+            }
+        },
     }
 }
 
