@@ -47,7 +47,7 @@ fn the_readme_lists_every_command() {
 /// Links to files of the tree lead somewhere.
 #[test]
 fn links_lead_somewhere() {
-    for path in ["README.md", "docs/operations.md", "docs/architecture.md"] {
+    for path in ["README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/architecture.md", "docs/performance.md"] {
         let text = document(path);
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if !target.starts_with("http") && !target.starts_with('#') {
