@@ -1,20 +1,76 @@
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::{Log, LogFormat};
+use crate::telemetry::{Meters, Sink, SinkWriter};
+
+/// How long the last lines may take when the process ends.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The daemon's log while it runs.
+pub(super) struct Started {
+    output: Output,
+    writer: SinkWriter,
+}
+
+/// Where the log's lines go: a thread writes them, so that a reader of standard error that stalls or goes away can neither
+/// hold up nor end whoever logs.
+#[derive(Clone)]
+struct Output(Arc<Mutex<Option<Sink>>>);
 
 /// Starts the daemon's log on standard error, as the configuration wants it.
-pub(super) fn start(log: &Log) {
+///
+/// # Errors
+/// The system's, if it has no thread to give.
+pub(super) fn start(log: &Log, meters: &Meters) -> io::Result<Started> {
+    let (sink, writer) = Sink::start("log", io::stderr(), meters.log_lines_dropped.clone())?;
+    let output = Output(Arc::new(Mutex::new(Some(sink))));
     // The configuration has checked the directives.
     let filter = EnvFilter::new(&log.level);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(output.clone()).log_internal_errors(false);
     let started = match log.format {
         LogFormat::Text => builder.with_ansi(coloured()).with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     };
-    if let Err(error) = started {
-        eprintln!("the log cannot be started: {error}");
+    // A second start in one process, as of a test, keeps the first log.
+    drop(started);
+    Ok(Started { output, writer })
+}
+
+impl Started {
+    /// Writes the last lines; what is logged from now on is lost.
+    pub(super) fn finish(self) {
+        self.output.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.writer.finish(PATIENCE);
+    }
+}
+
+impl<'a> MakeWriter<'a> for Output {
+    type Writer = Lines;
+
+    fn make_writer(&'a self) -> Lines {
+        Lines(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+/// Takes the lines of one event; never fails.
+struct Lines(Option<Sink>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(sink) = &self.0 {
+            sink.send(bytes.to_vec());
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -22,7 +78,7 @@ pub(super) fn start(log: &Log) {
 pub(super) fn for_commands() {
     let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::new("warn")).with_writer(io::stderr);
     // A second start, in a test, changes nothing.
-    let _ = builder.with_ansi(coloured()).with_target(false).without_time().try_init();
+    let _ = builder.with_ansi(coloured()).with_target(false).without_time().log_internal_errors(false).try_init();
 }
 
 /// Whether standard error is a terminal, and nobody minds colours (no-color.org).

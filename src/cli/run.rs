@@ -12,7 +12,7 @@ use crate::connection::Registry;
 use crate::generation::{Generation, Source};
 use crate::net::sys;
 use crate::server::{Control, Daemon, Exit, Inherited, StartError};
-use crate::telemetry::{AccessLog, AccessLogWriter, Format, Meters};
+use crate::telemetry::{AccessLog, Format, Meters, Sink, SinkWriter};
 
 /// How long the access log's last lines may take when the daemon ends.
 const LOG_PATIENCE: Duration = Duration::from_secs(2);
@@ -28,11 +28,20 @@ pub(super) fn run(path: &Path) -> ExitStatus {
 
 /// Runs a configuration that was read from `path`; `ready` is told when the daemon accepts.
 pub(super) fn run_config(path: &Path, config: &Config, ready: impl FnOnce(&Control)) -> ExitStatus {
-    logging::start(&config.log);
+    let meters = Arc::new(Meters::new());
+    let log = match logging::start(&config.log, &meters) {
+        Ok(log) => log,
+        Err(error) => return fail(ExitStatus::System, &error),
+    };
+    let status = run_logged(path, config, meters, ready);
+    log.finish();
+    status
+}
+
+fn run_logged(path: &Path, config: &Config, meters: Arc<Meters>, ready: impl FnOnce(&Control)) -> ExitStatus {
     if let Err(error) = sys::raise_descriptor_limit() {
         tracing::warn!(%error, "the limit of open files could not be raised");
     }
-    let meters = Arc::new(Meters::new());
     let source = match Source::new(path, Arc::clone(&meters)) {
         Ok(source) => source,
         Err(error) => return fail(ExitStatus::System, &error),
@@ -93,17 +102,16 @@ fn failed(status: ExitStatus, error: &dyn std::error::Error) -> ExitStatus {
     status
 }
 
-fn access_log(config: &Config, meters: &Meters) -> io::Result<(AccessLog, Option<AccessLogWriter>)> {
-    let dropped = meters.log_lines_dropped.clone();
+fn access_log(config: &Config, meters: &Meters) -> io::Result<(AccessLog, Option<SinkWriter>)> {
     if !config.log.access {
-        return Ok((AccessLog::off(dropped), None));
+        return Ok((AccessLog::off(), None));
     }
     let format = match config.log.format {
         LogFormat::Text => Format::Text,
         LogFormat::Json => Format::Json,
     };
-    let (log, writer) = AccessLog::start(format, io::stdout(), dropped)?;
-    Ok((log, Some(writer)))
+    let (sink, writer) = Sink::start("access-log", io::stdout(), meters.access_lines_dropped.clone())?;
+    Ok((AccessLog::new(format, sink), Some(writer)))
 }
 
 fn admin_settings(config: &Config) -> AdminSettings {

@@ -95,7 +95,7 @@ mod tests {
 
     fn registry() -> Arc<Registry> {
         let meters = Arc::new(Meters::new());
-        let log = AccessLog::off(meters.log_lines_dropped.clone());
+        let log = AccessLog::off();
         Arc::new(Registry::new(meters, log))
     }
 

@@ -21,6 +21,8 @@ pub struct Meters {
     /// Reloads of the configuration, by result.
     pub reloads: IntCounterVec,
     /// Lines of the access log that were dropped since its reader was too slow.
+    pub access_lines_dropped: IntCounter,
+    /// Lines of the log that were dropped since its reader was too slow.
     pub log_lines_dropped: IntCounter,
     closed: IntCounterVec,
     failed: IntCounterVec,
@@ -50,7 +52,8 @@ impl Meters {
             accept_errors: counters(&registry, "accept_errors_total", "Failures to accept a connection.", &["class"]),
             handshakes: counters(&registry, "tls_handshakes_total", "TLS handshakes ended.", &handshake),
             reloads: counters(&registry, "reloads_total", "Reloads of the configuration.", &["result"]),
-            log_lines_dropped: counter(&registry, "access_log_lines_dropped_total", "Access log lines dropped."),
+            access_lines_dropped: counter(&registry, "access_log_lines_dropped_total", "Access log lines dropped."),
+            log_lines_dropped: counter(&registry, "log_lines_dropped_total", "Log lines dropped."),
             closed: counters(&registry, "connections_closed_total", "Client connections ended.", &ending),
             failed: counters(
                 &registry,

@@ -4,10 +4,12 @@ mod access_log;
 mod line;
 mod meters;
 mod route;
+mod sink;
 mod traffic;
 
-pub use access_log::{AccessLog, AccessLogWriter, BYTES_QUEUED_MAX, LINES_QUEUED_MAX};
+pub use access_log::AccessLog;
 pub use line::{Format, Line};
 pub use meters::{HandshakeSide, Held, Level, Meters};
 pub use route::{ConnectResult, NO_ROUTE, RouteMeter, StatusClass};
+pub use sink::{BYTES_QUEUED_MAX, LINES_QUEUED_MAX, Sink, SinkWriter};
 pub use traffic::Traffic;

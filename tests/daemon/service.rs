@@ -155,3 +155,54 @@ fn the_unit_is_hardened_to_an_exposure_below_two() {
     let exposure = line.split_whitespace().find_map(|word| word.parse::<f64>().ok());
     assert!(exposure.is_some_and(|exposure| exposure < 2.0), "{line}");
 }
+
+/// A log that nobody reads costs lines: neither a reader that has gone nor one that stalls may end or hold up the daemon.
+#[test]
+fn a_log_whose_reader_stalls_or_goes_away_ends_and_holds_up_nothing() {
+    for goes_away in [false, true] {
+        let echo = Target::echo();
+        let route = Way::Tcp.route("echo", "127.0.0.2", echo.address, "");
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("own.toml");
+        let config = format!("[log]\nlevel = \"debug\"\n[admin]\nsocket = \"admin.sock\"\n{route}");
+        std::fs::write(&file, config).unwrap();
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut child = Command::new(BINARY)
+            .args(["run", "-c"])
+            .arg(&file)
+            .stdout(std::process::Stdio::null())
+            .stderr(writer)
+            .spawn()
+            .unwrap();
+        let status = |arguments: &[&str]| {
+            let socket = folder.path().join("admin.sock");
+            let mut command = Command::new(BINARY);
+            command.args(arguments).arg("--socket").arg(socket).output().unwrap()
+        };
+        let answered = || {
+            let output = status(&["status", "--json"]);
+            if output.status.success() { Ok(output.stdout) } else { Err("the daemon does not answer".to_owned()) }
+        };
+        let first: serde_json::Value = serde_json::from_slice(&crate::harness::until(answered).unwrap()).unwrap();
+        let address: std::net::SocketAddr = first["listeners"][0].as_str().unwrap().parse().unwrap();
+        let reader = if goes_away {
+            drop(reader);
+            None
+        } else {
+            Some(reader)
+        };
+        // Some hundred bytes of debug lines each: more than the pipe of 64 KiB holds.
+        for _ in 0..300 {
+            let mut client = Peer::connect(address);
+            client.send(b"ping");
+            client.expect(b"ping");
+            client.finish();
+            assert_eq!(client.end(), End::Whole);
+        }
+        assert!(status(&["reload", "-c", file.to_str().unwrap()]).status.success());
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).unwrap();
+        let ended = crate::harness::until(|| child.try_wait().unwrap().ok_or_else(|| "it does not end".to_owned()));
+        assert_eq!(ended.unwrap().code(), Some(0), "goes_away: {goes_away}");
+        drop(reader);
+    }
+}

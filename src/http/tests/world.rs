@@ -19,7 +19,7 @@ use crate::http::{
 };
 use crate::net::{ClientAddress, ListenAddress};
 use crate::outcome::{Cause, Outcome};
-use crate::telemetry::{AccessLog, AccessLogWriter, Format, Meters, RouteMeter};
+use crate::telemetry::{AccessLog, Format, Meters, RouteMeter, Sink, SinkWriter};
 use crate::upstream::{self, Algorithm, Member, Plan, Target, TargetHost, TargetPort, Targets};
 
 /// No test waits for longer for what has to come.
@@ -122,7 +122,7 @@ pub(super) struct World {
     outcomes: UnboundedReceiver<Outcome>,
     accepting: JoinHandle<()>,
     log: Kept,
-    writer: AccessLogWriter,
+    writer: SinkWriter,
 }
 
 #[derive(Clone, Default)]
@@ -151,8 +151,9 @@ impl World {
     async fn start(mut route: Route, version: Version) -> Self {
         let meters = Arc::new(Meters::new());
         let log = Kept::default();
-        let dropped = meters.log_lines_dropped.clone();
-        let (access_log, writer) = AccessLog::start(Format::Text, log.clone(), dropped).unwrap();
+        let dropped = meters.access_lines_dropped.clone();
+        let (sink, writer) = Sink::start("test", log.clone(), dropped).unwrap();
+        let access_log = AccessLog::new(Format::Text, sink);
         route.meter = Some(meters.route("test"));
         let registry = Arc::new(Registry::new(meters, access_log));
         let route = Arc::new(route);

@@ -32,7 +32,7 @@ struct World {
 impl World {
     async fn new(members: Vec<Member>) -> Self {
         let meters = Arc::new(Meters::new());
-        let registry = Arc::new(Registry::new(Arc::clone(&meters), AccessLog::off(meters.log_lines_dropped.clone())));
+        let registry = Arc::new(Registry::new(Arc::clone(&meters), AccessLog::off()));
         let client = ClientAddress::new("192.0.2.7:50000".parse().unwrap());
         let listener = ListenAddress::new("127.0.0.1:443".parse().unwrap());
         let guard = ConnectionGuard::open(&registry, Arc::new(Gate::new(1)).enter().await, listener, client);
