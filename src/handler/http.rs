@@ -1,9 +1,7 @@
 use std::fmt;
-use std::future::pending;
 use std::sync::Arc;
 
 use http::{Request, Response};
-use tokio::time::{Instant, sleep_until};
 
 use super::entry::enter;
 use super::route::{Action, Forward, Route};
@@ -72,16 +70,7 @@ pub async fn http<S: Transport + 'static>(
         let requests = Arc::clone(&requests);
         async move { requests.answer(request, exchange).await }
     };
-    let lifetime = async {
-        match leading.relay.max_lifetime {
-            Some(lifetime) => sleep_until(Instant::from_std(connection.opened()) + lifetime).await,
-            None => pending().await,
-        }
-    };
-    tokio::select! {
-        outcome = serve(stream, version, &leading.http.connection, &registry, connection, service) => outcome,
-        () = lifetime => Outcome::new(Phase::Serve, Party::Proxy, Cause::LifetimeReached),
-    }
+    serve(stream, version, &leading.http.connection, &registry, connection, service).await
 }
 
 impl Requests {

@@ -53,6 +53,7 @@ impl Route {
                 keep_alive: minute,
                 body: minute,
                 linger: Duration::from_secs(5),
+                max_lifetime: None,
                 max_request_head: 16 * 1024,
             },
             timeouts: Timeouts {
