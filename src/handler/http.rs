@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -107,8 +108,11 @@ impl Requests {
             versions: inside.hello.tls_versions,
         });
         let facts = ConnectionFacts { client: connection.client().ip(), tls, speaks_http: true };
-        let path =
-            normalize_path(request.uri().path()).map_err(|_fault| refused(Party::Client, Cause::RequestMalformed))?;
+        let path = match request.uri().path() {
+            // `OPTIONS *` asks of the server, not of a path (RFC 9110 section 9.3.7): an empty one meets no pattern.
+            "*" => Cow::Borrowed(""),
+            path => normalize_path(path).map_err(|_fault| refused(Party::Client, Cause::RequestMalformed))?,
+        };
         let request_facts =
             RequestFacts { host: host.name(), path: &path, method: request.method(), headers: request.headers() };
         if let Some(inside) = &self.inside
