@@ -164,6 +164,23 @@ async fn a_stream_whose_client_gives_no_window_is_given_up() {
 }
 
 #[tokio::test]
+async fn an_answer_of_our_own_whose_client_gives_no_window_is_given_up() {
+    let mut route = Route::to(&[]);
+    route.settings.body = milliseconds(100);
+    let world = World::http2(route).await;
+    let mut builder = h2::client::Builder::new();
+    let connecting = builder.initial_window_size(0).handshake::<_, Bytes>(world.client().await.0);
+    let (sender, connection) = connecting.await.unwrap();
+    let driving = tokio::spawn(connection);
+    let mut client = Client { sender: sender.ready().await.unwrap(), driving };
+    let answer = client.get("/own").await.unwrap();
+    assert!(text(answer).await.unwrap_err().is_reset());
+    drop(client);
+    let lines = world.end().await;
+    assert!(lines[0].contains("party=client cause=body_timeout"), "{lines:?}");
+}
+
+#[tokio::test]
 async fn drain_lets_streams_end_and_then_the_connection() {
     let (release, released) = tokio::sync::watch::channel(false);
     let target = Scripted::new(move |mut peer, _| {
