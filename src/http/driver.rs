@@ -127,6 +127,12 @@ impl<'a> Driver<'a> {
             if let Poll::Ready(result) = hyper(context, Step::Poll) {
                 return Poll::Ready(End::Done(result));
             }
+            if self.leaving.is_none()
+                && let Some(outcome) = self.activity.parting()
+            {
+                self.leave(outcome, context, hyper);
+                continue;
+            }
             let now = Instant::now();
             let Some(deadline) = self.deadline(now) else { return Poll::Pending };
             if deadline.at <= now {

@@ -260,6 +260,19 @@ async fn a_tunnel_ends_at_the_end_of_its_connections_lifetime() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_refused_is_answered_and_does_not_stay() {
+    let mut world = World::http1(Route::to(&[])).await;
+    let mut client = world.client().await;
+    client.send("GET /refused HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+    let (head, _) = client.message().await;
+    assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+    assert_eq!(super::world::field(&head, "connection"), Some("close"));
+    assert_eq!(client.rest().await, "");
+    assert_eq!(world.cause().await, Cause::RouteConnectionLimit);
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_connection_whose_task_is_dropped_gives_everything_back() {
     let (_target, world) = silent().await;
     let mut client = world.client().await;

@@ -181,6 +181,18 @@ async fn an_answer_of_our_own_whose_client_gives_no_window_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_refused_is_answered_and_sent_away() {
+    let mut world = World::http2(Route::to(&[])).await;
+    let mut client = Client::new(&world).await;
+    let answer = client.get("/refused").await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert!(text(answer).await.unwrap().0.contains("route_connection_limit"));
+    client.driving.await.unwrap().unwrap();
+    assert_eq!(world.cause().await, Cause::RouteConnectionLimit);
+    world.end().await;
+}
+
+#[tokio::test]
 async fn drain_lets_streams_end_and_then_the_connection() {
     let (release, released) = tokio::sync::watch::channel(false);
     let target = Scripted::new(move |mut peer, _| {

@@ -18,7 +18,7 @@ use crate::http::{
     serve,
 };
 use crate::net::{ClientAddress, ListenAddress};
-use crate::outcome::{Cause, Outcome};
+use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::telemetry::{AccessLog, AccessLogWriter, Format, Meters, RouteMeter};
 use crate::upstream::{self, Algorithm, Member, Plan, Target, TargetHost, TargetPort, Targets};
 
@@ -84,6 +84,10 @@ impl Route {
         exchange.set_route(&meter);
         if request.uri().path() == "/panic" {
             panic!("as a fault of ours would");
+        }
+        if request.uri().path() == "/refused" {
+            let refused = Outcome::new(Phase::Route, Party::Proxy, Cause::RouteConnectionLimit);
+            return answer::failure(refused, exchange);
         }
         if request.uri().path() == "/own" {
             return answer::whole(http::StatusCode::OK, "own", exchange);
