@@ -134,6 +134,7 @@ fn http_settings(route: &config::Route) -> HttpSettings {
             keep_alive: timeouts.keep_alive,
             linger: timeouts.linger,
             body: timeouts.body,
+            max_lifetime: timeouts.max_lifetime,
             max_request_head: route.limits.max_request_head,
         },
         timeouts: Timeouts {

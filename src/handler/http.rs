@@ -1,9 +1,8 @@
+use std::borrow::Cow;
 use std::fmt;
-use std::future::pending;
 use std::sync::Arc;
 
 use http::{Request, Response};
-use tokio::time::{Instant, sleep_until};
 
 use super::entry::enter;
 use super::route::{Action, Forward, Route};
@@ -72,16 +71,7 @@ pub async fn http<S: Transport + 'static>(
         let requests = Arc::clone(&requests);
         async move { requests.answer(request, exchange).await }
     };
-    let lifetime = async {
-        match leading.relay.max_lifetime {
-            Some(lifetime) => sleep_until(Instant::from_std(connection.opened()) + lifetime).await,
-            None => pending().await,
-        }
-    };
-    tokio::select! {
-        outcome = serve(stream, version, &leading.http.connection, &registry, connection, service) => outcome,
-        () = lifetime => Outcome::new(Phase::Serve, Party::Proxy, Cause::LifetimeReached),
-    }
+    serve(stream, version, &leading.http.connection, &registry, connection, service).await
 }
 
 impl Requests {
@@ -118,8 +108,11 @@ impl Requests {
             versions: inside.hello.tls_versions,
         });
         let facts = ConnectionFacts { client: connection.client().ip(), tls, speaks_http: true };
-        let path =
-            normalize_path(request.uri().path()).map_err(|_fault| refused(Party::Client, Cause::RequestMalformed))?;
+        let path = match request.uri().path() {
+            // `OPTIONS *` asks of the server, not of a path (RFC 9110 section 9.3.7): an empty one meets no pattern.
+            "*" => Cow::Borrowed(""),
+            path => normalize_path(path).map_err(|_fault| refused(Party::Client, Cause::RequestMalformed))?,
+        };
         let request_facts =
             RequestFacts { host: host.name(), path: &path, method: request.method(), headers: request.headers() };
         if let Some(inside) = &self.inside

@@ -61,6 +61,8 @@ impl Redirect {
 /// A location that begins with two slashes (or with `/\`, which browsers take for the same) names a host: a request's path
 /// must not choose it (CWE-601).
 fn push_path(location: &mut String, path: &str) {
+    // `OPTIONS *` asks for no path in particular.
+    let path = if path == "*" { "/" } else { path };
     if location.is_empty() {
         location.push('/');
         location.push_str(path.trim_start_matches(['/', '\\']));

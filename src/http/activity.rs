@@ -17,6 +17,8 @@ pub(super) struct Activity {
 struct Notes {
     /// The connection cannot go on after this.
     fatal: Option<Outcome>,
+    /// The connection is to end in order after this.
+    parting: Option<Outcome>,
     /// Why the connection is being ended, from the moment that it is.
     ending: Option<Outcome>,
     /// What the connection becomes after a 101.
@@ -52,6 +54,15 @@ impl Activity {
 
     pub(super) fn fatal(&self) -> Option<Outcome> {
         self.notes().fatal
+    }
+
+    /// Notes why an HTTP/2 connection is to be left when its requests have been answered; the first counts.
+    pub(super) fn set_parting(&self, outcome: Outcome) {
+        self.notes().parting.get_or_insert(outcome);
+    }
+
+    pub(super) fn parting(&self) -> Option<Outcome> {
+        self.notes().parting
     }
 
     /// Notes why the connection is being ended, for the requests that end with it.

@@ -32,9 +32,12 @@ pub fn failure(outcome: Outcome, exchange: Exchange) -> Response<Body> {
 #[must_use]
 pub fn failure_with(status: StatusCode, outcome: Outcome, exchange: Exchange) -> Response<Body> {
     exchange.fail(outcome);
-    let close = ends_connection(outcome.cause) && exchange.version() != Version::HTTP_2;
+    let multiplexed = exchange.version() == Version::HTTP_2;
+    let close = !multiplexed && (ends_connection(outcome.cause) || turns_away(outcome.cause));
     if close {
         exchange.activity().set_fatal(outcome);
+    } else if multiplexed && turns_away(outcome.cause) {
+        exchange.activity().set_parting(outcome);
     }
     let reason = status.canonical_reason().unwrap_or("Failed");
     let text = format!("{} {reason}: {}\nrequest id: {}\n", status.as_u16(), outcome.cause.as_str(), exchange.id());
@@ -112,4 +115,9 @@ const fn ends_connection(cause: Cause) -> bool {
             | Cause::BodyTimeout
             | Cause::ClosedEarly
     )
+}
+
+/// Whether the client is not let in: a connection that stays would be one that no limit counts.
+const fn turns_away(cause: Cause) -> bool {
+    matches!(cause, Cause::Blocked | Cause::RouteConnectionLimit | Cause::ClientConnectionLimit)
 }

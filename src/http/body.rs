@@ -56,6 +56,10 @@ impl Body {
     /// A body that is known whole; it may be empty.
     #[must_use]
     pub fn whole(bytes: Bytes, exchange: Exchange) -> Self {
+        // hyper asks for none of it while the client gives no window, so its stream has to know of it from here on.
+        if !bytes.is_empty() && exchange.version() == Version::HTTP_2 {
+            streams::note_streaming(exchange.progress());
+        }
         Self { content: Content::Whole(bytes), exchange: Some(exchange) }
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Driver<'a> {
     activity: Arc<Activity>,
     wire: Arc<Wire>,
     heard: Option<Order>,
+    /// When the connection's lifetime ends.
+    expires: Option<Instant>,
     /// No request has been in progress since then.
     idle_since: Option<Instant>,
     /// The connection is being ended in order, for this reason, since then.
@@ -71,6 +73,9 @@ impl<'a> Driver<'a> {
         activity: &Arc<Activity>,
         wire: &Arc<Wire>,
     ) -> Self {
+        // A lifetime that no clock can reach is none.
+        let opened = Instant::from_std(connection.opened());
+        let expires = settings.max_lifetime.and_then(|lifetime| opened.checked_add(lifetime));
         Self {
             settings,
             version,
@@ -78,6 +83,7 @@ impl<'a> Driver<'a> {
             activity: Arc::clone(activity),
             wire: Arc::clone(wire),
             heard: None,
+            expires,
             idle_since: None,
             leaving: None,
         }
@@ -121,6 +127,12 @@ impl<'a> Driver<'a> {
             if let Poll::Ready(result) = hyper(context, Step::Poll) {
                 return Poll::Ready(End::Done(result));
             }
+            if self.leaving.is_none()
+                && let Some(outcome) = self.activity.parting()
+            {
+                self.leave(outcome, context, hyper);
+                continue;
+            }
             let now = Instant::now();
             let Some(deadline) = self.deadline(now) else { return Poll::Pending };
             if deadline.at <= now {
@@ -153,8 +165,16 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// The time that runs now, if one does.
+    /// The time that runs now, if one does: what is waited for, or the connection's lifetime if that ends before.
     fn deadline(&mut self, now: Instant) -> Option<Deadline> {
+        let waiting = self.waiting(now);
+        let Some(at) = self.expires else { return waiting };
+        let lifetime = Deadline { at, then: Then::Cut, outcome: serving(Party::Proxy, Cause::LifetimeReached) };
+        Some(waiting.filter(|deadline| deadline.at <= at).unwrap_or(lifetime))
+    }
+
+    /// The time of what is being waited for, if anything is.
+    fn waiting(&mut self, now: Instant) -> Option<Deadline> {
         let standing = self.wire.standing();
         let busy = self.activity.live() > 0;
         let idle_since = if busy { None } else { Some(*self.idle_since.get_or_insert(now)) };
@@ -168,7 +188,8 @@ impl<'a> Driver<'a> {
         let idle = idle_since?;
         if let Some((outcome, since)) = self.leaving {
             let at = match self.version {
-                Version::Http1 => now,
+                // A request that has begun to come is still served, if the rest of its head comes in time.
+                Version::Http1 => standing.head_since.map_or(now, |head| head.max(idle) + settings.request_head),
                 // The client is to read GOAWAY and to close; requests that it sent before that are still served.
                 Version::Http2 => idle.max(since) + settings.linger,
             };

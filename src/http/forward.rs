@@ -159,6 +159,7 @@ fn failure(failed: Failed, exchange: Exchange) -> Response<Body> {
 
 fn tunnel_limits(timeouts: &Timeouts) -> relay::Limits {
     let Timeouts { tunnel, linger, .. } = *timeouts;
+    // The lifetime is the connection's, and set by the one who serves it.
     relay::Limits { idle: tunnel, half_closed: tunnel, linger, max_lifetime: None }
 }
 

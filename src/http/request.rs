@@ -109,7 +109,9 @@ fn check_length(headers: &HeaderMap, limit: Option<u64>) -> Result<(), Refusal> 
 
 fn origin_form(uri: &Uri) -> Uri {
     // A path alone is always a whole URI (`*` included).
-    Uri::from(uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")))
+    let path = uri.path_and_query().cloned().map(Uri::from);
+    // `http://a.test#x` leaves a path that is there and empty, which is no request target (RFC 9112 section 3.2.1).
+    path.filter(|path| !path.path().is_empty()).unwrap_or_else(|| Uri::from(PathAndQuery::from_static("/")))
 }
 
 /// HTTP/2 may send cookies in pieces; HTTP/1 has one field (RFC 9113 section 8.2.3).
@@ -150,6 +152,10 @@ mod tests {
     fn a_target_gets_a_path_and_one_cookie_field() {
         assert_eq!(origin_form(&Uri::from_static("http://a.test")).to_string(), "/");
         assert_eq!(origin_form(&Uri::from_static("https://a.test/x?y=1")).to_string(), "/x?y=1");
+        assert_eq!(origin_form(&Uri::from_static("https://a.test?y=1")).to_string(), "/?y=1");
+        assert_eq!(origin_form(&Uri::from_static("https://a.test?")).to_string(), "/?");
+        assert_eq!(origin_form(&"https://a.test#y".parse().unwrap()).to_string(), "/");
+        assert_eq!(origin_form(&"https://a.test?y#z".parse().unwrap()).to_string(), "/?y");
         assert_eq!(origin_form(&Uri::from_static("*")).to_string(), "*");
         let mut headers = HeaderMap::new();
         for piece in ["a=1", "b=2", "c=3"] {

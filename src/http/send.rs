@@ -10,7 +10,7 @@ use super::forward::{Forwarding, Timeouts};
 use super::pool::{Lease, PoolKey};
 use super::request::{is_idempotent, set_host};
 use super::request_body::RequestBody;
-use crate::connection::State;
+use crate::connection::{Connection, State};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::upstream::{Algorithm, Failure, Member, Plan, Target, Targets, connect};
 
@@ -142,13 +142,14 @@ fn copy(request: &Request<RequestBody>, exchange: &Exchange) -> Option<Request<R
 async fn fresh(first: &Arc<Target>, exchange: &mut Exchange, forwarding: &Forwarding<'_>) -> Result<Lease, Failed> {
     let begun = Instant::now();
     let plan = &forwarding.plan;
+    let connecting = Connecting(Arc::clone(exchange.connection()));
     let connected = if plan.targets.all().nth(1).is_none() {
         connect(plan).await
     } else {
         let targets = beginning_with(first, plan.targets);
         connect(&Plan { targets: &targets, ..*plan }).await
     };
-    exchange.connection().enter(State::Serving);
+    drop(connecting);
     let connected = connected.map_err(|error| {
         if let Some(attempt) = error.telling() {
             exchange.set_target(&attempt.target);
@@ -164,6 +165,15 @@ async fn fresh(first: &Arc<Target>, exchange: &mut Exchange, forwarding: &Forwar
     let keep = forwarding.timeouts.upstream_keep_alive;
     let adopted = forwarding.pool.adopt(connected, key, keep).await;
     adopted.map_err(|_| Failed::of(Party::Target, Cause::TargetClosed))
+}
+
+/// Takes the client's connection out of its connecting state when a target is connected to, or nobody wants it any more.
+struct Connecting(Arc<Connection>);
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        self.0.enter(State::Serving);
+    }
 }
 
 /// The same targets, with one to be tried first: its turn has been taken already.

@@ -61,6 +61,8 @@ pub struct Settings {
     pub body: Duration,
     /// Our last bytes reaching a client that has stopped reading, and what it still sends being thrown away.
     pub linger: Duration,
+    /// The connection's whole life, from its acceptance; `None` is for ever.
+    pub max_lifetime: Option<Duration>,
     /// The longest head of a request, in bytes.
     pub max_request_head: usize,
 }
@@ -132,7 +134,8 @@ where
         .await;
     let outcome = driver.outcome(&end);
     match (&end, activity.take_tunnel()) {
-        (End::Done(Ok(())), Some(tunnel)) => {
+        (End::Done(Ok(())), Some(mut tunnel)) => {
+            tunnel.limits.max_lifetime = settings.max_lifetime;
             // Boxed: few connections become tunnels, and all would carry the room for one.
             return Box::pin(tunnel::run::<S>(tunnel, &connection)).await;
         }

@@ -45,7 +45,8 @@ pub(super) async fn run<S: Transport + 'static>(tunnel: Tunnel, connection: &Arc
     let client: Prefixed<S> = Prefixed::new(head, client.into_inner());
     let target: Prefixed<Stream> = Prefixed::new(answer, target.into_inner());
     let half_closed = |_side| connection.enter(State::HalfClosed);
-    let outcome = relay(client, target, &limits, Instant::now(), traffic, connection.leash(), half_closed).await;
+    let opened = Instant::from_std(connection.opened());
+    let outcome = relay(client, target, &limits, opened, traffic, connection.leash(), half_closed).await;
     drop(in_flight);
     let cause = match outcome.cause {
         Cause::IdleTimeout => Cause::TunnelTimeout,

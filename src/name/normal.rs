@@ -16,8 +16,11 @@ pub enum PathFault {
     /// A `?` or `#`, which end a path (RFC 3986 section 3.3): the caller gave more than the path.
     #[error("the path holds a query or a fragment")]
     Delimiter,
-    /// A `..` whose parent depends on who reads the path.
-    #[error("the path climbs with .. past an encoded, backward or doubled slash, or with path parameters")]
+    /// What it names depends on who reads it: a `..` past a slash that is one only to some, or path parameters that hide
+    /// a dot-segment, an empty segment or a slash.
+    #[error(
+        "the path climbs with .. past an encoded, backward or doubled slash, or has path parameters (;) on a dot-segment or an empty segment, or with a slash in them"
+    )]
     Ambiguous,
 }
 
@@ -28,8 +31,13 @@ pub enum PathFault {
 /// that RFC 3986 does not allow are encoded), and every other way to write a slash becomes the slash: `%2F`, `\`, `%5C`
 /// and doubled slashes. Targets differ in how they read those (many decode or merge), so the reading that meets *every*
 /// route on the way down is the safe one: an encoded path meets the very same route as its plain form, never a weaker
-/// one above it. A `..` that such a slash makes ambiguous, or the `..;x` that some targets take for `..`, is refused,
-/// because no reading of it is safe.
+/// one above it. A `..` that such a slash makes ambiguous is refused, because no reading of it is safe.
+///
+/// For the same reason the parameters of a segment (`/admin;x/y`, with the `;` encoded or not) do not count: many targets
+/// take them away before they look a path up (Java's servlet containers, by the Servlet specification), and so
+/// `/admin;x/y` meets the route of `/admin/y`. Where the two readings differ in more than one segment's name, the path is
+/// refused: parameters on a dot-segment (`/..;x/`, `/.;/`), on an empty segment that is not the last (`/;x/admin`; the
+/// last is a folder's own, `/shop/;jsessionid=1`), or with an encoded or backward slash in them.
 ///
 /// # Errors
 /// The first fault that is met; a path without a fault has a normal form, which is its own normal form.
@@ -40,7 +48,8 @@ pub fn normalize_path(path: &str) -> Result<Cow<'_, str>, PathFault> {
     if is_plain(path) {
         return Ok(Cow::Borrowed(path));
     }
-    let mut normal = Normal { text: String::with_capacity(path.len()), start: 0, doubtful: false };
+    let mut normal =
+        Normal { text: String::with_capacity(path.len()), start: 0, doubtful: false, in_parameters: false };
     let mut bytes = path.bytes().skip(1);
     normal.text.push('/');
     normal.start = 1;
@@ -53,15 +62,17 @@ pub fn normalize_path(path: &str) -> Result<Cow<'_, str>, PathFault> {
                 match decoded {
                     b'/' | b'\\' => normal.separate(true)?,
                     0 => return Err(PathFault::Control),
+                    b';' => normal.in_parameters = true,
                     _ => normal.push(decoded, is_unreserved(decoded)),
                 }
             }
+            b';' => normal.in_parameters = true,
             b'?' | b'#' => return Err(PathFault::Delimiter),
             _ if byte.is_ascii_control() => return Err(PathFault::Control),
             _ => normal.push(byte, is_path_character(byte)),
         }
     }
-    normal.end_segment(false)?;
+    normal.end_segment(false, true)?;
     Ok(if normal.text == path { Cow::Borrowed(path) } else { Cow::Owned(normal.text) })
 }
 
@@ -72,10 +83,15 @@ struct Normal {
     start: usize,
     /// Whether a slash so far is one only to some readers.
     doubtful: bool,
+    /// Whether the open segment's name is over, and its parameters are being read.
+    in_parameters: bool,
 }
 
 impl Normal {
     fn push(&mut self, byte: u8, plain: bool) {
+        if self.in_parameters {
+            return;
+        }
         if plain {
             self.text.push(char::from(byte));
         } else {
@@ -86,12 +102,12 @@ impl Normal {
 
     /// Ends the open segment and begins the next one.
     fn separate(&mut self, doubtful: bool) -> Result<(), PathFault> {
-        if self.text.len() == self.start {
+        if self.text.len() == self.start && !self.in_parameters {
             // Merged: a target may take two slashes for one or for an empty segment.
             self.doubtful = true;
             return Ok(());
         }
-        if self.end_segment(doubtful)? {
+        if self.end_segment(doubtful, false)? {
             self.text.push('/');
         }
         self.doubtful |= doubtful;
@@ -100,9 +116,10 @@ impl Normal {
     }
 
     /// Resolves the open segment; whether it is still there.
-    fn end_segment(&mut self, doubtful: bool) -> Result<bool, PathFault> {
+    fn end_segment(&mut self, doubtful: bool, last: bool) -> Result<bool, PathFault> {
         let segment = self.text.get(self.start..).unwrap_or_default();
-        if segment.starts_with("..;") {
+        let hides = matches!(segment, "." | "..") || (segment.is_empty() && !last) || doubtful;
+        if std::mem::take(&mut self.in_parameters) && hides {
             return Err(PathFault::Ambiguous);
         }
         if segment == "." {
@@ -131,7 +148,7 @@ fn is_plain(path: &str) -> bool {
     path.bytes().all(|byte| {
         let special = after_slash && (byte == b'/' || byte == b'.');
         after_slash = byte == b'/';
-        !special && (byte == b'/' || is_path_character(byte))
+        !special && byte != b';' && (byte == b'/' || is_path_character(byte))
     })
 }
 
@@ -159,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_plain_path_is_borrowed_as_it_stands() {
-        for path in ["/", "/a", "/a/", "/a/b.c/~d", "/@scope/name;v=1", "/a..b/...x"] {
+        for path in ["/", "/a", "/a/", "/a/b.c/~d", "/@scope/name=1", "/a..b/...x"] {
             assert_eq!(normalize_path(path), Ok(Cow::Borrowed(path)));
         }
     }
@@ -189,6 +206,16 @@ mod tests {
             ("/public%5cx", "/public/x"),
             ("/public%2F/x", "/public/x"),
             ("/a%0A", "/a%0A"),
+            ("/admin;x/y", "/admin/y"),
+            ("/admin;/y", "/admin/y"),
+            ("/admin%3bx/y", "/admin/y"),
+            ("/admin%3Bx;y=%2e/y", "/admin/y"),
+            ("/admin/y;a=1;b=2", "/admin/y"),
+            ("/a;x/../b", "/b"),
+            ("/a;../b", "/a/b"),
+            ("/shop/;jsessionid=1", "/shop/"),
+            ("/;jsessionid=1", "/"),
+            ("/%253bx/y", "/%253bx/y"),
         ];
         for (path, normal) in cases {
             assert_eq!(normalize_path(path).as_deref(), Ok(normal), "{path}");
@@ -221,6 +248,18 @@ mod tests {
             ("/admin//../public", PathFault::Ambiguous),
             ("/public/..;/admin", PathFault::Ambiguous),
             ("/public/%2e.;x=1/admin", PathFault::Ambiguous),
+            ("/public/..%3b/admin", PathFault::Ambiguous),
+            ("/a/..;x", PathFault::Ambiguous),
+            ("/;x/admin", PathFault::Ambiguous),
+            ("/a//;x/admin", PathFault::Ambiguous),
+            ("/%3B/admin", PathFault::Ambiguous),
+            ("/.;/admin", PathFault::Ambiguous),
+            ("/a/.%3bx", PathFault::Ambiguous),
+            ("/a;x%2Fb/c", PathFault::Ambiguous),
+            ("/a;x\\b/c", PathFault::Ambiguous),
+            ("/a;%00", PathFault::Control),
+            ("/a;%", PathFault::Percent),
+            ("/a;\n", PathFault::Control),
         ];
         for (path, fault) in cases {
             assert_eq!(normalize_path(path), Err(fault), "{path}");
@@ -229,8 +268,8 @@ mod tests {
 
     fn written() -> impl Strategy<Value = String> {
         let part = prop::sample::select(vec![
-            "/", "//", "%2F", "%2f", "\\", "%5C", ".", "..", "%2e", "%2E%2e", ";", "a", "%61", "%41", "b", "%", "%4",
-            "%25", "%00", "\u{e9}", "?", "#", " ", "{", "\n",
+            "/", "//", "%2F", "%2f", "\\", "%5C", ".", "..", "%2e", "%2E%2e", ";", ";", "%3B", "%3b", ";a", "a", "%61",
+            "%41", "b", "%", "%4", "%25", "%00", "\u{e9}", "?", "#", " ", "{", "\n",
         ]);
         prop_oneof![
             prop::collection::vec(part, 0..12).prop_map(|parts| format!("/{}", parts.concat())),
@@ -248,6 +287,7 @@ mod tests {
                 prop_assert!(!normal.contains("//") && !normal.contains('\\'));
                 let upper = normal.to_ascii_uppercase();
                 prop_assert!(!upper.contains("%2F") && !upper.contains("%5C") && !upper.contains("%2E"));
+                prop_assert!(!upper.contains("%3B") && !normal.contains(';'));
                 prop_assert!(normal.split('/').all(|segment| segment != "." && segment != ".."));
                 prop_assert_eq!(normalize_path(&normal), Ok(Cow::Borrowed(&*normal)));
             }
@@ -257,9 +297,24 @@ mod tests {
         fn an_encoded_path_has_the_form_of_its_plain_one_or_none(path in written()) {
             let plain = path
                 .replace("%2F", "/").replace("%2f", "/").replace("%5C", "/").replace('\\', "/")
-                .replace("%2e", ".").replace("%2E", ".");
+                .replace("%2e", ".").replace("%2E", ".").replace("%3b", ";").replace("%3B", ";");
             if let Ok(normal) = normalize_path(&path) {
                 prop_assert_eq!(normalize_path(&plain), Ok(normal));
+            }
+        }
+
+        #[test]
+        fn a_path_has_the_form_that_it_has_without_its_parameters_whoever_takes_them_away(path in written()) {
+            let bare = |path: &str| {
+                let names: Vec<_> = path.split('/').map(|segment| segment.split(';').next().unwrap_or("")).collect();
+                names.join("/")
+            };
+            if let Ok(normal) = normalize_path(&path) {
+                // Before it decodes, and after.
+                let before = bare(&path);
+                let after = bare(&path.replace("%3b", ";").replace("%3B", ";"));
+                prop_assert_eq!(normalize_path(&before), Ok(normal.clone()));
+                prop_assert_eq!(normalize_path(&after), Ok(normal));
             }
         }
     }

@@ -13,7 +13,8 @@ use super::normal::normalize_path;
 ///   `/files/` itself.
 ///
 /// Paths are compared byte by byte, in the form that [`normalize_path`] gives; a pattern may be written in any form
-/// (`/café`, `/caf%c3%a9`) as long as it has one. A pattern is shown, and compared with `==`, as it was written.
+/// (`/café`, `/caf%c3%a9`) as long as it has one. Path parameters (`;x`) are no part of that form, and so a pattern with
+/// one is refused: it would stand for more paths than it says. A pattern is shown, and compared with `==`, as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PathPattern {
     text: Box<str>,
@@ -76,7 +77,7 @@ pub enum InvalidPathPattern {
     RestNotLast,
     /// A segment that no normalised path has.
     #[error(
-        "an empty segment, a . or .. segment, an encoded or backward slash, a control character or a lone % can never be met; write the path as it is once it is normalised"
+        "an empty segment, a . or .. segment, path parameters (;), an encoded or backward slash, a control character or a lone % can never be met; write the path as it is once it is normalised"
     )]
     NotNormal,
 }
@@ -207,6 +208,10 @@ impl<'a> Part<'a> {
         }
         let path = format!("/{text}");
         let normal = normalize_path(&path).map_err(|_| InvalidPathPattern::NotNormal)?;
+        // Its normal form is broader than what it says.
+        if text.contains(';') || text.to_ascii_uppercase().contains("%3B") {
+            return Err(InvalidPathPattern::NotNormal);
+        }
         match normal.strip_prefix('/') {
             Some(segment) if !segment.is_empty() && !segment.contains('/') => Ok(Self::Literal(segment.into())),
             Some(_) | None => Err(InvalidPathPattern::NotNormal),
@@ -290,6 +295,8 @@ mod tests {
             ("/a%2Fb", InvalidPathPattern::NotNormal),
             ("/a\\b", InvalidPathPattern::NotNormal),
             ("/100%", InvalidPathPattern::NotNormal),
+            ("/a;x/", InvalidPathPattern::NotNormal),
+            ("/a%3bx", InvalidPathPattern::NotNormal),
             ("/a\n", InvalidPathPattern::NotNormal),
         ];
         for (text, fault) in cases {

@@ -1,4 +1,4 @@
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::world::{Peer, Route, Scripted, World, milliseconds, until};
 use crate::drain::Order;
@@ -13,12 +13,18 @@ const fn serving(party: Party, cause: Cause) -> Outcome {
 
 /// A target that never answers, and the world before it.
 async fn silent() -> (Scripted, World) {
+    silent_with(|_| {}).await
+}
+
+async fn silent_with(adjust: impl FnOnce(&mut Route)) -> (Scripted, World) {
     let target = Scripted::new(|mut peer, _| async move {
         peer.head().await;
         peer.gone().await;
     })
     .await;
-    let world = World::http1(Route::to(&[target.address])).await;
+    let mut route = Route::to(&[target.address]);
+    adjust(&mut route);
+    let world = World::http1(route).await;
     (target, world)
 }
 
@@ -130,8 +136,26 @@ async fn a_head_is_not_late_while_the_request_before_it_is_served() {
 }
 
 #[tokio::test]
-async fn drain_ends_an_idle_connection_and_one_in_a_half_sent_head() {
-    for sent in ["", OWN, "GET / HT"] {
+async fn drain_serves_a_request_whose_head_has_begun_to_come() {
+    let mut world = World::http1(Route::to(&[])).await;
+    let mut client = world.client().await;
+    let (begun, rest) = OWN.split_at(8);
+    client.send(begun).await;
+    until(|| world.registry.live() == 1).await;
+    until(|| world.connection().traffic().bytes_in() == begun.len() as u64).await;
+    world.connection().order(Order::Drain);
+    tokio::task::yield_now().await;
+    client.send(rest).await;
+    let (head, _body) = client.message().await;
+    assert!(head.to_ascii_lowercase().contains("connection: close"), "{head}");
+    assert_eq!(client.rest().await, "");
+    assert_eq!(world.cause().await, Cause::Drained);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn drain_ends_an_idle_connection() {
+    for sent in ["", OWN] {
         let mut world = World::http1(Route::to(&[])).await;
         let mut client = world.client().await;
         client.send(sent).await;
@@ -188,6 +212,82 @@ async fn kill_and_cut_end_everything_at_once() {
         let lines = world.end().await;
         assert!(lines[0].contains(&format!("party=operator cause={}", cause.as_str())), "{lines:?}");
     }
+}
+
+#[tokio::test]
+async fn a_connection_at_the_end_of_its_lifetime_is_cut_with_its_request() {
+    let (_target, mut world) = silent_with(|route| route.settings.max_lifetime = Some(milliseconds(200))).await;
+    let mut client = world.client().await;
+    client.send(GET).await;
+    client.gone().await;
+    assert_eq!(world.outcome().await, serving(Party::Proxy, Cause::LifetimeReached));
+    let lines = world.end().await;
+    assert!(lines[0].contains("party=proxy cause=lifetime_reached"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn an_answer_without_a_length_does_not_look_whole_when_the_lifetime_ends_in_it() {
+    let target = Scripted::new(|mut peer, _| async move {
+        peer.head().await;
+        peer.send("HTTP/1.1 200 OK\r\n\r\nhalf").await;
+        peer.gone().await;
+    })
+    .await;
+    let mut route = Route::to(&[target.address]);
+    route.settings.max_lifetime = Some(milliseconds(200));
+    let mut world = World::http1(route).await;
+    let mut client = world.client().await;
+    client.send("GET / HTTP/1.0\r\nHost: a.test\r\n\r\n").await;
+    client.head().await;
+    assert_eq!(client.take(4).await, "half");
+    assert_eq!(client.0.read(&mut [0]).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(world.cause().await, Cause::LifetimeReached);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_ends_at_the_end_of_its_lifetime() {
+    let mut route = Route::to(&[]);
+    route.settings.max_lifetime = Some(milliseconds(100));
+    let mut world = World::http1(route).await;
+    let mut client = world.client().await;
+    client.send(OWN).await;
+    client.message().await;
+    client.gone().await;
+    assert_eq!(world.outcome().await, serving(Party::Proxy, Cause::LifetimeReached));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_tunnel_ends_at_the_end_of_its_connections_lifetime() {
+    let target = Scripted::new(|mut peer, _| async move {
+        peer.head().await;
+        peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: test\r\n\r\n").await;
+        peer.gone().await;
+    })
+    .await;
+    let mut route = Route::to(&[target.address]);
+    route.settings.max_lifetime = Some(milliseconds(200));
+    let mut world = World::http1(route).await;
+    let mut client = world.client().await;
+    client.send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: test\r\n\r\n").await;
+    assert!(client.head().await.starts_with("HTTP/1.1 101"));
+    client.gone().await;
+    assert_eq!(world.cause().await, Cause::LifetimeReached);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_refused_is_answered_and_does_not_stay() {
+    let mut world = World::http1(Route::to(&[])).await;
+    let mut client = world.client().await;
+    client.send("GET /refused HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+    let (head, _) = client.message().await;
+    assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+    assert_eq!(super::world::field(&head, "connection"), Some("close"));
+    assert_eq!(client.rest().await, "");
+    assert_eq!(world.cause().await, Cause::RouteConnectionLimit);
+    world.end().await;
 }
 
 #[tokio::test]

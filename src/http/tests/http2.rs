@@ -164,6 +164,35 @@ async fn a_stream_whose_client_gives_no_window_is_given_up() {
 }
 
 #[tokio::test]
+async fn an_answer_of_our_own_whose_client_gives_no_window_is_given_up() {
+    let mut route = Route::to(&[]);
+    route.settings.body = milliseconds(100);
+    let world = World::http2(route).await;
+    let mut builder = h2::client::Builder::new();
+    let connecting = builder.initial_window_size(0).handshake::<_, Bytes>(world.client().await.0);
+    let (sender, connection) = connecting.await.unwrap();
+    let driving = tokio::spawn(connection);
+    let mut client = Client { sender: sender.ready().await.unwrap(), driving };
+    let answer = client.get("/own").await.unwrap();
+    assert!(text(answer).await.unwrap_err().is_reset());
+    drop(client);
+    let lines = world.end().await;
+    assert!(lines[0].contains("party=client cause=body_timeout"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_is_refused_is_answered_and_sent_away() {
+    let mut world = World::http2(Route::to(&[])).await;
+    let mut client = Client::new(&world).await;
+    let answer = client.get("/refused").await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert!(text(answer).await.unwrap().0.contains("route_connection_limit"));
+    client.driving.await.unwrap().unwrap();
+    assert_eq!(world.cause().await, Cause::RouteConnectionLimit);
+    world.end().await;
+}
+
+#[tokio::test]
 async fn drain_lets_streams_end_and_then_the_connection() {
     let (release, released) = tokio::sync::watch::channel(false);
     let target = Scripted::new(move |mut peer, _| {

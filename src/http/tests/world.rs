@@ -18,7 +18,7 @@ use crate::http::{
     serve,
 };
 use crate::net::{ClientAddress, ListenAddress};
-use crate::outcome::{Cause, Outcome};
+use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::telemetry::{AccessLog, Format, Meters, RouteMeter, Sink, SinkWriter};
 use crate::upstream::{self, Algorithm, Member, Plan, Target, TargetHost, TargetPort, Targets};
 
@@ -53,6 +53,7 @@ impl Route {
                 keep_alive: minute,
                 body: minute,
                 linger: Duration::from_secs(5),
+                max_lifetime: None,
                 max_request_head: 16 * 1024,
             },
             timeouts: Timeouts {
@@ -83,6 +84,10 @@ impl Route {
         exchange.set_route(&meter);
         if request.uri().path() == "/panic" {
             panic!("as a fault of ours would");
+        }
+        if request.uri().path() == "/refused" {
+            let refused = Outcome::new(Phase::Route, Party::Proxy, Cause::RouteConnectionLimit);
+            return answer::failure(refused, exchange);
         }
         if request.uri().path() == "/own" {
             return answer::whole(http::StatusCode::OK, "own", exchange);
