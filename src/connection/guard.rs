@@ -80,6 +80,7 @@ fn describe(line: &mut Line, connection: &Connection, outcome: Outcome) {
     line.field("phase", outcome.phase.as_str());
     line.field("party", outcome.party.as_str());
     line.field("cause", outcome.cause.as_str());
+    line.field_if("error", connection.error().as_deref());
     line.number("bytes_in", snapshot.bytes_in);
     line.number("bytes_out", snapshot.bytes_out);
     line.seconds("duration_seconds", connection.opened().elapsed());

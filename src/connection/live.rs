@@ -40,6 +40,7 @@ struct Details {
     counted: Option<Counts>,
     route: Option<Arc<RouteMeter>>,
     failure: Option<Outcome>,
+    error: Option<Box<str>>,
     settled_in: u64,
     settled_out: u64,
 }
@@ -102,6 +103,7 @@ impl Connection {
             counted: Some(Counts { _active: active, slots: Vec::new() }),
             route: None,
             failure: None,
+            error: None,
             settled_in: 0,
             settled_out: 0,
         };
@@ -241,6 +243,17 @@ impl Connection {
     /// Notes that a request of it failed before a target was reached.
     pub fn set_failure(&self, failure: Outcome) {
         self.details().failure = Some(failure);
+    }
+
+    /// Notes in words what went wrong, for the access log.
+    pub fn set_error(&self, error: &str) {
+        self.details().error = Some(error.into());
+    }
+
+    /// What went wrong, in words.
+    #[must_use]
+    pub fn error(&self) -> Option<Box<str>> {
+        self.details().error.clone()
     }
 
     /// The last such failure, if no target was ever reached: then that is how the connection ended, however politely.

@@ -51,7 +51,10 @@ async fn reach<S: Transport>(
     tokio::select! {
         biased;
         order = connection.leash().end() => Err(ended(Phase::Connect, order)),
-        connected = connect(&plan) => connected.map_err(|error| error.outcome()),
+        connected = connect(&plan) => connected.map_err(|error| {
+            connection.set_error(&error.failure().with_sources().to_string());
+            error.outcome()
+        }),
         () = reset(client.tcp()) => Err(Outcome::new(Phase::Connect, Party::Client, Cause::Reset)),
     }
 }

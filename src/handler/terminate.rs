@@ -1,3 +1,5 @@
+use std::error::Error;
+
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -40,11 +42,23 @@ pub async fn terminate(
         }
         Err(error) => {
             let outcome = error.outcome();
-            tracing::debug!(connection = connection.id().0, error = %error, "TLS handshake with the client failed");
+            connection.set_error(&with_sources(&error));
             route.meter.meters().handshake_failed(HandshakeSide::Client, outcome.cause);
             Err(outcome)
         }
     }
+}
+
+/// An error and its causes in one line.
+fn with_sources(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }
 
 /// Tells a TLS client that nothing is served under its name, or without one, and closes.

@@ -29,6 +29,7 @@ pub struct Exchange {
     host: Host,
     route: Option<Arc<RouteMeter>>,
     target: Option<Arc<str>>,
+    error: Option<Box<str>>,
     status: Option<StatusCode>,
     connect: Option<Duration>,
     first_byte: Option<Duration>,
@@ -97,6 +98,7 @@ impl Exchange {
             host,
             route: None,
             target: None,
+            error: None,
             status: None,
             connect: None,
             first_byte: None,
@@ -163,6 +165,11 @@ impl Exchange {
         self.status = Some(status);
     }
 
+    /// Notes in words why no target was reached, for the access log.
+    pub(super) fn set_error(&mut self, error: &str) {
+        self.error = Some(error.into());
+    }
+
     /// Notes how long it took until a new connection to the target stood.
     pub(super) fn set_connect(&mut self, duration: Duration) {
         self.connect = Some(duration);
@@ -206,6 +213,7 @@ impl Exchange {
         line.field("phase", outcome.phase.as_str());
         line.field("party", outcome.party.as_str());
         line.field("cause", outcome.cause.as_str());
+        line.field_if("error", self.error.as_deref());
         line.number("bytes_in", self.progress.bytes_in());
         line.number("bytes_out", self.progress.bytes_out.load(Ordering::Relaxed));
         line.seconds("duration_seconds", self.opened.elapsed());

@@ -154,7 +154,7 @@ async fn fresh(first: &Arc<Target>, exchange: &mut Exchange, forwarding: &Forwar
         if let Some(attempt) = error.telling() {
             exchange.set_target(&attempt.target);
         }
-        tracing::debug!(%error, failure = %error.failure(), "no target could be connected to");
+        exchange.set_error(&error.failure().with_sources().to_string());
         Failed { outcome: error.outcome() }
     })?;
     exchange.set_connect(begun.elapsed());

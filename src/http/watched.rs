@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::framing::{Fault, Framing};
 use crate::connection::Connection;
+use crate::net::{Transport, sys};
 
 /// A client's stream under hyper, which notes what only the stream itself can tell: bytes moved, where a head begins and
 /// ends, how the client left, and since when it takes nothing.
@@ -28,6 +29,8 @@ struct Notes {
     framing: Option<Framing>,
     head_since: Option<Instant>,
     stalled_since: Option<Instant>,
+    /// What the client had not yet acknowledged when it was last asked for.
+    unsent: Option<usize>,
     touched: bool,
     ended: bool,
     lost: bool,
@@ -86,7 +89,7 @@ impl Wire {
     }
 }
 
-impl<S> Watched<S> {
+impl<S: Transport> Watched<S> {
     pub(super) fn new(stream: S, connection: &Arc<Connection>, wire: &Arc<Wire>) -> Self {
         Self { stream, connection: Arc::clone(connection), wire: Arc::clone(wire) }
     }
@@ -100,10 +103,17 @@ impl<S> Watched<S> {
         let mut notes = self.wire.notes();
         match &result {
             Poll::Pending => {
-                notes.stalled_since.get_or_insert_with(Instant::now);
+                // A client that reads slowly acknowledges, long before there is room for another write.
+                let unsent = sys::unsent_bytes(self.stream.tcp()).unwrap_or(0);
+                let reads = notes.unsent.is_some_and(|before| unsent < before);
+                if reads || notes.stalled_since.is_none() {
+                    notes.stalled_since = Some(Instant::now());
+                }
+                notes.unsent = Some(unsent);
             }
             Poll::Ready(Ok(done)) => {
                 notes.stalled_since = None;
+                notes.unsent = None;
                 let bytes = count(done);
                 if bytes > 0 {
                     self.connection.traffic().add_out(bytes as u64);
@@ -158,7 +168,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: Transport> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.wrote(result, |count| *count)

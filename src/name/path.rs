@@ -75,6 +75,11 @@ pub enum InvalidPathPattern {
     /// `{*rest}` elsewhere than at the end.
     #[error("{{*rest}} may only be the last segment")]
     RestNotLast,
+    /// A star, as other proxies have it.
+    #[error(
+        "a star stands for nothing here; end the path in / for all that is below it, or write {{id}} for one segment and a final {{*rest}} for the rest"
+    )]
+    Star,
     /// A segment that no normalised path has.
     #[error(
         "an empty segment, a . or .. segment, path parameters (;), an encoded or backward slash, a control character or a lone % can never be met; write the path as it is once it is normalised"
@@ -101,6 +106,9 @@ impl PathPattern {
             if last && part.is_empty() {
                 end = End::Prefix;
                 break;
+            }
+            if part.contains('*') && !part.starts_with('{') {
+                return Err(InvalidPathPattern::Star);
             }
             match Part::parse(part)? {
                 Part::Literal(literal) => segments.push(Segment::Literal(literal)),
@@ -287,6 +295,8 @@ mod tests {
             ("/{id}/{id}", InvalidPathPattern::DuplicateParameter),
             ("/{id}/{*id}", InvalidPathPattern::DuplicateParameter),
             ("/{*rest}/", InvalidPathPattern::RestNotLast),
+            ("/api/*", InvalidPathPattern::Star),
+            ("/*.php", InvalidPathPattern::Star),
             ("/{*rest}/a", InvalidPathPattern::RestNotLast),
             ("//", InvalidPathPattern::NotNormal),
             ("/a//b", InvalidPathPattern::NotNormal),

@@ -134,3 +134,40 @@ fn a_reset_reaches_the_other_side_even_while_it_is_held_back() {
     assert_eq!((line["party"].as_str(), line["cause"].as_str()), (Some("client"), Some("reset")));
     proxy.finish();
 }
+
+/// A client that reads slowly makes progress, long before there is room in its socket for another write.
+#[test]
+fn a_client_that_reads_slowly_but_steadily_is_not_cut() {
+    use std::io::Read;
+    const BODY: usize = 24 * 1024 * 1024;
+    let (listener, target) = crate::harness::listener();
+    let proxy = Proxy::start(&Way::Http.route("web", "127.0.0.2", target, "timeouts.body = \"700ms\""));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut peer = Peer::accept(&listener);
+            peer.head();
+            peer.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {BODY}\r\nconnection: close\r\n\r\n").as_bytes());
+            peer.send(&vec![b'x'; BODY]);
+        });
+        let mut client = Peer::connect(proxy.address("127.0.0.2"));
+        client.send(b"GET / HTTP/1.1\r\nhost: shop.test\r\nconnection: close\r\n\r\n");
+        let begun = std::time::Instant::now();
+        let mut read = 0;
+        let mut piece = vec![0; 40 * 1024];
+        // Three times the limit, at a pace that leaves most of it in the proxy's socket.
+        while begun.elapsed() < Duration::from_millis(2_100) {
+            read += client.tcp().read(&mut piece).unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(read < BODY / 2, "the client is slow enough to show it: {read}");
+        loop {
+            match client.tcp().read(&mut piece).unwrap() {
+                0 => break,
+                count => read += count,
+            }
+        }
+        assert!(read > BODY, "all of it came, and its head: {read}");
+    });
+    proxy.line("request", "the request has finished", |line| line["cause"] == "finished");
+    proxy.finish();
+}
