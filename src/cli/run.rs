@@ -52,7 +52,8 @@ pub(super) fn run_config(path: &Path, config: &Config, ready: impl FnOnce(&Contr
     };
     let settings = admin_settings(config);
     let status = runtime.block_on(serve(source, first, registry, settings, ready));
-    drop(runtime);
+    // Not dropped: that would wait for a load that a dead file system holds up.
+    runtime.shutdown_background();
     if let Some(writer) = writer {
         writer.finish(LOG_PATIENCE);
     }
