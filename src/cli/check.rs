@@ -32,6 +32,7 @@ pub(super) fn refuse(error: &LoadError) -> ExitStatus {
             eprintln!("{faults}");
             ExitStatus::Config
         }
+        LoadError::NotFile { .. } => fail(ExitStatus::Data, error),
     }
 }
 

@@ -61,7 +61,8 @@ fn run_logged(path: &Path, config: &Config, meters: Arc<Meters>, ready: impl FnO
     };
     let settings = admin_settings(config);
     let status = runtime.block_on(serve(source, first, registry, settings, ready));
-    drop(runtime);
+    // Not dropped: that would wait for a load that a dead file system holds up.
+    runtime.shutdown_background();
     if let Some(writer) = writer {
         writer.finish(LOG_PATIENCE);
     }

@@ -26,6 +26,12 @@ pub enum LoadError {
     /// The text is right, but what it names is not.
     #[error("{0}")]
     Faults(Faults),
+    /// The configuration came out of a pipe or a device, which gives it once only.
+    #[error("{path} is not a regular file and cannot be read again; restart the daemon, or run it on a file")]
+    NotFile {
+        /// The path as it was given.
+        path: PathBuf,
+    },
 }
 
 impl Source {
@@ -45,9 +51,15 @@ impl Source {
 
     /// Reads the file and assembles a generation to follow `previous`.
     ///
+    /// The first may come out of a pipe, as of `-c /dev/stdin`. One that follows may not: a pipe that was read is empty, or
+    /// keeps its reader waiting for ever.
+    ///
     /// # Errors
     /// Every fault; `previous` is untouched.
     pub fn load(&self, previous: Option<&Generation>) -> Result<Generation, LoadError> {
+        if previous.is_some() && std::fs::metadata(&self.path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(LoadError::NotFile { path: self.path.clone() });
+        }
         self.assemble(&Config::from_file(&self.path)?, previous)
     }
 

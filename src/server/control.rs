@@ -19,6 +19,9 @@ pub enum Readiness {
     Draining,
 }
 
+/// Who waits for what comes of a reload.
+pub(super) type Asker = oneshot::Sender<ReloadAnswer>;
+
 /// What an operator may ask the daemon for.
 #[derive(Debug)]
 pub enum Request {
@@ -126,6 +129,9 @@ impl Control {
     /// # Cancel safety
     /// The reload goes on when the wait is cancelled.
     pub async fn reload(&self) -> Option<ReloadAnswer> {
+        if self.readiness() == Readiness::Draining {
+            return None;
+        }
         let (answer, answered) = oneshot::channel();
         self.requests.send(Request::Reload(answer)).await.ok()?;
         answered.await.ok()

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::control::{Control, Readiness, ReloadAnswer, Request, Shared};
+use super::control::{Asker, Control, Readiness, Request, Shared};
 use super::listeners::{BindError, Bound, Inherited};
 use super::notify::ServiceManager;
+use super::reload::Reloads;
 use super::worker::{BrokenListener, WorkerHandle};
 use crate::connection::{Gate, Registry};
 use crate::generation::{Current, Generation, Source};
@@ -34,7 +35,8 @@ pub struct Daemon {
     pub(super) listening: Vec<(ListenAddress, ListenAddress)>,
     pub(super) manager: ServiceManager,
     pub(super) signals: Signals,
-    requests: mpsc::Receiver<Request>,
+    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) reloads: Reloads,
     broken: mpsc::UnboundedReceiver<BrokenListener>,
     control: Control,
 }
@@ -73,7 +75,8 @@ pub(super) struct Signals {
 
 /// What the control plane acts on next.
 enum Event {
-    Reload(Option<tokio::sync::oneshot::Sender<ReloadAnswer>>),
+    Reload(Option<Asker>),
+    Loaded(Result<Box<Generation>, String>),
     Stop(&'static str),
     Broken(BrokenListener),
     Watchdog,
@@ -116,6 +119,7 @@ impl Daemon {
             manager,
             signals,
             requests,
+            reloads: Reloads::default(),
             broken,
             control,
         };
@@ -137,13 +141,8 @@ impl Daemon {
         let mut watchdog = self.manager.watchdog_interval().map(tokio::time::interval);
         loop {
             match self.next_event(&mut watchdog).await {
-                Event::Reload(answer) => {
-                    let came = self.reload().await;
-                    if let Some(answer) = answer {
-                        // The asker may have gone; the log has it too.
-                        let _ = answer.send(came);
-                    }
-                }
+                Event::Reload(asker) => self.ask_reload(asker),
+                Event::Loaded(loaded) => self.finish_reload(loaded),
                 Event::Watchdog => self.watch(),
                 Event::Stop(signal) => {
                     self.stop(signal).await;
@@ -176,6 +175,7 @@ impl Daemon {
                 Request::Reload(answer) => Event::Reload(Some(answer)),
                 Request::Stop => Event::Stop("the operator"),
             },
+            loaded = self.reloads.loaded() => Event::Loaded(loaded),
             () = beat => Event::Watchdog,
         }
     }
@@ -251,7 +251,7 @@ fn available_cores() -> NonZeroUsize {
 /// `server.max_connections`, but never so many that a connection's two descriptors could not be had.
 pub(super) fn connection_limit(wanted: Option<NonZeroUsize>) -> io::Result<usize> {
     let descriptors = sys::descriptor_limit()?;
-    let most = usize::try_from(descriptors / 100 * CONNECTION_SHARE_PERCENT).unwrap_or(usize::MAX).max(1);
+    let most = usize::try_from(descriptors.saturating_mul(CONNECTION_SHARE_PERCENT) / 100).unwrap_or(usize::MAX).max(1);
     Ok(match wanted {
         Some(wanted) if wanted.get() > most => {
             tracing::warn!(

@@ -1,18 +1,103 @@
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::control::ReloadAnswer;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use super::control::{Asker, ReloadAnswer};
 use super::daemon::{Daemon, connection_limit};
 use crate::drain::Order;
 use crate::generation::Generation;
 use crate::net::ListenAddress;
 
-impl Daemon {
-    /// Reads the configuration anew: parse, validate, assemble, bind what is new, swap, retire what is gone.
+/// How long reading the configuration and the files that it names may take: a hundred thousand routes take seconds, a file
+/// system that does not answer takes for ever. Less than the client commands wait for the answer.
+const LOAD_PATIENCE: Duration = Duration::from_secs(50);
+
+/// The load that runs, and who waits for it. One runs at a time; those who ask meanwhile share the one after it, since what
+/// they have written may be newer than what is being read.
+#[derive(Debug, Default)]
+pub(super) struct Reloads {
+    running: Option<Loading>,
+    next: Option<Vec<Asker>>,
+}
+
+#[derive(Debug)]
+struct Loading {
+    task: JoinHandle<Result<Box<Generation>, String>>,
+    deadline: Instant,
+    askers: Vec<Asker>,
+}
+
+impl Reloads {
+    /// Whether the one who asks has to wait for the next load; the asker is kept for it then.
+    fn defer(&mut self, askers: Vec<Asker>) -> Result<(), Vec<Asker>> {
+        if self.running.is_none() {
+            return Err(askers);
+        }
+        self.next.get_or_insert_default().extend(askers);
+        Ok(())
+    }
+
+    fn begin(&mut self, task: JoinHandle<Result<Box<Generation>, String>>, askers: Vec<Asker>) {
+        self.running = Some(Loading { task, deadline: Instant::now() + LOAD_PATIENCE, askers });
+    }
+
+    /// What the running load comes to; pending while none runs.
     ///
-    /// Any failure leaves everything as it was, and is logged with every fault.
-    pub(super) async fn reload(&mut self) -> ReloadAnswer {
+    /// # Cancel safety
+    /// The load goes on when the wait is cancelled.
+    pub(super) async fn loaded(&mut self) -> Result<Box<Generation>, String> {
+        let Some(running) = &mut self.running else { return std::future::pending().await };
+        match timeout_at(running.deadline, &mut running.task).await {
+            Ok(Ok(loaded)) => loaded,
+            Ok(Err(panic)) => Err(format!("assembling the configuration has failed: {panic}")),
+            Err(_elapsed) => Err(format!(
+                "the configuration and its files could not be read within {} s; is a file system not answering?",
+                LOAD_PATIENCE.as_secs()
+            )),
+        }
+    }
+
+    /// Tells everyone who waits for the load what came of it; gives those who wait for the next one, if anybody does.
+    fn finish(&mut self, answer: &ReloadAnswer) -> Option<Vec<Asker>> {
+        for asker in self.running.take().into_iter().flat_map(|running| running.askers) {
+            // The asker may have gone; the log has it too.
+            let _ = asker.send(answer.clone());
+        }
+        self.next.take()
+    }
+
+    /// Leaves the load to itself: nobody waits for what comes of it any more.
+    pub(super) fn abandon(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Daemon {
+    /// Reads the configuration anew, after the reload that runs, if one does.
+    pub(super) fn ask_reload(&mut self, asker: Option<Asker>) {
+        if let Err(askers) = self.reloads.defer(asker.into_iter().collect()) {
+            self.begin_reload(askers);
+        }
+    }
+
+    /// Reads files and builds the next generation off the control plane's thread, which goes on with all that it does.
+    fn begin_reload(&mut self, askers: Vec<Asker>) {
         self.manager.reloading();
-        let answer = match self.renew().await {
+        tracing::info!("reading the configuration anew");
+        let source = Arc::clone(&self.source);
+        let previous = self.shared.current.load();
+        let load = move || match source.load(Some(&previous)) {
+            Ok(generation) => Ok(Box::new(generation)),
+            Err(error) => Err(error.to_string()),
+        };
+        self.reloads.begin(tokio::task::spawn_blocking(load), askers);
+    }
+
+    /// Puts what was loaded in force. Any failure leaves everything as it was, and is logged with every fault.
+    pub(super) fn finish_reload(&mut self, loaded: Result<Box<Generation>, String>) {
+        let answer = match loaded.and_then(|next| self.renew(*next)) {
             Ok(generation) => {
                 tracing::info!(generation, "reloaded: {}", self.describe());
                 self.shared.set_refused_reload(None);
@@ -27,12 +112,14 @@ impl Daemon {
             }
         };
         self.manager.ready(&self.describe());
-        answer
+        if let Some(askers) = self.reloads.finish(&answer) {
+            self.begin_reload(askers);
+        }
     }
 
-    async fn renew(&mut self) -> Result<u64, String> {
+    /// Binds what is new, swaps, and retires what is gone.
+    fn renew(&mut self, next: Generation) -> Result<u64, String> {
         let previous = self.shared.current.load();
-        let next = self.assemble(Arc::clone(&previous)).await?;
         let limit = connection_limit(next.settings.max_connections).map_err(|error| error.to_string())?;
         let added = missing(&next, &previous);
         let removed = missing(&previous, &next);
@@ -46,16 +133,6 @@ impl Daemon {
         self.listen(bound);
         self.retire(&removed);
         Ok(number)
-    }
-
-    /// Reads files and builds the next generation off the control plane's thread, which goes on answering.
-    async fn assemble(&self, previous: Arc<Generation>) -> Result<Generation, String> {
-        let source = Arc::clone(&self.source);
-        match tokio::task::spawn_blocking(move || source.load(Some(&previous))).await {
-            Ok(Ok(generation)) => Ok(generation),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(panic) => Err(format!("assembling the configuration has failed: {panic}")),
-        }
     }
 
     /// Closes the addresses that are gone. Their connections are told to end at the next good moment; none is cut.
@@ -96,4 +173,75 @@ fn describe(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn refused(faults: &str) -> ReloadAnswer {
+        ReloadAnswer::Refused { faults: faults.into() }
+    }
+
+    /// A load that is never done.
+    fn hung() -> JoinHandle<Result<Box<Generation>, String>> {
+        tokio::spawn(std::future::pending())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_ask_while_a_load_runs_share_the_next_one() {
+        let mut reloads = Reloads::default();
+        let ((first, mut first_answer), (second, mut second_answer), (third, mut third_answer)) =
+            (oneshot::channel(), oneshot::channel(), oneshot::channel());
+        let askers = reloads.defer(vec![first]).unwrap_err();
+        reloads.begin(tokio::spawn(async { Err("first".to_owned()) }), askers);
+        reloads.defer(vec![second]).unwrap();
+        reloads.defer(Vec::new()).unwrap();
+        reloads.defer(vec![third]).unwrap();
+        assert_eq!(reloads.loaded().await.unwrap_err(), "first");
+        let next = reloads.finish(&refused("first")).unwrap();
+        assert_eq!(first_answer.try_recv().unwrap(), refused("first"));
+        assert!(second_answer.try_recv().is_err(), "what it has written may not have been read");
+        let next = reloads.defer(next).unwrap_err();
+        reloads.begin(tokio::spawn(async { Err("next".to_owned()) }), next);
+        assert_eq!(reloads.loaded().await.unwrap_err(), "next");
+        assert!(reloads.finish(&refused("next")).is_none());
+        for answer in [&mut second_answer, &mut third_answer] {
+            assert_eq!(answer.try_recv().unwrap(), refused("next"));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_signal_without_an_asker_is_not_forgotten_while_a_load_runs() {
+        let mut reloads = Reloads::default();
+        reloads.begin(hung(), Vec::new());
+        reloads.defer(Vec::new()).unwrap();
+        assert!(reloads.finish(&refused("")).is_some_and(|askers| askers.is_empty()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_load_that_hangs_is_refused_when_its_time_is_over() {
+        let mut reloads = Reloads::default();
+        reloads.begin(hung(), Vec::new());
+        let begun = Instant::now();
+        // Waits that are cancelled neither lose the load nor give it more time.
+        for _ in 0..3 {
+            assert!(tokio::time::timeout(LOAD_PATIENCE / 4, reloads.loaded()).await.is_err());
+        }
+        let refusal = reloads.loaded().await.unwrap_err();
+        assert!(refusal.contains("within 50 s"), "{refusal}");
+        assert!(begun.elapsed() < LOAD_PATIENCE + Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asked_for_a_load_that_is_abandoned_is_told_so() {
+        let mut reloads = Reloads::default();
+        let (asker, answer) = oneshot::channel();
+        reloads.begin(hung(), vec![asker]);
+        reloads.abandon();
+        assert!(answer.await.is_err());
+        assert!(tokio::time::timeout(LOAD_PATIENCE * 2, reloads.loaded()).await.is_err(), "none runs");
+    }
 }

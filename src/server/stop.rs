@@ -23,6 +23,7 @@ impl Daemon {
         tracing::info!(signal, live, ?timeout, "stopping: no new connections, draining");
         self.shared.set_readiness(Readiness::Draining);
         self.manager.stopping(&format!("draining {live} connections"));
+        self.refuse_requests();
         let drained = {
             let closed: Vec<_> = self.workers.iter().map(super::worker::WorkerHandle::stop_accepting).collect();
             let registry = std::sync::Arc::clone(&self.shared.registry);
@@ -52,6 +53,13 @@ impl Daemon {
             worker.finish();
         }
         tracing::info!("stopped");
+    }
+
+    /// Ends the waiting of those who asked for something: their channels are closed.
+    fn refuse_requests(&mut self) {
+        self.reloads.abandon();
+        self.requests.close();
+        while self.requests.try_recv().is_ok() {}
     }
 
     async fn cut(&self, why: &'static str) {

@@ -1,5 +1,6 @@
 //! Reload: addresses kept, added, removed and refused, under load, with nothing lost.
 
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
@@ -219,5 +220,58 @@ fn connections_that_wait_in_the_queue_of_a_removed_address_are_served() {
     }
     proxy.event("reloaded", |_| true);
     proxy.rebase();
+    proxy.finish();
+}
+
+/// So many routes that reading them takes long enough for a signal to come meanwhile.
+fn slow_to_read(target: std::net::SocketAddr) -> String {
+    let mut config = Way::Tcp.route("kept", "127.0.0.2", target, "");
+    for number in 0..40_000 {
+        config += &format!(
+            "[[routes]]\nname = \"r{number}\"\nmatch.ports = [\"127.0.0.3:0\"]\nmatch.domains = [\"d{number}.test\"]\n\
+             targets = [\"127.0.0.1:1\"]\n"
+        );
+    }
+    config
+}
+
+#[test]
+fn a_stop_is_heard_while_a_reload_reads() {
+    let echo = Target::echo();
+    let proxy = Proxy::start(&Way::Tcp.route("kept", "127.0.0.2", echo.address, ""));
+    proxy.write(&slow_to_read(echo.address));
+    proxy.signal(Signal::HUP);
+    proxy.event("reading the configuration anew", |_| true);
+    let asking = proxy.command(&["reload"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    proxy.signal(Signal::TERM);
+    proxy.event("stopping", |_| true);
+    assert!(!proxy.log_text().contains("reloaded"), "the stop has waited for the reload");
+    proxy.ended();
+    assert!(!asking.unwrap().wait().unwrap().success(), "a reload that is not done was said to be");
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_refuses_the_reload_and_does_not_hang_it() {
+    let echo = Target::echo();
+    let good = Way::TerminateTcp.route("one", "127.0.0.2", echo.address, "");
+    let proxy = Proxy::start(&good);
+    let pipe = |name: &str| {
+        let made = std::process::Command::new("mkfifo").arg(proxy.path(name)).status().unwrap();
+        assert!(made.success());
+    };
+    pipe("pipe.pem");
+    let event = proxy.reload_refused(&good.replace("server.pem", "pipe.pem"));
+    assert!(event.contains("pipe.pem: this is not a file"), "{event}");
+    let output = proxy.command(&["check"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    let event = proxy.reload_refused(&good.replace("server.pem", "."));
+    assert!(event.contains("this is not a file"), "{event}");
+    std::fs::remove_file(proxy.path(crate::harness::FILE)).unwrap();
+    pipe(crate::harness::FILE);
+    let mark = proxy.log_mark();
+    proxy.signal(Signal::HUP);
+    proxy.event_after(mark, "a refused reload", |event| {
+        field(event, "message").is_some_and(|message| message.contains("is not a regular file"))
+    });
     proxy.finish();
 }
