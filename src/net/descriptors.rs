@@ -20,6 +20,16 @@ fn is_last(number: u64, limit: u64) -> bool {
     number >= limit - DESCRIPTORS_KEPT.min(limit / 8)
 }
 
+/// How far from the last ones a client's descriptor has to be for the next to be taken without a look: more than the others
+/// of the process can take in between.
+const NEAR: u64 = 32;
+
+/// Whether the last descriptors for clients are so near that the next has to be looked at before it is taken.
+pub fn is_near_last_for_clients(descriptor: &impl AsFd) -> bool {
+    let number = u64::try_from(descriptor.as_fd().as_raw_fd()).unwrap_or(0);
+    sys::descriptor_limit().is_ok_and(|limit| is_last(number + NEAR, limit))
+}
+
 /// Whether a client's descriptor could be had now.
 ///
 /// # Errors

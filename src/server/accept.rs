@@ -9,7 +9,7 @@ use super::worker::Worker;
 use crate::connection::ConnectionGuard;
 use crate::drain::Leash;
 use crate::handler::Site;
-use crate::net::{ClientAddress, ListenAddress, Listener, is_last_for_clients};
+use crate::net::{ClientAddress, ListenAddress, Listener, is_near_last_for_clients};
 
 /// The first rest after an error of ours; it doubles up to [`REST_MAX`].
 ///
@@ -53,7 +53,12 @@ pub(super) enum AcceptFault {
 /// The error that broke the listener.
 pub(super) async fn accept(mut accepting: Accepting, worker: Arc<Worker>) -> io::Result<()> {
     let mut rest = Rest::new(accepting.listener.local_address());
+    let mut near_last = false;
     loop {
+        if near_last && !accepting.listener.is_free_for_clients().unwrap_or(false) {
+            worker.meters().accept_errors.with_label_values(&[AcceptFault::Exhausted.as_str()]).inc();
+            rest.until_free(&accepting).await;
+        }
         let accepted = tokio::select! {
             biased;
             _ = accepting.leash.order_above(None) => return finish_queue(accepting, &worker, rest).await,
@@ -61,14 +66,9 @@ pub(super) async fn accept(mut accepting: Accepting, worker: Arc<Worker>) -> io:
         };
         match accepted {
             Ok((stream, client)) => {
-                let last = is_last_for_clients(&stream);
+                near_last = is_near_last_for_clients(&stream);
                 admit(&mut accepting.site, &worker, &mut rest, stream, client).await;
-                if last {
-                    worker.meters().accept_errors.with_label_values(&[AcceptFault::Exhausted.as_str()]).inc();
-                    rest.until_free(&accepting).await;
-                } else {
-                    rest.over();
-                }
+                rest.over();
             }
             Err(error) => {
                 worker.meters().accept_errors.with_label_values(&[classify(&error).as_str()]).inc();
