@@ -49,7 +49,10 @@ pub enum Refusal {
 #[derive(Debug)]
 pub struct Slot {
     load: Arc<RouteLoad>,
+    /// The address, if it is counted.
     address: Option<IpAddr>,
+    /// Whether it is one of the route's.
+    entered: bool,
 }
 
 impl Admission {
@@ -59,10 +62,12 @@ impl Admission {
     /// The rule that refuses.
     pub fn admit(&self, client: IpAddr) -> Result<Slot, Refusal> {
         self.permits(client)?;
-        let mut slot = Slot::enter(&self.load, self.max_connections).ok_or(Refusal::RouteConnectionLimit)?;
+        // The client's own limit first: a client that has enough must never hold, however shortly, the place of another.
+        let mut slot = Slot { load: Arc::clone(&self.load), address: None, entered: false };
         if self.max_connections_per_ip > 0 {
             slot.count_address(canonical(client), self.max_connections_per_ip)?;
         }
+        slot.enter(self.max_connections)?;
         Ok(slot)
     }
 
@@ -126,11 +131,13 @@ impl RouteLoad {
 }
 
 impl Slot {
-    fn enter(load: &Arc<RouteLoad>, limit: u32) -> Option<Self> {
+    fn enter(&mut self, limit: u32) -> Result<(), Refusal> {
         // One step, not an addition taken back: attempts that are refused must not keep out one that is not.
         let room = |live: u32| (limit == 0 || live < limit).then_some(live + 1);
-        load.live.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).ok()?;
-        Some(Self { load: Arc::clone(load), address: None })
+        let entered = self.load.live.fetch_update(Ordering::AcqRel, Ordering::Acquire, room);
+        entered.map_err(|_full| Refusal::RouteConnectionLimit)?;
+        self.entered = true;
+        Ok(())
     }
 
     fn count_address(&mut self, address: IpAddr, limit: u32) -> Result<(), Refusal> {
@@ -148,7 +155,9 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.load.live.fetch_sub(1, Ordering::AcqRel);
+        if self.entered {
+            self.load.live.fetch_sub(1, Ordering::AcqRel);
+        }
         if let Some(address) = self.address {
             let mut shard = self.load.shard(address);
             if let Some(live) = shard.get_mut(&address) {
@@ -213,6 +222,18 @@ mod tests {
         assert_eq!(admission.admit(address("::ffff:10.0.0.1")).err(), Some(Refusal::ClientConnectionLimit));
         assert!(admission.admit(address("10.0.0.2")).is_ok());
         assert_eq!(admission.load.addresses(), 1);
+        drop(slot);
+        assert_eq!((admission.load.addresses(), admission.load.live()), (0, 0));
+    }
+
+    #[test]
+    fn a_client_that_has_enough_is_told_so_by_a_full_route_too_and_a_full_route_counts_no_address() {
+        let admission = Admission { max_connections: 1, max_connections_per_ip: 1, ..Admission::default() };
+        let slot = admission.admit(address("10.0.0.1")).unwrap();
+        // The client's own limit is asked first, so a client that has enough takes no place of the route on the way.
+        assert_eq!(admission.admit(address("10.0.0.1")).err(), Some(Refusal::ClientConnectionLimit));
+        assert_eq!(admission.admit(address("10.0.0.2")).err(), Some(Refusal::RouteConnectionLimit));
+        assert_eq!((admission.load.addresses(), admission.load.live()), (1, 1));
         drop(slot);
         assert_eq!((admission.load.addresses(), admission.load.live()), (0, 0));
     }

@@ -1,10 +1,14 @@
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::control::Readiness;
 use super::daemon::Daemon;
+use super::worker::WorkerHandle;
 use crate::drain::Order;
 
-/// How long connections have to end after they were cut. They only have to notice; a worker that does not turn is left.
+/// How long connections have to end after they were cut, and then workers. They only have to notice; a worker that does not
+/// turn is left.
 const CUT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why draining ended.
@@ -25,7 +29,7 @@ impl Daemon {
         self.manager.stopping(&format!("draining {live} connections"));
         self.refuse_requests();
         let drained = {
-            let closed: Vec<_> = self.workers.iter().map(super::worker::WorkerHandle::stop_accepting).collect();
+            let closed: Vec<_> = self.workers.iter().map(WorkerHandle::stop_accepting).collect();
             let registry = std::sync::Arc::clone(&self.shared.registry);
             let drain = async {
                 registry.order(Order::Drain);
@@ -44,14 +48,13 @@ impl Daemon {
                 () = tokio::time::sleep(timeout) => Drained::TimedOut,
             }
         };
+        let deadline = Instant::now() + CUT_PATIENCE;
         match drained {
             Drained::All => tracing::info!("every connection has ended"),
-            Drained::TimedOut => self.cut("server.shutdown_timeout has passed").await,
-            Drained::Again(signal) => self.cut(signal).await,
+            Drained::TimedOut => self.cut("server.shutdown_timeout has passed", deadline).await,
+            Drained::Again(signal) => self.cut(signal, deadline).await,
         }
-        for worker in self.workers {
-            worker.finish();
-        }
+        finish(self.workers, deadline).await;
         tracing::info!("stopped");
     }
 
@@ -62,12 +65,20 @@ impl Daemon {
         while self.requests.try_recv().is_ok() {}
     }
 
-    async fn cut(&self, why: &'static str) {
+    async fn cut(&self, why: &'static str, deadline: Instant) {
         let registry = &self.shared.registry;
         tracing::warn!(why, live = registry.live(), "cutting the connections that are left");
         registry.order(Order::Cut);
-        if tokio::time::timeout(CUT_PATIENCE, registry.empty()).await.is_err() {
+        if tokio::time::timeout_at(deadline, registry.empty()).await.is_err() {
             tracing::error!(live = registry.live(), "connections did not end when they were cut");
         }
+    }
+}
+
+/// Ends the workers, all at once.
+async fn finish(workers: Vec<WorkerHandle>, deadline: Instant) {
+    let ending: Vec<_> = workers.into_iter().map(|worker| worker.finish(deadline)).collect();
+    for ended in ending {
+        ended.await;
     }
 }

@@ -50,6 +50,8 @@ pub(super) struct WorkerHandle {
     commands: UnboundedSender<Command>,
     worker: Arc<Worker>,
     thread: JoinHandle<()>,
+    /// Closed when the thread has nothing left to do.
+    ended: tokio::sync::oneshot::Receiver<()>,
     /// Beats asked for.
     asked: AtomicU64,
 }
@@ -110,15 +112,17 @@ impl WorkerHandle {
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (commands, received) = unbounded_channel();
+        let (ending, ended) = tokio::sync::oneshot::channel();
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn({
             let worker = Arc::clone(&worker);
             move || {
+                let _ending: tokio::sync::oneshot::Sender<()> = ending;
                 runtime.block_on(obey(received, worker, broken));
-                // What still runs is dropped here, and its guards count it.
-                drop(runtime);
+                // What still runs is dropped here, and its guards count it; a resolver that hangs is not waited for.
+                runtime.shutdown_background();
             }
         })?;
-        Ok(Self { commands, worker, thread, asked: AtomicU64::new(0) })
+        Ok(Self { commands, worker, thread, ended, asked: AtomicU64::new(0) })
     }
 
     /// Accepts on one more socket.
@@ -145,18 +149,27 @@ impl WorkerHandle {
         alive
     }
 
-    /// Ends the worker, and what still runs on it.
-    pub(super) fn finish(self) {
-        drop(self.commands);
-        if self.thread.join().is_err() {
-            tracing::error!("a worker thread has panicked");
-        }
+    /// Ends the worker, and what still runs on it. The order is given at once; what is returned waits until the deadline for
+    /// it to be obeyed, and leaves a thread that does not turn to the end of the process.
+    pub(super) fn finish(self, deadline: tokio::time::Instant) -> impl Future<Output = ()> {
+        let Self { commands, thread, ended, .. } = self;
+        drop(commands);
+        join(thread, ended, deadline)
     }
 
     fn tell(&self, command: Command) {
         if self.commands.send(command).is_err() {
             tracing::error!("a worker thread is gone");
         }
+    }
+}
+
+/// Waits for a thread that has been told to end; it has when `ended` is closed.
+async fn join(thread: JoinHandle<()>, ended: tokio::sync::oneshot::Receiver<()>, deadline: tokio::time::Instant) {
+    if tokio::time::timeout_at(deadline, ended).await.is_err() {
+        tracing::error!(worker = thread.thread().name(), "the worker does not end, and is left");
+    } else if thread.join().is_err() {
+        tracing::error!("a worker thread has panicked");
     }
 }
 
@@ -231,5 +244,24 @@ async fn listen(
     if let Err(error) = result {
         // The control plane may have ended first.
         let _ = broken.send(BrokenListener { address: key, error });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thread_that_does_not_turn_is_left_at_the_deadline() {
+        let (ending, ended) = tokio::sync::oneshot::channel::<()>();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let _ending = ending;
+            let _released = held.recv();
+        });
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+        join(thread, ended, deadline).await;
+        assert!(tokio::time::Instant::now() >= deadline);
+        drop(release);
     }
 }

@@ -170,7 +170,7 @@ fn b19_limits_hold_for_connections_whose_tls_ends_here_before_their_handshake() 
         client
     };
     let mut inside = vec![serve(from("127.0.9.1")), serve(from("127.0.9.2"))];
-    for (ip, cause) in [("127.0.9.1", "route_connection_limit"), ("127.0.9.3", "route_connection_limit")] {
+    for (ip, cause) in [("127.0.9.1", "client_connection_limit"), ("127.0.9.3", "route_connection_limit")] {
         let mut refused = from(ip);
         refused.send_what_is_taken(&HELLO);
         assert!(refused.rest().0.is_empty(), "not a byte of a handshake");
