@@ -1,9 +1,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::exit::{ExitStatus, chain, fail};
+use super::exit::{ExitStatus, fail};
 use crate::config;
 use crate::generation::{LoadError, Source};
+use crate::outcome::with_causes;
 use crate::telemetry::Meters;
 
 /// Does all that `run` does before it binds: reads the file, and everything that it names.
@@ -15,13 +16,22 @@ pub(super) fn check(path: &Path) -> ExitStatus {
     };
     match source.load(None) {
         Ok(generation) => super::print(&format!(
-            "{}: right: {} routes on {} addresses\n",
+            "{}: right: {} on {}\n",
             path.display(),
-            generation.routes.len(),
-            generation.sites.len()
+            count(generation.routes.len(), "route"),
+            count(generation.sites.len(), "address")
         )),
         Err(error) => refuse(&error),
     }
+}
+
+fn count(number: usize, noun: &str) -> String {
+    let plural = match (number, noun.ends_with('s')) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{number} {noun}{plural}")
 }
 
 /// Prints why there is no generation.
@@ -38,7 +48,7 @@ pub(super) fn refuse(error: &LoadError) -> ExitStatus {
 
 /// Prints why there is no configuration.
 pub(super) fn refuse_config(error: &config::LoadError) -> ExitStatus {
-    eprintln!("{}", chain(error));
+    eprintln!("{}", with_causes(error));
     match error {
         config::LoadError::Missing { .. } => ExitStatus::NoInput,
         config::LoadError::Unreadable { source, .. } => ExitStatus::of_io(source),

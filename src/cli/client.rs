@@ -12,9 +12,10 @@ use tokio::net::UnixStream;
 
 use super::arguments::{SocketOptions, StatusOptions};
 use super::check::refuse_config;
-use super::exit::{ExitStatus, chain};
+use super::exit::ExitStatus;
 use crate::admin::Status;
 use crate::config::{AdminSocket, Config};
+use crate::outcome::with_causes;
 
 /// How long the daemon may take to answer. A reload of a hundred thousand routes takes seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -104,7 +105,7 @@ pub(super) fn ask(options: &SocketOptions, method: Method, path: &str) -> Result
     match runtime.block_on(asking) {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => {
-            eprintln!("{}: {}", socket.display(), chain(&*error));
+            eprintln!("{}: {}", socket.display(), with_causes(&*error));
             eprintln!("is the daemon running, and may you use its socket?");
             Err(ExitStatus::Unavailable)
         }

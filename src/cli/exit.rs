@@ -2,6 +2,8 @@ use std::error::Error;
 use std::io;
 use std::process::{ExitCode, Termination};
 
+use crate::outcome::with_causes;
+
 /// How the program ended: the codes of sysexits.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
@@ -61,18 +63,6 @@ impl Termination for ExitStatus {
 
 /// Says on standard error what went wrong, with its causes, and gives the status back.
 pub(super) fn fail(status: ExitStatus, error: &dyn Error) -> ExitStatus {
-    eprintln!("{}", chain(error));
+    eprintln!("{}", with_causes(error));
     status
-}
-
-/// An error and its causes on one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

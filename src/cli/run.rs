@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::{refuse, refuse_config};
-use super::exit::{ExitStatus, chain, fail};
+use super::exit::{ExitStatus, fail};
 use super::logging;
 use crate::admin::{Admin, AdminSettings, SocketPath};
 use crate::config::{AdminSocket, Config, LogFormat};
 use crate::connection::Registry;
 use crate::generation::{Generation, Source};
 use crate::net::sys;
+use crate::outcome::with_causes;
 use crate::server::{Control, Daemon, Exit, Inherited, StartError};
 use crate::telemetry::{AccessLog, Format, Meters, Sink, SinkWriter};
 
@@ -99,7 +100,7 @@ async fn serve(
 }
 
 fn failed(status: ExitStatus, error: &dyn std::error::Error) -> ExitStatus {
-    tracing::error!("{}", chain(error));
+    tracing::error!("{}", with_causes(error));
     status
 }
 

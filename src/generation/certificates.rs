@@ -8,6 +8,7 @@ use super::Source;
 use crate::config::{self, CertificateFiles, Config, Fault, Located, Place, Tls as TlsConfig, TlsServer, TlsUpstream};
 use crate::handler::PoolClass;
 use crate::name::HostPattern;
+use crate::outcome::with_causes;
 use crate::route::{Protocol, TlsVersion};
 use crate::tls::{
     Authorities, Certificate, CertificateError, CertificateSource, CertificateStore, ClientAuth, ClientParameters,
@@ -263,14 +264,7 @@ impl<'a> Tls<'a> {
     }
 
     fn fault<T>(&mut self, place: Place, error: &dyn Error) -> Option<T> {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            message.push_str(": ");
-            message.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        self.faults.push(self.config.fault(&place, message));
+        self.faults.push(self.config.fault(&place, with_causes(error)));
         None
     }
 }

@@ -6,7 +6,7 @@ use super::route::{Action, Forward, Route};
 use crate::connection::{Connection, State};
 use crate::drain::Order;
 use crate::net::Transport;
-use crate::outcome::{Cause, Outcome, Party, Phase};
+use crate::outcome::{Cause, Outcome, Party, Phase, with_causes};
 use crate::relay::{Side, relay};
 use crate::upstream::{Connected, Plan, connect};
 
@@ -52,7 +52,7 @@ async fn reach<S: Transport>(
         biased;
         order = connection.leash().end() => Err(ended(Phase::Connect, order)),
         connected = connect(&plan) => connected.map_err(|error| {
-            connection.set_error(&error.failure().with_sources().to_string());
+            connection.set_error(&with_causes(error.failure()));
             error.outcome()
         }),
         () = reset(client.tcp()) => Err(Outcome::new(Phase::Connect, Party::Client, Cause::Reset)),

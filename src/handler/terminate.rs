@@ -1,5 +1,3 @@
-use std::error::Error;
-
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -7,7 +5,7 @@ use super::route::Route;
 use crate::connection::{Connection, State, TlsLabel};
 use crate::name::HostName;
 use crate::net::Prefixed;
-use crate::outcome::{Cause, Outcome, Party, Phase};
+use crate::outcome::{Cause, Outcome, Party, Phase, with_causes};
 use crate::telemetry::HandshakeSide;
 use crate::tls::{Alert, ClientTls, accept, refuse};
 
@@ -42,23 +40,11 @@ pub async fn terminate(
         }
         Err(error) => {
             let outcome = error.outcome();
-            connection.set_error(&with_sources(&error));
+            connection.set_error(&with_causes(&error));
             route.meter.meters().handshake_failed(HandshakeSide::Client, outcome.cause);
             Err(outcome)
         }
     }
-}
-
-/// An error and its causes in one line.
-fn with_sources(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// Tells a TLS client that nothing is served under its name, or without one, and closes.

@@ -11,7 +11,7 @@ use super::pool::{Lease, PoolKey};
 use super::request::{is_idempotent, set_host};
 use super::request_body::RequestBody;
 use crate::connection::{Connection, State};
-use crate::outcome::{Cause, Outcome, Party, Phase};
+use crate::outcome::{Cause, Outcome, Party, Phase, with_causes};
 use crate::upstream::{Algorithm, Failure, Member, Plan, Target, Targets, connect};
 
 /// Why there is no answer of a target.
@@ -154,7 +154,7 @@ async fn fresh(first: &Arc<Target>, exchange: &mut Exchange, forwarding: &Forwar
         if let Some(attempt) = error.telling() {
             exchange.set_target(&attempt.target);
         }
-        exchange.set_error(&error.failure().with_sources().to_string());
+        exchange.set_error(&with_causes(error.failure()));
         Failed { outcome: error.outcome() }
     })?;
     exchange.set_connect(begun.elapsed());

@@ -2,7 +2,6 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
-use std::task::{Context, Poll};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -168,14 +167,6 @@ impl Listener {
         Ok((stream, ClientAddress::new(peer)))
     }
 
-    /// Ready with the next connection; only the task that polled last is woken.
-    ///
-    /// # Errors
-    /// Those of [`Listener::accept`].
-    pub fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(TcpStream, ClientAddress)>> {
-        self.inner.poll_accept(context).map_ok(|(stream, peer)| (stream, ClientAddress::new(peer)))
-    }
-
     /// Stops listening by and by: gives each connection that is still queued. Dropped before its end, or after an error,
     /// the rest is reset by the system.
     ///
@@ -246,6 +237,8 @@ fn local_address(socket: &Socket) -> io::Result<ListenAddress> {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+
     use std::net::UdpSocket;
 
     use super::*;
@@ -265,12 +258,12 @@ mod tests {
         let listeners: Vec<_> = group.into_iter().map(|bound| bound.into_listener().unwrap()).collect();
         for _ in 0..16 {
             let client = TcpStream::connect(address.socket()).await.unwrap();
-            let (_, peer) = std::future::poll_fn(|context| {
-                let mut ready = listeners.iter().map(|listener| listener.poll_accept(context));
+            let mut accepting: Vec<_> = listeners.iter().map(|listener| Box::pin(listener.accept())).collect();
+            let accepted = std::future::poll_fn(|context| {
+                let mut ready = accepting.iter_mut().map(|accept| accept.as_mut().poll(context));
                 ready.find(Poll::is_ready).unwrap_or(Poll::Pending)
-            })
-            .await
-            .unwrap();
+            });
+            let (_, peer) = accepted.await.unwrap();
             assert_eq!(peer, ClientAddress::new(client.local_addr().unwrap()));
         }
     }

@@ -1,5 +1,4 @@
 use tokio::net::TcpStream;
-use tracing::debug;
 
 /// Makes the socket's drop send a reset (RST) instead of FIN, and discard what it has not yet sent.
 ///
@@ -7,13 +6,6 @@ use tracing::debug;
 pub fn reset_on_close(stream: &TcpStream) {
     // SO_LINGER with a time of zero: socket(7), RFC 9293 section 3.9.1 ABORT. It does not block the close.
     let _ = stream.set_zero_linger();
-}
-
-/// Sends small writes at once (TCP_NODELAY); a socket that refuses is slower and still right, so that is only noted.
-pub fn set_nodelay_or_debug(stream: &TcpStream) {
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "could not set TCP_NODELAY");
-    }
 }
 
 #[cfg(test)]
@@ -41,13 +33,5 @@ mod tests {
                 Err(error) => assert!(reset && error.kind() == ErrorKind::ConnectionReset),
             }
         }
-    }
-
-    #[tokio::test]
-    async fn small_writes_go_at_once() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        set_nodelay_or_debug(&near);
-        assert!(near.nodelay().unwrap());
     }
 }

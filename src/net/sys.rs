@@ -5,7 +5,6 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use libc::c_int;
 
@@ -69,23 +68,6 @@ pub fn peer(descriptor: &impl AsFd) -> io::Result<Peer> {
     })
 }
 
-/// The monotonic clock in microseconds, as systemd wants it with `RELOADING=1` (sd_notify(3)).
-///
-/// # Errors
-/// The system's; Linux always has this clock.
-pub fn monotonic_microseconds() -> io::Result<u64> {
-    let now = clock(libc::CLOCK_MONOTONIC)?;
-    Ok(u64::try_from(now.as_micros()).unwrap_or(u64::MAX))
-}
-
-/// The processor time that all threads of this process have used, in user and in system mode.
-///
-/// # Errors
-/// The system's; Linux always has this clock.
-pub fn process_cpu_time() -> io::Result<Duration> {
-    clock(libc::CLOCK_PROCESS_CPUTIME_ID)
-}
-
 /// Takes ownership of a descriptor that the service manager passed to this process, and marks it close-on-exec.
 ///
 /// `number` has to come from `LISTEN_FDS` (sd_listen_fds(3)): a descriptor that something in this process has opened has an
@@ -117,16 +99,6 @@ fn limits() -> io::Result<libc::rlimit> {
     check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, limit.as_mut_ptr()) })?;
     // SAFETY: it succeeded.
     Ok(unsafe { limit.assume_init() })
-}
-
-fn clock(which: libc::clockid_t) -> io::Result<Duration> {
-    let mut time = MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: the pointer is to a whole timespec, which the call fills when it succeeds.
-    check(unsafe { libc::clock_gettime(which, time.as_mut_ptr()) })?;
-    // SAFETY: it succeeded.
-    let time = unsafe { time.assume_init() };
-    // Neither clock is negative, and the nanoseconds are below a second (clock_gettime(2)).
-    Ok(Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0)))
 }
 
 fn check(result: c_int) -> io::Result<c_int> {
@@ -178,7 +150,7 @@ mod tests {
             far.write_all(b"hello").unwrap();
             assert_eq!(peer(&near).unwrap(), Peer::Open);
             if zero_linger {
-                socket2::SockRef::from(&far).set_linger(Some(Duration::ZERO)).unwrap();
+                socket2::SockRef::from(&far).set_linger(Some(std::time::Duration::ZERO)).unwrap();
                 while unsent_bytes(&far).unwrap() > 0 {
                     std::thread::yield_now();
                 }
@@ -193,16 +165,6 @@ mod tests {
             assert_eq!(&seen, b"hello");
             assert_eq!((&near).read(&mut seen).is_err(), zero_linger);
         }
-    }
-
-    #[test]
-    fn the_clocks_go_forward() {
-        let (clock, cpu) = (monotonic_microseconds().unwrap(), process_cpu_time().unwrap());
-        while process_cpu_time().unwrap() == cpu {
-            std::hint::spin_loop();
-        }
-        assert!(monotonic_microseconds().unwrap() > clock);
-        assert!(process_cpu_time().unwrap() > cpu);
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //! This is the one vocabulary of the access log, the metrics and the documents.
 
 mod cause;
+mod causes;
 mod party;
 mod phase;
 
 pub use cause::Cause;
+pub use causes::with_causes;
 pub use party::Party;
 pub use phase::Phase;
 

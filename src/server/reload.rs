@@ -9,6 +9,7 @@ use super::daemon::{Daemon, connection_limit};
 use crate::drain::Order;
 use crate::generation::Generation;
 use crate::net::ListenAddress;
+use crate::outcome::with_causes;
 
 /// How long reading the configuration and the files that it names may take: a hundred thousand routes take seconds, a file
 /// system that does not answer takes for ever. Less than the client commands wait for the answer.
@@ -125,7 +126,7 @@ impl Daemon {
         let removed = missing(&previous, &next);
         let held: Vec<_> = self.listening.iter().map(|(key, _)| *key).collect();
         // The last step that can fail.
-        let bound = self.inherited.bind(&added, &held, self.worker_count).map_err(|error| describe(&error))?;
+        let bound = self.inherited.bind(&added, &held, self.worker_count).map_err(|error| with_causes(&error))?;
         let number = next.number;
         next.warn_of_what_needs_a_restart(&previous);
         self.shared.current.replace(next);
@@ -162,17 +163,6 @@ impl Daemon {
 /// The addresses of `these` that `those` have not.
 fn missing(these: &Generation, those: &Generation) -> Vec<ListenAddress> {
     these.sites.keys().filter(|address| !those.sites.contains_key(address)).copied().collect()
-}
-
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

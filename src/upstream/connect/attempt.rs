@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::failure::{FailedAttempt, Failure};
 use super::{Connected, Plan, socket};
 use crate::net::TargetAddress;
+use crate::outcome::with_causes;
 use crate::sniff::{ProxyHeader, ProxyVersion};
 use crate::telemetry::{ConnectResult, HandshakeSide};
 use crate::tls::{self, ClientPolicy, TargetTls, TargetTlsError};
@@ -124,7 +125,7 @@ impl<'a> Attempt<'a> {
             target = %self.target.label(),
             address = self.address.map(tracing::field::display),
             cause,
-            error = failure.map(|failure| tracing::field::display(failure.with_sources())),
+            error = failure.map(|failure| tracing::field::display(with_causes(failure))),
             elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         );
     }

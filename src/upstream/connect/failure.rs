@@ -1,5 +1,3 @@
-use std::error::Error;
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,19 +118,6 @@ impl Failure {
         }
     }
 
-    /// The failure with everything that it comes from, for a log line.
-    pub fn with_sources(&self) -> impl fmt::Display {
-        fmt::from_fn(move |formatter| {
-            write!(formatter, "{self}")?;
-            let mut source = self.source();
-            while let Some(error) = source {
-                write!(formatter, ": {error}")?;
-                source = error.source();
-            }
-            Ok(())
-        })
-    }
-
     /// How much it tells of why there is no connection, against other failures.
     fn weight(&self) -> u8 {
         match self {
@@ -212,6 +197,7 @@ impl ConnectError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::with_causes;
 
     fn attempt(failure: Failure) -> FailedAttempt {
         FailedAttempt { target: "t:1".into(), address: None, failure, elapsed: Duration::ZERO }
@@ -286,7 +272,7 @@ mod tests {
     fn a_failure_is_told_with_what_it_comes_from() {
         let failure = Failure::ResolveFailed(ResolveError::System(Arc::new(io::Error::other("try again"))));
         assert_eq!(
-            failure.with_sources().to_string(),
+            with_causes(&failure),
             "the target's name gave no address: the system's resolver does not know the name, or could not ask: try again"
         );
     }
