@@ -1,8 +1,14 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use http::{HeaderMap, StatusCode};
+
+use super::hop;
 use super::tunnel::Tunnel;
-use crate::outcome::{Cause, Outcome};
+use crate::outcome::{Cause, Outcome, Party, Phase};
+
+/// Answers before the final one that may wait for the client; a target that sends more of them at once loses them.
+const INTERIM_MAX: usize = 16;
 
 /// What the requests of one client connection have come to, for the one who serves it.
 #[derive(Debug, Default)]
@@ -10,6 +16,8 @@ pub(super) struct Activity {
     live: AtomicUsize,
     answered: AtomicBool,
     unframed: AtomicBool,
+    /// There are answers before the final one that the client has not had.
+    interim: AtomicBool,
     notes: Mutex<Notes>,
 }
 
@@ -23,6 +31,7 @@ struct Notes {
     ending: Option<Outcome>,
     /// What the connection becomes after a 101.
     tunnel: Option<Tunnel>,
+    interim: Vec<(StatusCode, HeaderMap)>,
 }
 
 impl Activity {
@@ -84,6 +93,20 @@ impl Activity {
         self.unframed.load(Ordering::Acquire)
     }
 
+    /// Keeps an answer that comes before the final one (RFC 9110 section 15.2) for the client.
+    pub(super) fn add_interim(&self, status: StatusCode, mut headers: HeaderMap) {
+        hop::remove(&mut headers);
+        let mut notes = self.notes();
+        if notes.interim.len() < INTERIM_MAX {
+            notes.interim.push((status, headers));
+        }
+        self.interim.store(true, Ordering::Release);
+    }
+
+    pub(super) fn take_interim(&self) -> Vec<(StatusCode, HeaderMap)> {
+        if self.interim.swap(false, Ordering::AcqRel) { std::mem::take(&mut self.notes().interim) } else { Vec::new() }
+    }
+
     /// Keeps what the connection becomes when its 101 has been written.
     pub(super) fn set_tunnel(&self, tunnel: Tunnel) {
         self.notes().tunnel = Some(tunnel);
@@ -96,5 +119,32 @@ impl Activity {
     fn notes(&self) -> MutexGuard<'_, Notes> {
         // Each note is set in one step, so it is right whatever panicked beside it.
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells the requests of a connection why they end with it if its task is dropped; declared after what they are kept in, so
+/// that it is dropped before.
+///
+/// A tunnel that was not opened is dropped with it: it holds an exchange, which holds the activity that holds the tunnel.
+#[derive(Debug)]
+pub(super) struct Abandoned(Option<Arc<Activity>>);
+
+impl Abandoned {
+    pub(super) fn new(activity: &Arc<Activity>) -> Self {
+        Self(Some(Arc::clone(activity)))
+    }
+
+    /// The connection was not dropped: its requests are told in another way.
+    pub(super) fn settle(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        if let Some(activity) = self.0.take() {
+            activity.set_ending(Outcome::new(Phase::Serve, Party::Operator, Cause::Cut));
+            drop(activity.take_tunnel());
+        }
     }
 }

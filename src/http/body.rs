@@ -5,10 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Version};
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::exchange::Exchange;
-use super::pool::Lease;
+use super::one::Broken;
+use super::pool::Calling;
 use super::stall::Stall;
 use super::{streams, trailers};
 use crate::outcome::{Cause, Outcome, Party, Phase};
@@ -37,14 +37,18 @@ pub struct Body {
 #[derive(Debug)]
 enum Content {
     Whole(Bytes),
-    Streamed(Box<Streamed>),
+    Streamed(Streamed),
 }
 
 #[derive(Debug)]
 struct Streamed {
-    incoming: Incoming,
+    /// None when all of the answer has come, or nothing more will.
+    calling: Option<Box<Calling>>,
     stall: Stall,
-    lease: Option<Lease>,
+    /// All of it has come.
+    whole: bool,
+    /// It has broken off for this reason, which is said after what came before has gone out.
+    broken: Option<Cause>,
 }
 
 impl Body {
@@ -63,29 +67,21 @@ impl Body {
         Self { content: Content::Whole(bytes), exchange: Some(exchange) }
     }
 
-    /// The body of a target's answer; `lease` gives the target's connection back when all of it has come.
-    pub(super) fn streamed(incoming: Incoming, timeout: Duration, lease: Lease, exchange: Exchange) -> Self {
-        let streamed = Streamed { incoming, stall: Stall::new(timeout), lease: Some(lease) };
-        let mut body = Self { content: Content::Streamed(Box::new(streamed)), exchange: Some(exchange) };
-        if http_body::Body::is_end_stream(&body) {
-            body.complete();
+    /// The body of a target's answer; the target's connection is given back when all of it has come.
+    pub(super) fn streamed(calling: Box<Calling>, timeout: Duration, exchange: Exchange) -> Self {
+        if calling.call.is_end() {
+            calling.give_back();
+            return Self { content: Content::Whole(Bytes::new()), exchange: Some(exchange) };
         }
-        body
-    }
-
-    /// All of it has gone on: the target's connection is free again.
-    fn complete(&mut self) {
-        let whole = self.exchange.as_ref().is_some_and(|exchange| exchange.progress().sent());
-        if let Content::Streamed(streamed) = &mut self.content
-            && let Some(lease) = streamed.lease.take()
-        {
-            lease.give_back(whole);
-        }
+        let streamed = Streamed { calling: Some(calling), stall: Stall::new(timeout), whole: false, broken: None };
+        Self { content: Content::Streamed(streamed), exchange: Some(exchange) }
     }
 
     fn fail(&mut self, outcome: Outcome) {
         if let Some(exchange) = &self.exchange {
             exchange.fail(outcome);
+            // The request's body may have failed before, and have failed the answer.
+            let outcome = exchange.progress().fault().unwrap_or(outcome);
             // HTTP/2 resets the one stream; HTTP/1 has no way to go on.
             if exchange.version() != Version::HTTP_2 {
                 exchange.activity().set_fatal(outcome);
@@ -95,14 +91,24 @@ impl Body {
             }
         }
         if let Content::Streamed(streamed) = &mut self.content {
-            streamed.lease = None;
+            streamed.calling = None;
         }
     }
 
     /// Whether nothing of it is missing at the client.
     fn is_whole(&self) -> bool {
         http_body::Body::is_end_stream(self)
-            || self.exchange.as_ref().is_some_and(|exchange| *exchange.method() == Method::HEAD)
+            || self.exchange.as_ref().is_some_and(|exchange| exchange.method() == Some(&Method::HEAD))
+    }
+}
+
+impl Streamed {
+    /// All of it has come: the target's connection is free again.
+    fn complete(&mut self) {
+        self.whole = true;
+        if let Some(calling) = self.calling.take() {
+            calling.give_back();
+        }
     }
 }
 
@@ -129,7 +135,12 @@ impl http_body::Body for Body {
             streams::note_streaming(exchange.progress());
         }
         let failure = |cause| Outcome::new(Phase::Serve, Party::Target, cause);
-        let frame = match Pin::new(&mut streamed.incoming).poll_frame(context) {
+        if let Some(cause) = streamed.broken {
+            this.fail(failure(cause));
+            return Poll::Ready(Some(Err(BodyError::CutOff)));
+        }
+        let Some(calling) = &mut streamed.calling else { return Poll::Ready(None) };
+        let frame = match calling.call.poll_frame(context) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 ready!(streamed.stall.poll(context));
@@ -140,22 +151,28 @@ impl http_body::Body for Body {
         streamed.stall.reset();
         match frame {
             None => {
-                this.complete();
+                streamed.complete();
                 Poll::Ready(None)
             }
             Some(Ok(frame)) => {
                 if let (Some(data), Some(exchange)) = (frame.data_ref(), &this.exchange) {
                     exchange.progress().add_out(data.len() as u64);
                 }
-                let frame = trailers::filtered(frame);
-                if this.is_end_stream() {
-                    this.complete();
+                if calling.call.is_end() {
+                    streamed.complete();
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(trailers::filtered(frame))))
             }
-            Some(Err(_)) => {
-                this.fail(failure(Cause::TargetClosed));
-                Poll::Ready(Some(Err(BodyError::CutOff)))
+            Some(Err(broken)) => {
+                tracing::debug!(%broken, target = %calling.call.target().label(), "an answer has broken off");
+                let cause = match broken {
+                    Broken::Malformed(_) => Cause::ResponseMalformed,
+                    Broken::Closed(_) | Broken::Request => Cause::TargetClosed,
+                };
+                // HTTP/2 throws away what waits to be sent on a stream that it resets: it goes out first.
+                streamed.broken = Some(cause);
+                context.waker().wake_by_ref();
+                Poll::Pending
             }
         }
     }
@@ -163,14 +180,17 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Whole(bytes) => bytes.is_empty(),
-            Content::Streamed(streamed) => streamed.lease.is_none() || streamed.incoming.is_end_stream(),
+            Content::Streamed(streamed) => streamed.whole,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Streamed(streamed) => streamed.incoming.size_hint(),
+            Content::Streamed(streamed) => {
+                let left = streamed.calling.as_ref().and_then(|calling| calling.call.left());
+                left.map_or_else(SizeHint::default, SizeHint::with_exact)
+            }
         }
     }
 }

@@ -6,20 +6,19 @@ use std::task::{Context, Poll};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::activity::Activity;
-use super::serve::{Settings, Version};
-use super::watched::{Standing, Wire};
+use super::serve::Settings;
+use super::watched::{Notebook, Standing};
 use crate::connection::Connection;
 use crate::drain::Order;
 use crate::outcome::{Cause, Outcome, Party, Phase};
 
-/// Drives one client connection: polls hyper, hears the leash, and keeps the times.
+/// Drives one HTTP/2 client connection: polls hyper, hears the leash, and keeps the times.
 #[derive(Debug)]
 pub(super) struct Driver<'a> {
     settings: &'a Settings,
-    version: Version,
     connection: Arc<Connection>,
     activity: Arc<Activity>,
-    wire: Arc<Wire>,
+    notebook: Arc<Notebook>,
     heard: Option<Order>,
     /// When the connection's lifetime ends.
     expires: Option<Instant>,
@@ -68,20 +67,18 @@ enum Then {
 impl<'a> Driver<'a> {
     pub(super) fn new(
         settings: &'a Settings,
-        version: Version,
         connection: &Arc<Connection>,
         activity: &Arc<Activity>,
-        wire: &Arc<Wire>,
+        notebook: &Arc<Notebook>,
     ) -> Self {
         // A lifetime that no clock can reach is none.
         let opened = Instant::from_std(connection.opened());
         let expires = settings.max_lifetime.and_then(|lifetime| opened.checked_add(lifetime));
         Self {
             settings,
-            version,
             connection: Arc::clone(connection),
             activity: Arc::clone(activity),
-            wire: Arc::clone(wire),
+            notebook: Arc::clone(notebook),
             heard: None,
             expires,
             idle_since: None,
@@ -175,7 +172,7 @@ impl<'a> Driver<'a> {
 
     /// The time of what is being waited for, if anything is.
     fn waiting(&mut self, now: Instant) -> Option<Deadline> {
-        let standing = self.wire.standing();
+        let standing = self.notebook.standing();
         let busy = self.activity.live() > 0;
         let idle_since = if busy { None } else { Some(*self.idle_since.get_or_insert(now)) };
         self.idle_since = idle_since;
@@ -187,29 +184,16 @@ impl<'a> Driver<'a> {
         }
         let idle = idle_since?;
         if let Some((outcome, since)) = self.leaving {
-            let at = match self.version {
-                // A request that has begun to come is still served, if the rest of its head comes in time.
-                Version::Http1 => standing.head_since.map_or(now, |head| head.max(idle) + settings.request_head),
-                // The client is to read GOAWAY and to close; requests that it sent before that are still served.
-                Version::Http2 => idle.max(since) + settings.linger,
-            };
-            return Some(Deadline { at, then: Then::Left, outcome });
+            // The client is to read GOAWAY and to close; requests that it sent before that are still served.
+            return Some(Deadline { at: idle.max(since) + settings.linger, then: Then::Left, outcome });
         }
-        if let Some(head) = standing.head_since {
-            let at = head.max(idle) + settings.request_head;
-            return Some(Deadline { at, then: Then::Left, outcome: serving(Party::Client, Cause::RequestHeadTimeout) });
-        }
-        let then = match self.version {
-            Version::Http1 => Then::Left,
-            Version::Http2 => Then::Leave,
-        };
         let outcome = serving(Party::Proxy, Cause::KeepAliveTimeout);
-        Some(Deadline { at: idle + settings.keep_alive, then, outcome })
+        Some(Deadline { at: idle + settings.keep_alive, then: Then::Leave, outcome })
     }
 
     /// What it means that hyper is done.
     fn done(&self, result: &Result<(), hyper::Error>) -> Outcome {
-        let standing = self.wire.standing();
+        let standing = self.notebook.standing();
         if standing.lost {
             return serving(Party::Client, Cause::Reset);
         }
@@ -227,18 +211,10 @@ impl<'a> Driver<'a> {
 
     fn failed(&self, error: &hyper::Error, standing: Standing) -> Outcome {
         tracing::debug!(%error, source = ?std::error::Error::source(error), "serving a client has ended");
-        if error.is_parse_too_large() {
-            serving(Party::Client, Cause::RequestHeadTooLarge)
-        } else if standing.violated || error.is_parse() {
-            serving(Party::Client, Cause::RequestMalformed)
-        } else if standing.ended {
-            let idle = self.activity.live() == 0 && standing.head_since.is_none();
-            serving(Party::Client, if idle && !standing.unread { Cause::Finished } else { Cause::ClosedEarly })
-        } else {
-            match self.version {
-                Version::Http1 => serving(Party::Client, Cause::ClosedEarly),
-                Version::Http2 => serving(Party::Client, Cause::ProtocolError),
-            }
+        match (standing.ended, self.activity.live()) {
+            (true, 0) => serving(Party::Client, Cause::Finished),
+            (true, _) => serving(Party::Client, Cause::ClosedEarly),
+            (false, _) => serving(Party::Client, Cause::ProtocolError),
         }
     }
 }

@@ -23,8 +23,8 @@ pub struct Exchange {
     activity: Arc<Activity>,
     progress: Arc<Progress>,
     opened: Instant,
-    method: Method,
-    uri: Uri,
+    /// None if the head could not be read.
+    head: Option<(Method, Uri)>,
     version: Version,
     host: Host,
     route: Option<Arc<RouteMeter>>,
@@ -84,6 +84,23 @@ impl Exchange {
         request: &Request<B>,
         host: Host,
     ) -> Self {
+        let head = Some((request.method().clone(), request.uri().clone()));
+        Self::begin(registry, connection, activity, head, request.version(), host)
+    }
+
+    /// One whose head could not be read, and which will be refused.
+    pub(super) fn unread(registry: &Arc<Registry>, connection: &Arc<Connection>, activity: &Arc<Activity>) -> Self {
+        Self::begin(registry, connection, activity, None, Version::HTTP_11, Host::none())
+    }
+
+    fn begin(
+        registry: &Arc<Registry>,
+        connection: &Arc<Connection>,
+        activity: &Arc<Activity>,
+        head: Option<(Method, Uri)>,
+        version: Version,
+        host: Host,
+    ) -> Self {
         activity.opened();
         Self {
             id: RequestId::random(),
@@ -92,9 +109,8 @@ impl Exchange {
             activity: Arc::clone(activity),
             progress: Arc::default(),
             opened: Instant::now(),
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            version: request.version(),
+            head,
+            version,
             host,
             route: None,
             target: None,
@@ -130,10 +146,10 @@ impl Exchange {
         self.version
     }
 
-    /// Its method.
+    /// Its method; `None` if its head could not be read.
     #[must_use]
-    pub fn method(&self) -> &Method {
-        &self.method
+    pub fn method(&self) -> Option<&Method> {
+        self.head.as_ref().map(|(method, _)| method)
     }
 
     /// Notes the route that takes it, for the request and, if it is its first, for the connection.
@@ -202,9 +218,11 @@ impl Exchange {
         line.number("connection", self.connection.id().0);
         line.field("client", &self.connection.client().to_string());
         line.field("route", self.route.as_ref().map_or(NO_ROUTE, |route| route.name()));
-        line.field("method", self.method.as_str());
-        line.field_if("host", self.host.as_str());
-        line.field("path", self.uri.path_and_query().map_or("/", |path| path.as_str()));
+        if let Some((method, uri)) = &self.head {
+            line.field("method", method.as_str());
+            line.field_if("host", self.host.as_str());
+            line.field("path", uri.path_and_query().map_or("/", |path| path.as_str()));
+        }
         line.field("protocol", protocol(self.version));
         if let Some(status) = self.status {
             line.number("status", u64::from(status.as_u16()));

@@ -2,18 +2,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 
 use super::body::Body;
 use super::exchange::Exchange;
-use super::pool::{Lease, Pool};
+use super::incoming::Incoming;
+use super::pool::{Calling, Pool};
 use super::request::Refusal;
 use super::request_body::RequestBody;
 use super::send::{Failed, send};
 use super::tunnel::Tunnel;
 use super::{answer, hop, request, response};
-use crate::net::AddressSet;
+use crate::net::{AddressSet, Prefixed};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::relay;
 use crate::upstream::Plan;
@@ -96,8 +95,7 @@ pub struct Forwarding<'a> {
 /// Dropping the future ends the exchange and the target's connection.
 pub async fn forward(request: Request<Incoming>, mut exchange: Exchange, forwarding: Forwarding<'_>) -> Response<Body> {
     let (mut parts, incoming) = request.into_parts();
-    let asked = if parts.version == Version::HTTP_11 { hop::upgrade(&parts.headers) } else { None };
-    let client = parts.extensions.remove::<OnUpgrade>().filter(|_| asked.is_some());
+    let upgrade = parts.version == Version::HTTP_11 && hop::upgrade(&parts.headers).is_some();
     if let Err(refusal) = request::prepare(&mut parts, &mut exchange, &forwarding) {
         tracing::debug!(%refusal, "a request is refused");
         let (party, cause) = match refusal {
@@ -111,35 +109,34 @@ pub async fn forward(request: Request<Incoming>, mut exchange: Exchange, forward
     }
     let body = RequestBody::new(incoming, exchange.progress(), forwarding.timeouts.body, forwarding.max_request_body);
     match send(Request::from_parts(parts, body), &mut exchange, &forwarding).await {
-        Ok((response, lease)) => answered(response, lease, client, exchange, &forwarding),
+        Ok((parts, calling)) => answered(parts, calling, upgrade, exchange, &forwarding),
         Err(failed) => failure(failed, exchange),
     }
 }
 
 /// Hands a target's answer on.
 fn answered(
-    response: Response<Incoming>,
-    lease: Lease,
-    client: Option<OnUpgrade>,
+    mut parts: http::response::Parts,
+    calling: Box<Calling>,
+    upgrade: bool,
     mut exchange: Exchange,
     forwarding: &Forwarding<'_>,
 ) -> Response<Body> {
     exchange.set_first_byte();
-    let (mut parts, incoming) = response.into_parts();
-    let target = parts.extensions.remove::<OnUpgrade>();
-    if let Err(refused) = response::prepare(&mut parts, client.is_some(), forwarding.response_headers) {
-        tracing::debug!(%refused, target = %lease.target().label(), "a target's answer is refused");
+    if let Err(refused) = response::prepare(&mut parts, upgrade, forwarding.response_headers) {
+        tracing::debug!(%refused, target = %calling.call.target().label(), "a target's answer is refused");
+        exchange.set_error(&refused.to_string());
         return failure(Failed::of(Party::Target, Cause::ResponseMalformed), exchange);
     }
     exchange.set_status(parts.status);
-    let body = match (client, target) {
-        (Some(client), Some(target)) if parts.status == StatusCode::SWITCHING_PROTOCOLS => {
-            let activity = Arc::clone(exchange.activity());
-            let limits = tunnel_limits(forwarding.timeouts);
-            activity.set_tunnel(Tunnel { client, target, limits, exchange, in_flight: lease.into_in_flight() });
-            Body::upgraded()
-        }
-        _ => Body::streamed(incoming, forwarding.timeouts.body, lease, exchange),
+    let body = if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        let activity = Arc::clone(exchange.activity());
+        let limits = tunnel_limits(forwarding.timeouts);
+        let (stream, leftover, in_flight) = calling.into_stream();
+        activity.set_tunnel(Tunnel { target: Prefixed::new(leftover.freeze(), stream), limits, exchange, in_flight });
+        Body::upgraded()
+    } else {
+        Body::streamed(calling, forwarding.timeouts.body, exchange)
     };
     // The reason phrase goes with the head's extensions, as the target's.
     Response::from_parts(parts, body)

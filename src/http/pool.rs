@@ -1,17 +1,18 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use bytes::BytesMut;
+use http::Request;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
+use super::one::{Call, Link};
 use super::request_body::RequestBody;
-use super::target_stream::{Heard, TargetStream};
-use crate::upstream::{Connected, InFlight, Target};
+use crate::upstream::{Connected, InFlight, Stream, Target};
 
 /// Idle connections of one kind to one target that a worker keeps.
 pub const IDLE_PER_KEY_MAX: usize = 64;
@@ -22,21 +23,23 @@ pub const IDLE_MAX: usize = 1024;
 /// The longest head of a target's answer.
 pub const RESPONSE_HEAD_MAX: usize = 256 * 1024;
 
-/// How long a connection that has served its last request may take to say goodbye (TLS close_notify).
-const GOODBYE: Duration = Duration::from_secs(1);
-
 /// The connections to targets of one worker: those that are idle wait here for the next request.
 #[derive(Debug, Default)]
-pub struct Pool(Mutex<Shelf>);
+pub struct Pool {
+    shelf: Mutex<Shelf>,
+    /// How many connections stand, idle or in use.
+    standing: Arc<AtomicUsize>,
+    bell: Arc<Bell>,
+}
 
 #[derive(Debug, Default)]
 struct Shelf {
     idle: HashMap<PoolKey, Vec<Idle>>,
     /// How many there are in all.
     count: usize,
-    /// Every connection that stands, idle or not.
-    tasks: HashMap<u64, AbortHandle>,
     next: u64,
+    /// Somebody hears the bell.
+    watched: bool,
     closed: bool,
 }
 
@@ -60,38 +63,85 @@ impl PoolKey {
 #[derive(Debug)]
 struct Idle {
     link: Link,
+    place: Place,
     expires: Instant,
 }
 
-/// A connection to a target, wherever it is kept. Dropping it closes the connection at once.
+/// What a connection is to its pool.
 #[derive(Debug)]
-struct Link {
-    number: u64,
-    sender: SendRequest<RequestBody>,
-    heard: Arc<Heard>,
-    target: Arc<Target>,
-    task: AbortHandle,
-    goodbye: Option<oneshot::Sender<()>>,
+struct Place {
+    /// None if it is for one client only.
+    key: Option<PoolKey>,
+    keep: Duration,
+    alarm: Arc<Alarm>,
+    _standing: Standing,
 }
 
-impl Drop for Link {
+/// One of the connections that stand.
+#[derive(Debug)]
+struct Standing(Arc<AtomicUsize>);
+
+impl Standing {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Standing {
     fn drop(&mut self) {
-        if self.goodbye.is_some() {
-            self.task.abort();
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Rung by idle connections to which something has happened; the pool's own task hears it.
+#[derive(Debug, Default)]
+struct Bell {
+    rung: Mutex<Vec<(PoolKey, u64)>>,
+    notify: Notify,
+}
+
+/// What wakes for one connection while it is idle.
+#[derive(Debug)]
+struct Alarm {
+    key: Option<PoolKey>,
+    number: u64,
+    bell: Arc<Bell>,
+}
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(key) = self.key {
+            self.bell.rung.lock().unwrap_or_else(PoisonError::into_inner).push((key, self.number));
+            self.bell.notify.notify_one();
         }
     }
 }
 
-/// A target's connection in the use of one request. Dropping it closes the connection at once.
+/// A target's connection for the use of one request. Dropping it closes the connection at once.
 #[derive(Debug)]
 pub(super) struct Lease {
     link: Link,
+    terms: Terms,
+}
+
+#[derive(Debug)]
+struct Terms {
     pool: Arc<Pool>,
-    /// None if it is for this one client only.
-    key: Option<PoolKey>,
-    keep: Duration,
+    place: Place,
     reused: bool,
     in_flight: InFlight,
+}
+
+/// A request in progress on a target's connection. Dropping it closes the connection at once.
+#[derive(Debug)]
+pub(super) struct Calling {
+    pub(super) call: Call,
+    terms: Terms,
 }
 
 impl Pool {
@@ -110,7 +160,7 @@ impl Pool {
     /// How many connections stand, idle or in use.
     #[must_use]
     pub fn standing(&self) -> usize {
-        self.shelf().tasks.len()
+        self.standing.load(Ordering::Acquire)
     }
 
     /// Drops the connections that have been idle for too long; to be called each second.
@@ -125,6 +175,8 @@ impl Pool {
             !kept.is_empty()
         });
         shelf.count = shelf.count.saturating_sub(expired.len());
+        drop(shelf);
+        expired.into_iter().for_each(|idle| idle.link.close());
     }
 
     /// Closes every idle connection now, and those in use as their requests end.
@@ -134,95 +186,105 @@ impl Pool {
         shelf.count = 0;
         let idle = std::mem::take(&mut shelf.idle);
         drop(shelf);
-        drop(idle);
+        idle.into_values().flatten().for_each(|idle| idle.link.close());
+        // The pool's task ends.
+        self.bell.notify.notify_one();
     }
 
-    /// The connection of this key that became idle last.
+    /// The connection of this key that became idle last, if it is still of use.
     pub(super) fn checkout(self: &Arc<Self>, key: PoolKey, keep: Duration) -> Option<Lease> {
         let now = Instant::now();
         loop {
-            let idle = self.shelf().take(key)?;
-            if idle.expires > now && idle.link.sender.is_ready() {
-                let in_flight = InFlight::new(&idle.link.target);
-                idle.link.heard.forget();
-                return Some(Lease {
-                    link: idle.link,
-                    pool: Arc::clone(self),
-                    key: Some(key),
-                    keep,
-                    reused: true,
-                    in_flight,
-                });
+            let Idle { mut link, mut place, expires } = self.shelf().take(key)?;
+            let stale = link.poll_stale(&mut Context::from_waker(Waker::noop())).is_ready();
+            if expires > now && !stale {
+                let in_flight = InFlight::new(link.target());
+                place.keep = keep;
+                return Some(Lease { link, terms: Terms { pool: Arc::clone(self), place, reused: true, in_flight } });
             }
+            link.close();
         }
     }
 
-    /// Takes a connection that has just been made into use.
-    ///
-    /// # Errors
-    /// hyper's; a fresh connection gives none.
-    pub(super) async fn adopt(
-        self: &Arc<Self>,
-        connected: Connected,
-        key: Option<PoolKey>,
-        keep: Duration,
-    ) -> Result<Lease, hyper::Error> {
+    /// Takes a connection that has just been made into use. Without a `key` it is for one client only.
+    pub(super) fn adopt(self: &Arc<Self>, connected: Connected, key: Option<PoolKey>, keep: Duration) -> Lease {
         let Connected { stream, target, address: _, in_flight } = connected;
-        let heard = Arc::<Heard>::default();
-        let io = TokioIo::new(TargetStream::new(stream, &heard));
-        let (sender, serving) =
-            http1::Builder::new().max_header_size(RESPONSE_HEAD_MAX).handshake::<_, RequestBody>(io).await?;
-        let (goodbye, leaving) = oneshot::channel();
         let mut shelf = self.shelf();
         let number = shelf.next;
         shelf.next = shelf.next.wrapping_add(1);
-        let standing = Standing { pool: Arc::downgrade(self), number, key };
-        let task = tokio::spawn(async move {
-            let _standing = standing;
-            let mut serving = serving.with_upgrades();
-            let result = tokio::select! {
-                result = &mut serving => result,
-                _ = leaving => match timeout(GOODBYE, serving).await {
-                    Ok(result) => result,
-                    Err(_) => return,
-                },
-            };
-            if let Err(error) = result {
-                tracing::debug!(%error, "a connection to a target has ended");
-            }
-        });
-        let task = task.abort_handle();
-        shelf.tasks.insert(number, task.clone());
         drop(shelf);
-        let link = Link { number, sender, heard, target, task, goodbye: Some(goodbye) };
-        Ok(Lease { link, pool: Arc::clone(self), key, keep, reused: false, in_flight })
+        let alarm = Arc::new(Alarm { key, number, bell: Arc::clone(&self.bell) });
+        let place = Place { key, keep, alarm, _standing: Standing::new(&self.standing) };
+        let terms = Terms { pool: Arc::clone(self), place, reused: false, in_flight };
+        Lease { link: Link::new(stream, target), terms }
     }
 
-    fn keep(&self, key: PoolKey, idle: Idle) {
+    fn keep(self: &Arc<Self>, key: PoolKey, mut link: Link, place: Place) {
+        let waker = Waker::from(Arc::clone(&place.alarm));
+        if link.poll_stale(&mut Context::from_waker(&waker)).is_ready() {
+            return link.close();
+        }
         let mut shelf = self.shelf();
-        let refused = shelf.closed || shelf.count >= IDLE_MAX || !shelf.tasks.contains_key(&idle.link.number);
+        let full = shelf.closed || shelf.count >= IDLE_MAX;
         let kept = shelf.idle.entry(key).or_default();
-        if refused || kept.len() >= IDLE_PER_KEY_MAX {
+        if full || kept.len() >= IDLE_PER_KEY_MAX {
             if kept.is_empty() {
                 shelf.idle.remove(&key);
             }
             drop(shelf);
-            drop(idle);
+            return link.close();
+        }
+        kept.push(Idle { link, expires: Instant::now() + place.keep, place });
+        shelf.count = shelf.count.saturating_add(1);
+        if !shelf.watched {
+            shelf.watched = true;
+            tokio::spawn(watch(Arc::downgrade(self), Arc::clone(&self.bell)));
+        }
+    }
+
+    /// Looks at an idle connection to which something has happened.
+    fn look(&self, key: PoolKey, number: u64) {
+        let mut shelf = self.shelf();
+        let Entry::Occupied(mut kept) = shelf.idle.entry(key) else { return };
+        let Some(place) = kept.get().iter().position(|idle| idle.place.alarm.number == number) else { return };
+        let Some(idle) = kept.get_mut().get_mut(place) else { return };
+        let waker = Waker::from(Arc::clone(&idle.place.alarm));
+        if idle.link.poll_stale(&mut Context::from_waker(&waker)).is_pending() {
             return;
         }
-        kept.push(idle);
-        shelf.count = shelf.count.saturating_add(1);
+        let stale = kept.get_mut().remove(place);
+        if kept.get().is_empty() {
+            kept.remove();
+        }
+        shelf.count = shelf.count.saturating_sub(1);
+        drop(shelf);
+        stale.link.close();
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
         // Whole whatever panicked beside it: no panic is possible between two of its changes.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// Closes idle connections as soon as their targets do, until the pool is closed.
+async fn watch(pool: Weak<Pool>, bell: Arc<Bell>) {
+    loop {
+        bell.notify.notified().await;
+        let Some(pool) = pool.upgrade() else { return };
+        let rung = std::mem::take(&mut *bell.rung.lock().unwrap_or_else(PoisonError::into_inner));
+        for (key, number) in rung {
+            pool.look(key, number);
+        }
+        if pool.shelf().closed {
+            return;
+        }
     }
 }
 
@@ -238,80 +300,39 @@ impl Shelf {
     }
 }
 
-/// A connection that stands; its task's end takes it off the shelf, whatever ended the task.
-struct Standing {
-    pool: Weak<Pool>,
-    number: u64,
-    key: Option<PoolKey>,
-}
-
-impl Drop for Standing {
-    fn drop(&mut self) {
-        let Some(pool) = self.pool.upgrade() else { return };
-        let mut shelf = pool.shelf();
-        shelf.tasks.remove(&self.number);
-        let Some(key) = self.key else { return };
-        let mut gone = None;
-        if let Entry::Occupied(mut kept) = shelf.idle.entry(key) {
-            let place = kept.get().iter().position(|idle| idle.link.number == self.number);
-            gone = place.map(|place| kept.get_mut().remove(place));
-            if kept.get().is_empty() {
-                kept.remove();
-            }
-        }
-        shelf.count = shelf.count.saturating_sub(usize::from(gone.is_some()));
-        drop(shelf);
-        drop(gone);
-    }
-}
-
 impl Lease {
-    pub(super) fn sender(&mut self) -> &mut SendRequest<RequestBody> {
-        &mut self.link.sender
-    }
-
-    /// Whether it has served another request before.
-    pub(super) fn reused(&self) -> bool {
-        self.reused
-    }
-
-    /// Whether the target has said anything since the request began.
-    pub(super) fn heard(&self) -> bool {
-        self.link.heard.anything()
-    }
-
     pub(super) fn target(&self) -> &Arc<Target> {
-        &self.link.target
+        self.link.target()
     }
 
-    /// The count of the target's connection, which is no longer one of HTTP.
-    pub(super) fn into_in_flight(self) -> InFlight {
-        let Self { mut link, in_flight, .. } = self;
-        link.goodbye = None;
-        in_flight
+    /// Begins a request.
+    pub(super) fn call(self, request: Request<RequestBody>) -> Box<Calling> {
+        // Boxed: it is moved from the request's handling into the answer's body, and it is large.
+        Box::new(Calling { call: Call::new(self.link, request), terms: self.terms })
+    }
+}
+
+impl Calling {
+    /// Whether the connection has served another request before.
+    pub(super) fn is_reused(&self) -> bool {
+        self.terms.reused
     }
 
     /// Gives the connection to the next request if it can take one: all of the request has been sent, and all of the
     /// answer has come. If not, it is closed in order.
-    pub(super) fn give_back(self, whole: bool) {
-        let Self { mut link, pool, key, keep, reused: _, in_flight } = self;
+    pub(super) fn give_back(self) {
+        let Terms { pool, place, reused: _, in_flight } = self.terms;
         drop(in_flight);
-        let Some(key) = key.filter(|_| whole && !link.sender.is_closed()) else {
-            if let Some(goodbye) = link.goodbye.take() {
-                let _task_has_ended = goodbye.send(());
-            }
-            return;
-        };
-        let expires = Instant::now() + keep;
-        if link.sender.is_ready() {
-            pool.keep(key, Idle { link, expires });
-            return;
+        match (self.call.into_link(), place.key) {
+            ((link, true), Some(key)) => pool.keep(key, link, place),
+            ((link, _), _) => link.close(),
         }
-        // hyper gives the last of a body out before it has made the connection ready again.
-        tokio::spawn(async move {
-            if let Ok(Ok(())) = timeout(GOODBYE, link.sender.ready()).await {
-                pool.keep(key, Idle { link, expires });
-            }
-        });
+    }
+
+    /// The target's stream, what it has sent behind its head, and the count of its connection, which is no longer one of
+    /// HTTP.
+    pub(super) fn into_stream(self) -> (Stream, BytesMut, InFlight) {
+        let (stream, leftover) = self.call.into_stream();
+        (stream, leftover, self.terms.in_flight)
     }
 }

@@ -30,6 +30,7 @@ pub(super) fn prepare(parts: &mut Parts, exchange: &mut Exchange, forwarding: &F
     let client = exchange.connection().client().ip();
     let trusted = forwarding.forwarded.trusted.contains(client);
     let upgrade = if parts.version == Version::HTTP_11 { hop::upgrade(&parts.headers) } else { None };
+    let awaits_continue = parts.version == Version::HTTP_11 && hop::has_token(&parts.headers, &EXPECT, "100-continue");
     let takes_trailers = hop::has_token(&parts.headers, &TE, "trailers");
     // hyper sends a body of unknown length only with this version (HTTP/2 and HTTP/1.0 clients).
     parts.version = Version::HTTP_11;
@@ -43,8 +44,10 @@ pub(super) fn prepare(parts: &mut Parts, exchange: &mut Exchange, forwarding: &F
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    // It has been met, or will be when the target takes the body.
-    headers.remove(EXPECT);
+    // HTTP/2 has no use for it: a stream's body waits for its window.
+    if !awaits_continue {
+        headers.remove(EXPECT);
+    }
     join_cookies(headers);
     forwarded::tell(headers, client, forwarding.scheme, exchange.host(), trusted);
     if trusted && let Some(id) = headers.get(X_REQUEST_ID).and_then(RequestId::adopt) {

@@ -1,5 +1,3 @@
-use std::error::Error;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -7,10 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::body::BodyError;
 use super::exchange::Progress;
+use super::incoming::{Incoming, IncomingError};
 use super::stall::Stall;
 use super::trailers;
 use crate::outcome::{Cause, Outcome, Party, Phase};
@@ -33,11 +31,6 @@ impl RequestBody {
             progress.set_sent();
         }
         Self { incoming: Some(incoming), progress: Arc::clone(progress), stall: Stall::new(timeout), allowed: limit }
-    }
-
-    /// No body at all, for a request that is sent a second time.
-    pub(super) fn empty(progress: &Arc<Progress>) -> Self {
-        Self { incoming: None, progress: Arc::clone(progress), stall: Stall::new(Duration::ZERO), allowed: None }
     }
 
     fn fail(&mut self, party: Party, cause: Cause, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -82,7 +75,14 @@ impl http_body::Body for RequestBody {
                 }
                 Poll::Ready(Some(Ok(trailers::filtered(frame))))
             }
-            Some(Err(error)) => this.fail(Party::Client, blame(&error), BodyError::CutOff),
+            Some(Err(error)) => {
+                let cause = match error {
+                    IncomingError::Malformed => Cause::RequestMalformed,
+                    IncomingError::Reset => Cause::Reset,
+                    IncomingError::ClosedEarly => Cause::ClosedEarly,
+                };
+                this.fail(Party::Client, cause, BodyError::CutOff)
+            }
         }
     }
 
@@ -92,15 +92,5 @@ impl http_body::Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint)
-    }
-}
-
-/// Why a client's body ended with an error: broken framing, or the end of its connection or stream.
-fn blame(error: &hyper::Error) -> Cause {
-    let system = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    match system.map(io::Error::kind) {
-        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => Cause::RequestMalformed,
-        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => Cause::Reset,
-        Some(_) | None => Cause::ClosedEarly,
     }
 }

@@ -1,13 +1,14 @@
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
+use http::response::Parts;
+use http::{Request, Version};
 use tokio::time::{Instant, timeout};
 
 use super::exchange::Exchange;
 use super::forward::{Forwarding, Timeouts};
-use super::pool::{Lease, PoolKey};
+use super::one::Broken;
+use super::pool::{Calling, Lease, PoolKey};
 use super::request::{is_idempotent, set_host};
 use super::request_body::RequestBody;
 use crate::connection::{Connection, State};
@@ -28,7 +29,7 @@ impl Failed {
 
 /// What one attempt to send has come to.
 enum Attempt {
-    Answered(Response<Incoming>, Lease),
+    Answered(Parts, Box<Calling>),
     /// The pooled connection was stale, and the request may go out once more.
     Again(Request<RequestBody>),
     Failed(Failed),
@@ -39,7 +40,7 @@ pub(super) async fn send(
     request: Request<RequestBody>,
     exchange: &mut Exchange,
     forwarding: &Forwarding<'_>,
-) -> Result<(Response<Incoming>, Lease), Failed> {
+) -> Result<(Parts, Box<Calling>), Failed> {
     let plan = &forwarding.plan;
     // One turn per request: who is chosen is who is connected to if no idle connection leads there.
     let Some(first) = plan.targets.order(plan.client.ip()).next() else {
@@ -56,14 +57,14 @@ pub(super) async fn send(
     let request = match pooled {
         None => request,
         Some(lease) => match attempt(request, lease, exchange, forwarding).await {
-            Attempt::Answered(response, lease) => return Ok((response, lease)),
+            Attempt::Answered(parts, calling) => return Ok((parts, calling)),
             Attempt::Failed(failed) => return Err(failed),
             Attempt::Again(request) => request,
         },
     };
     let lease = fresh(first, exchange, forwarding).await?;
     match attempt(request, lease, exchange, forwarding).await {
-        Attempt::Answered(response, lease) => Ok((response, lease)),
+        Attempt::Answered(parts, calling) => Ok((parts, calling)),
         Attempt::Failed(failed) => Err(failed),
         // A new connection is never stale, and there is no third time.
         Attempt::Again(_) => Err(Failed::of(Party::Target, Cause::TargetClosed)),
@@ -72,7 +73,7 @@ pub(super) async fn send(
 
 async fn attempt(
     mut request: Request<RequestBody>,
-    mut lease: Lease,
+    lease: Lease,
     exchange: &mut Exchange,
     forwarding: &Forwarding<'_>,
 ) -> Attempt {
@@ -81,28 +82,43 @@ async fn attempt(
     exchange.connection().set_target(target.label());
     let port = target.port(forwarding.plan.listener.port());
     set_host(request.headers_mut(), exchange, forwarding.preserve_host, &target, port);
-    // Only a connection that has waited can be stale, and only then is the copy of the head paid for.
-    let replay = if lease.reused() { copy(&request, exchange) } else { None };
-    let answer = lease.sender().try_send_request(request);
-    let answer = match within(answer, forwarding.timeouts, exchange).await {
+    let mut calling = lease.call(request);
+    let activity = Arc::clone(exchange.activity());
+    let multiplexed = exchange.version() == Version::HTTP_2;
+    let interim = |status, headers| {
+        // The activity is the whole connection's, and hyper has no way to send these on an HTTP/2 stream.
+        if !multiplexed {
+            activity.add_interim(status, headers);
+        }
+    };
+    let answer = match within(calling.call.answer(interim), forwarding.timeouts, exchange).await {
         Ok(answer) => answer,
         Err(cause) => return Attempt::Failed(Failed::of(Party::Target, cause)),
     };
-    let mut error = match answer {
-        Ok(response) => return Attempt::Answered(response, lease),
-        Err(error) => error,
+    let broken = match answer {
+        Ok(parts) => return Attempt::Answered(parts, calling),
+        Err(broken) => broken,
     };
-    let unsent = error.take_message();
-    let error = error.into_error();
-    tracing::debug!(%error, target = %target.label(), reused = lease.reused(), "no answer came");
-    if error.is_parse() || error.is_parse_too_large() {
-        return Attempt::Failed(Failed::of(Party::Target, Cause::ResponseMalformed));
-    }
-    let again = if lease.reused() && !lease.heard() && !error.is_user() { unsent.or(replay) } else { None };
-    match again {
-        Some(request) => Attempt::Again(request),
-        None => Attempt::Failed(Failed::of(Party::Target, Cause::TargetClosed)),
-    }
+    tracing::debug!(error = %with_causes(&broken), target = %target.label(), reused = calling.is_reused(), "no answer came");
+    let cause = match &broken {
+        Broken::Malformed(_) => Cause::ResponseMalformed,
+        // The body has told the exchange what is wrong with it.
+        Broken::Request => Cause::TargetClosed,
+        Broken::Closed(_) => {
+            // Only a connection that has waited can be stale, and only a request that has done nothing may be sent again.
+            let harmless = !calling.call.wrote() || is_idempotent(calling.call.method());
+            if calling.is_reused()
+                && !calling.call.heard()
+                && harmless
+                && let Some(request) = calling.call.into_request()
+            {
+                return Attempt::Again(request);
+            }
+            Cause::TargetClosed
+        }
+    };
+    exchange.set_error(&with_causes(&broken));
+    Attempt::Failed(Failed::of(Party::Target, cause))
 }
 
 /// The answer.
@@ -123,19 +139,6 @@ async fn within<T>(answer: impl Future<Output = T>, timeouts: &Timeouts, exchang
             Err(_) => {}
         }
     }
-}
-
-/// A second copy of a request that may be sent twice.
-fn copy(request: &Request<RequestBody>, exchange: &Exchange) -> Option<Request<RequestBody>> {
-    if !is_idempotent(request.method()) || !http_body::Body::is_end_stream(request.body()) {
-        return None;
-    }
-    let mut copy = Request::new(RequestBody::empty(exchange.progress()));
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
 }
 
 /// A new connection to the target whose turn it is, or to another if that one fails.
@@ -163,8 +166,7 @@ async fn fresh(first: &Arc<Target>, exchange: &mut Exchange, forwarding: &Forwar
         None => Some(PoolKey::new(&connected.target, plan.listener.port(), forwarding.policy)),
     };
     let keep = forwarding.timeouts.upstream_keep_alive;
-    let adopted = forwarding.pool.adopt(connected, key, keep).await;
-    adopted.map_err(|_| Failed::of(Party::Target, Cause::TargetClosed))
+    Ok(forwarding.pool.adopt(connected, key, keep))
 }
 
 /// Takes the client's connection out of its connecting state when a target is connected to, or nobody wants it any more.

@@ -1,24 +1,22 @@
 use std::convert::Infallible;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use http::{Request, Response, StatusCode};
+use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use super::activity::Activity;
-use super::answer;
+use super::activity::{Abandoned, Activity};
 use super::body::Body;
-use super::closing;
-use super::driver::{Driver, End, Step};
+use super::driver::{Driver, Step};
 use super::exchange::Exchange;
 use super::host::Host;
+use super::incoming::Incoming;
 use super::streams::Streams;
-use super::tunnel;
-use super::watched::{Watched, Wire};
+use super::watched::{Notebook, Watched};
+use super::{answer, one};
 use crate::connection::{Connection, Registry, State};
 use crate::net::Transport;
 use crate::outcome::{Cause, Outcome, Party, Phase};
@@ -37,9 +35,6 @@ pub const H2_SEND_BUFFER_BYTES: usize = 256 * 1024;
 
 /// Streams of one HTTP/2 connection that we have reset because of the client and still remember (CVE-2023-44487).
 pub const H2_RESETS_MAX: usize = 256;
-
-/// The smallest read buffer that hyper takes.
-const READ_BUFFER_MIN: usize = 8192;
 
 /// What a client speaks: known by ALPN, or by the first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,65 +87,9 @@ where
     let desk =
         Desk { registry: Arc::clone(registry), connection: Arc::clone(connection), activity: Arc::default(), service };
     match version {
-        Version::Http1 => serve_http1(stream, settings, desk).await,
+        Version::Http1 => one::serve(stream, settings, desk).await,
         Version::Http2 => serve_http2(stream, settings, desk).await,
     }
-}
-
-async fn serve_http1<S, H, F>(stream: S, settings: &Settings, desk: Desk<H>) -> Outcome
-where
-    S: Transport + 'static,
-    H: Fn(Request<Incoming>, Exchange) -> F + Clone + Send + 'static,
-    F: Future<Output = Response<Body>> + Send + 'static,
-{
-    let wire = Wire::http1();
-    let mut driver = Driver::new(settings, Version::Http1, &desk.connection, &desk.activity, &wire);
-    let activity = Arc::clone(&desk.activity);
-    let connection = Arc::clone(&desk.connection);
-    let io = TokioIo::new(Watched::new(stream, &connection, &wire));
-    let service = {
-        let wire = Arc::clone(&wire);
-        service_fn(move |request| {
-            let sound = wire.verdict().inspect_err(|fault| tracing::debug!(%fault, "a request is refused"));
-            desk.take(request, sound.is_ok())
-        })
-    };
-    // No timer of hyper's own: it would be set anew for each request, and the driver's covers what it covers.
-    let mut serving = http1::Builder::new()
-        .header_read_timeout(None)
-        .max_header_size(settings.max_request_head)
-        .max_buf_size(settings.max_request_head.max(READ_BUFFER_MIN))
-        .serve_connection(io, service)
-        .with_upgrades();
-    let _abandoned = Abandoned(Arc::clone(&activity));
-    let end = driver
-        .run(|context, step| match step {
-            Step::Poll => Pin::new(&mut serving).poll(context),
-            Step::Drain => {
-                Pin::new(&mut serving).graceful_shutdown();
-                std::task::Poll::Pending
-            }
-        })
-        .await;
-    let outcome = driver.outcome(&end);
-    match (&end, activity.take_tunnel()) {
-        (End::Done(Ok(())), Some(mut tunnel)) => {
-            tunnel.limits.max_lifetime = settings.max_lifetime;
-            // Boxed: few connections become tunnels, and all would carry the room for one.
-            return Box::pin(tunnel::run::<S>(tunnel, &connection)).await;
-        }
-        // Requests that end with the connection are told why before they are dropped.
-        (_, tunnel) => {
-            activity.set_ending(outcome);
-            drop(tunnel);
-        }
-    }
-    let Some(parts) = serving.into_parts() else { return outcome };
-    let stream = parts.io.into_inner().into_inner();
-    drop(parts.service);
-    let abrupt = activity.is_unframed();
-    closing::close(stream, &end, outcome, wire.standing(), abrupt, settings.linger, connection.leash()).await;
-    outcome
 }
 
 async fn serve_http2<S, H, F>(stream: S, settings: &Settings, desk: Desk<H>) -> Outcome
@@ -159,14 +98,17 @@ where
     H: Fn(Request<Incoming>, Exchange) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let wire = Wire::http2();
-    let mut driver = Driver::new(settings, Version::Http2, &desk.connection, &desk.activity, &wire);
+    let notebook = Arc::<Notebook>::default();
+    let mut driver = Driver::new(settings, &desk.connection, &desk.activity, &notebook);
     let activity = Arc::clone(&desk.activity);
     let connection = Arc::clone(&desk.connection);
-    let io = TokioIo::new(Watched::new(stream, &connection, &wire));
+    let io = TokioIo::new(Watched::new(stream, &connection, &notebook));
     let streams = Streams::new(settings.body);
     let head = u32::try_from(settings.max_request_head).unwrap_or(u32::MAX);
-    let service = service_fn(move |request| desk.take(request, true));
+    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+        let answer = desk.take(request.map(Incoming::http2));
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
     let end = {
         let mut serving = pin!(
             http2::Builder::new(streams.executor())
@@ -179,7 +121,7 @@ where
                 .max_header_list_size(head)
                 .serve_connection(io, service)
         );
-        let _abandoned = Abandoned(Arc::clone(&activity));
+        let _abandoned = Abandoned::new(&activity);
         let end = driver
             .run(|context, step| match step {
                 Step::Poll => {
@@ -203,54 +145,57 @@ where
     driver.outcome(&end)
 }
 
-/// Tells the requests of a connection why they end with it if its task is dropped; declared after hyper's side, so that it
-/// is dropped before.
-///
-/// A tunnel that was not opened is dropped with it: it holds an exchange, which holds the activity that holds the tunnel.
-struct Abandoned(Arc<Activity>);
-
-impl Drop for Abandoned {
-    fn drop(&mut self) {
-        self.0.set_ending(Outcome::new(Phase::Serve, Party::Operator, Cause::Cut));
-        drop(self.0.take_tunnel());
-    }
-}
-
 /// Where the requests of a connection are taken in.
 #[derive(Clone)]
-struct Desk<H> {
+pub(super) struct Desk<H> {
     registry: Arc<Registry>,
     connection: Arc<Connection>,
     activity: Arc<Activity>,
     service: H,
 }
 
-impl<H, F> Desk<H>
-where
-    H: Fn(Request<Incoming>, Exchange) -> F,
-    F: Future<Output = Response<Body>> + Send + 'static,
-{
+impl<H> Desk<H> {
+    pub(super) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    pub(super) fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
+
+    /// Refuses a request whose head could not be read.
+    pub(super) fn refuse(&self, status: StatusCode, outcome: Outcome, why: &str) -> Response<Body> {
+        let mut exchange = Exchange::unread(&self.registry, &self.connection, &self.activity);
+        exchange.set_error(why);
+        answer::failure_with(status, outcome, exchange)
+    }
+
     /// Opens the exchange of a request, and hands it to the service or refuses it.
-    fn take(
-        &self,
-        request: Request<Incoming>,
-        framed: bool,
-    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<H, F> {
-        let host = Host::of(&request);
-        let sound = framed && host.is_ok();
-        let host = host.unwrap_or_else(|fault| {
-            tracing::debug!(%fault, "a request is refused");
-            Host::none()
-        });
-        let exchange = Exchange::open(&self.registry, &self.connection, &self.activity, &request, host);
-        let taken = if sound { Ok((self.service)(request, exchange)) } else { Err(exchange) };
+    pub(super) fn take<F>(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send + use<H, F>
+    where
+        H: Fn(Request<Incoming>, Exchange) -> F,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let (host, fault) = match Host::of(&request) {
+            Ok(host) => (host, None),
+            Err(fault) => (Host::none(), Some(fault)),
+        };
+        let mut exchange = Exchange::open(&self.registry, &self.connection, &self.activity, &request, host);
+        let taken = match fault {
+            None => Ok((self.service)(request, exchange)),
+            Some(fault) => {
+                tracing::debug!(%fault, "a request is refused");
+                exchange.set_error(&fault.to_string());
+                Err(exchange)
+            }
+        };
         async move {
-            Ok(match taken {
+            match taken {
                 Ok(answer) => answer.await,
                 Err(exchange) => {
                     answer::failure(Outcome::new(Phase::Serve, Party::Client, Cause::RequestMalformed), exchange)
                 }
-            })
+            }
         }
     }
 }

@@ -6,42 +6,35 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::framing::{Fault, Framing};
 use crate::connection::Connection;
 use crate::net::{Transport, sys};
 
-/// A client's stream under hyper, which notes what only the stream itself can tell: bytes moved, where a head begins and
-/// ends, how the client left, and since when it takes nothing.
+/// An HTTP/2 client's stream under hyper, which notes what only the stream itself can tell: bytes moved, how the client
+/// left, and since when it takes nothing.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     stream: S,
     connection: Arc<Connection>,
-    wire: Arc<Wire>,
+    notebook: Arc<Notebook>,
 }
 
 /// What is known of the stream while hyper owns it.
-#[derive(Debug)]
-pub(super) struct Wire(Mutex<Notes>);
+#[derive(Debug, Default)]
+pub(super) struct Notebook(Mutex<Notes>);
 
 #[derive(Debug, Default)]
 struct Notes {
-    /// None for HTTP/2, whose framing hyper keeps.
-    framing: Option<Framing>,
-    head_since: Option<Instant>,
     stalled_since: Option<Instant>,
     /// What the client had not yet acknowledged when it was last asked for.
     unsent: Option<usize>,
     touched: bool,
     ended: bool,
     lost: bool,
-    violated: bool,
 }
 
 /// How the client stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Standing {
-    /// A head has begun then and is not complete.
-    pub(super) head_since: Option<Instant>,
     /// The client has taken nothing of what we have for it since then.
     pub(super) stalled_since: Option<Instant>,
     /// It has sent something.
@@ -50,37 +43,12 @@ pub(super) struct Standing {
     pub(super) ended: bool,
     /// Its connection was reset, or broke in another way.
     pub(super) lost: bool,
-    /// It has broken the framing of a body.
-    pub(super) violated: bool,
-    /// It may have sent what nobody has read.
-    pub(super) unread: bool,
 }
 
-impl Wire {
-    pub(super) fn http1() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Notes { framing: Some(Framing::default()), ..Notes::default() })))
-    }
-
-    pub(super) fn http2() -> Arc<Self> {
-        Arc::new(Self(Mutex::default()))
-    }
-
-    /// The verdict on the next head; HTTP/2 heads are hyper's to judge.
-    pub(super) fn verdict(&self) -> Result<(), Fault> {
-        self.notes().framing.as_mut().map_or(Ok(()), Framing::verdict)
-    }
-
+impl Notebook {
     pub(super) fn standing(&self) -> Standing {
         let notes = self.notes();
-        Standing {
-            head_since: notes.head_since,
-            stalled_since: notes.stalled_since,
-            touched: notes.touched,
-            ended: notes.ended,
-            lost: notes.lost,
-            violated: notes.violated,
-            unread: notes.framing.as_ref().is_some_and(|framing| !framing.at_boundary()),
-        }
+        Standing { stalled_since: notes.stalled_since, touched: notes.touched, ended: notes.ended, lost: notes.lost }
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
@@ -90,17 +58,13 @@ impl Wire {
 }
 
 impl<S: Transport> Watched<S> {
-    pub(super) fn new(stream: S, connection: &Arc<Connection>, wire: &Arc<Wire>) -> Self {
-        Self { stream, connection: Arc::clone(connection), wire: Arc::clone(wire) }
-    }
-
-    pub(super) fn into_inner(self) -> S {
-        self.stream
+    pub(super) fn new(stream: S, connection: &Arc<Connection>, notebook: &Arc<Notebook>) -> Self {
+        Self { stream, connection: Arc::clone(connection), notebook: Arc::clone(notebook) }
     }
 
     /// Notes what a write has come to.
     fn wrote<T>(&self, result: Poll<io::Result<T>>, count: impl FnOnce(&T) -> usize) -> Poll<io::Result<T>> {
-        let mut notes = self.wire.notes();
+        let mut notes = self.notebook.notes();
         match &result {
             Poll::Pending => {
                 // A client that reads slowly acknowledges, long before there is room for another write.
@@ -132,12 +96,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.wire.notes().violated {
-            return Poll::Ready(Err(violation()));
-        }
         let before = buffer.filled().len();
         let result = ready!(Pin::new(&mut this.stream).poll_read(context, buffer));
-        let mut notes = this.wire.notes();
+        let mut notes = this.notebook.notes();
         if let Err(error) = result {
             // TLS that ends without close_notify: at the boundary of a message it is an end like any other.
             let ended = error.kind() == io::ErrorKind::UnexpectedEof;
@@ -152,18 +113,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         }
         notes.touched = true;
         this.connection.traffic().add_in(bytes.len() as u64);
-        if let Some(framing) = &mut notes.framing {
-            let (length, good) = (bytes.len(), framing.feed(bytes));
-            let in_head = framing.in_head();
-            notes.head_since = if in_head { notes.head_since.or_else(|| Some(Instant::now())) } else { None };
-            if good < length {
-                notes.violated = true;
-                buffer.set_filled(before + good);
-                if good == 0 {
-                    return Poll::Ready(Err(violation()));
-                }
-            }
-        }
         Poll::Ready(Ok(()))
     }
 }
@@ -197,8 +146,4 @@ impl<S: Transport> AsyncWrite for Watched<S> {
         let result = Pin::new(&mut self.stream).poll_shutdown(context);
         self.wrote(result, |()| 0)
     }
-}
-
-fn violation() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "the request body's framing is broken")
 }

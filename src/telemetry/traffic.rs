@@ -20,6 +20,11 @@ impl Traffic {
         add(&self.outward, bytes);
     }
 
+    /// Takes back what was counted by [`Traffic::add_in`] and will be counted again.
+    pub fn retract_in(&self, bytes: u64) {
+        self.inward.store(self.inward.load(Ordering::Relaxed).wrapping_sub(bytes), Ordering::Relaxed);
+    }
+
     /// Bytes from the client so far.
     #[must_use]
     pub fn bytes_in(&self) -> u64 {

@@ -199,18 +199,40 @@ async fn an_http_1_0_client_gets_the_body_and_the_end_of_the_connection() {
 
 #[tokio::test]
 async fn a_body_is_asked_for_only_when_the_target_takes_it() {
-    let target = Scripted::echoing().await;
+    let target = Scripted::new(|mut peer, _| async move {
+        let head = peer.head().await;
+        assert_eq!(field(&head, "expect"), Some("100-continue"));
+        if head.starts_with("POST /never ") {
+            peer.send("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n").await;
+            assert_eq!(peer.rest().await, "");
+            return;
+        }
+        if head.starts_with("POST /asks ") {
+            peer.send("HTTP/1.1 100 Continue\r\n\r\n").await;
+        }
+        assert_eq!(peer.take(3).await, "abc");
+        peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok").await;
+    })
+    .await;
     let mut world = World::http1(Route::to(&[target.address])).await;
     let mut client = world.client().await;
     let head = |path: &str| {
         format!("POST {path} HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
     };
-    client.send(head("/")).await;
-    assert!(client.head().await.starts_with("HTTP/1.1 100"));
-    client.send("abc").await;
-    let (answer, seen) = client.message().await;
-    assert!(answer.starts_with("HTTP/1.1 200") && seen.ends_with("\r\n\r\nabc"), "{answer}{seen}");
-    assert!(field(&seen, "expect").is_none());
+    // A target that says nothing is taken to agree, after a while.
+    for path in ["/asks", "/silent"] {
+        client.send(head(path)).await;
+        assert_eq!(client.head().await, "HTTP/1.1 100 Continue\r\n\r\n");
+        client.send("abc").await;
+        let (answer, body) = client.message().await;
+        assert!(answer.starts_with("HTTP/1.1 200") && body == "ok", "{answer}{body}");
+    }
+    let mut refused = world.client().await;
+    refused.send(head("/never")).await;
+    assert!(refused.message().await.0.starts_with("HTTP/1.1 417"));
+    refused.finish().await;
+    assert_eq!(refused.rest().await, "");
+    assert_eq!(world.cause().await, Cause::Finished);
     // Nobody wants this one's body: there is no 100, and the connection cannot go on.
     client.send(head("/own")).await;
     assert!(client.message().await.0.starts_with("HTTP/1.1 200"));

@@ -77,7 +77,7 @@ impl Route {
 
     async fn answer(
         self: Arc<Self>,
-        request: http::Request<hyper::body::Incoming>,
+        request: http::Request<crate::http::Incoming>,
         mut exchange: Exchange,
     ) -> http::Response<crate::http::Body> {
         let meter = self.meter.clone().unwrap();

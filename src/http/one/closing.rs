@@ -5,9 +5,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::driver::End;
-use super::watched::Standing;
 use crate::drain::Leash;
+use crate::http::tunnel::Tunnel;
 use crate::net::{Ending, Transport};
 use crate::outcome::{Cause, Outcome};
 
@@ -18,45 +17,53 @@ const WASTE_BYTES: usize = 16 * 1024;
 const TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 20\r\ncontent-type: text/plain\r\n\r\n408 Request Timeout\n";
 
-/// Closes a client's HTTP/1 connection as its end asks for, within `linger`.
+/// How serving a connection has ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// In order: what had to be said has been.
+    Left(Outcome),
+    /// An answer broke off in the middle.
+    Broken(Outcome),
+    /// By us, at once: a time is over, or the leash was pulled.
+    Cut(Outcome),
+    /// The client's connection is gone.
+    Lost(Outcome),
+    /// The connection has become a tunnel.
+    Tunnel(Box<Tunnel>),
+}
+
+/// What the client may make of the end of the stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rest {
+    /// The client may still send what nobody will read.
+    pub(super) unread: bool,
+    /// Only the end of the connection would have shown the answer's end: a plain FIN would make it look whole.
+    pub(super) unframed: bool,
+}
+
+/// Closes a client's connection as its end asks for, within `linger`.
 ///
 /// What the client still sends is read and thrown away: a socket that is closed with bytes unread sends a reset, which
 /// destroys the answer before the client has read it.
-pub(super) async fn close<S: Transport>(
-    mut stream: S,
-    end: &End,
-    outcome: Outcome,
-    standing: Standing,
-    unframed: bool,
-    linger: Duration,
-    leash: &Leash,
-) {
-    if standing.lost {
-        return;
-    }
+pub(super) async fn close<S: Transport>(mut stream: S, end: &End, rest: Rest, linger: Duration, leash: &Leash) {
     let closing = async {
         match end {
+            End::Lost(_) | End::Tunnel(_) => {}
             End::Cut(_) => reset(&stream),
-            End::Left(_) if outcome.cause == Cause::RequestHeadTimeout => {
-                if stream.write_all(TOO_SLOW).await.is_ok() {
-                    finish(&mut stream, Ending::Whole).await;
+            End::Left(outcome) => {
+                if outcome.cause == Cause::RequestHeadTimeout && stream.write_all(TOO_SLOW).await.is_err() {
+                    return;
+                }
+                finish(&mut stream, Ending::Whole).await;
+                if rest.unread || outcome.cause == Cause::RequestHeadTimeout {
                     discard(&mut stream).await;
                 }
             }
-            End::Left(_) => finish(&mut stream, Ending::Whole).await,
-            End::Done(Ok(())) if standing.unread && !standing.ended => discard(&mut stream).await,
-            End::Done(Ok(())) => {}
-            End::Done(Err(error)) if error.is_user() && unframed => reset(&stream),
-            // The answer was broken off in the middle: a TLS client must not take it for whole.
-            End::Done(Err(error)) if error.is_user() => {
+            End::Broken(_) if rest.unframed => reset(&stream),
+            // A TLS client must not take it for whole.
+            End::Broken(_) => {
                 finish(&mut stream, Ending::Truncated).await;
                 discard(&mut stream).await;
-            }
-            End::Done(Err(_)) => {
-                finish(&mut stream, Ending::Whole).await;
-                if !standing.ended {
-                    discard(&mut stream).await;
-                }
             }
         }
     };

@@ -1,0 +1,296 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
+use http::{HeaderMap, Method, Response, StatusCode, Version};
+use http_body::{Body as _, Frame};
+
+use super::chunk::Piece;
+use super::content::Content;
+use super::date;
+use super::encode::{self, ResponseFraming};
+use super::feed::Feeder;
+use super::length::Length;
+use super::outbox::Outbox;
+use super::outgoing::{Loaded, Outgoing};
+use super::wire::{Keep, Wire};
+use crate::http::activity::Activity;
+use crate::http::body::Body;
+use crate::http::hop;
+use crate::http::incoming::IncomingError;
+use crate::net::Transport;
+use crate::outcome::Cause;
+
+/// What is read of requests behind the one that is being answered. More stays in the kernel, where it holds the client up.
+const PIPELINED_MAX: usize = 8 * 1024;
+
+/// What is read and thrown away of a body that nobody wanted, so that the connection can take another request.
+const DISCARDED_MAX: u64 = 256 * 1024;
+
+/// The framing of an interim answer.
+const NO_BODY: ResponseFraming = ResponseFraming { length: Length::Empty, declared: None, connection: None };
+
+/// What a request has said of itself that its answer has to respect.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    /// None if the head could not be read.
+    pub(super) method: Option<Method>,
+    pub(super) version: Version,
+    pub(super) keep_alive: bool,
+    pub(super) expects_continue: bool,
+}
+
+/// One request on its way to its answer, and the answer on its way to the client.
+#[derive(Debug)]
+pub(super) struct Answering<F> {
+    asked: Asked,
+    /// The request's body, as far as it has not come.
+    content: Content,
+    /// Gives it to who handles the request; none if nobody wants it, or no more of it.
+    feeder: Option<Feeder>,
+    /// Boxed: an idle connection would carry the room for the largest of all requests.
+    handling: Option<Pin<Box<F>>>,
+    outgoing: Option<Outgoing<Body>>,
+    /// The outbox has all of the answer that there will be.
+    over: Option<Progress>,
+    /// The connection ends behind the answer.
+    close: bool,
+    /// The client has been told to send the body.
+    continued: bool,
+    discarded: u64,
+    /// The framing of the request's body is broken.
+    broken: bool,
+}
+
+/// How far an answer has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// It is being made.
+    Waiting,
+    /// The outbox is full.
+    Full,
+    /// All of it is in the outbox.
+    Sent,
+    /// What there is of it is in the outbox, and no more will come.
+    Broken,
+}
+
+/// What reading the client's side has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fed {
+    /// Something has happened: look again.
+    Moved,
+    /// Nothing more can be done now.
+    Waiting,
+    /// The client has left.
+    Gone(Cause),
+}
+
+/// What has become of a body that nobody wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Discarded {
+    /// It is gone, and the next request may come.
+    All,
+    /// The client still has to send it.
+    Waiting,
+    /// It is too much, or broken, or the client would not have sent it.
+    Never,
+}
+
+impl<F: Future<Output = Response<Body>>> Answering<F> {
+    pub(super) fn new(asked: Asked, handling: F, content: Content, feeder: Option<Feeder>) -> Self {
+        Self {
+            asked,
+            content,
+            feeder,
+            handling: Some(Box::pin(handling)),
+            outgoing: None,
+            over: None,
+            close: false,
+            continued: false,
+            discarded: 0,
+            broken: false,
+        }
+    }
+
+    /// Makes and encodes what can be made of the answer. `leaving`: the connection is not to take another request.
+    pub(super) fn answer(
+        &mut self,
+        context: &mut Context<'_>,
+        outbox: &mut Outbox,
+        activity: &Activity,
+        leaving: bool,
+    ) -> Progress {
+        if let Some(handling) = &mut self.handling {
+            let handled = handling.as_mut().poll(context);
+            for (status, headers) in activity.take_interim() {
+                let is_continue = status == StatusCode::CONTINUE;
+                let unasked = is_continue && (self.continued || !self.asked.expects_continue);
+                // HTTP/1.0 knows none (RFC 9110 section 15.2).
+                if self.asked.version == Version::HTTP_11 && !unasked {
+                    self.continued |= is_continue;
+                    encode::response_head(outbox.text(), status, None, &headers, NO_BODY);
+                }
+            }
+            let Poll::Ready(response) = handled else { return Progress::Waiting };
+            self.handling = None;
+            self.outgoing = Some(self.begin(response, outbox, leaving));
+        }
+        if let Some(over) = self.over {
+            return over;
+        }
+        let Some(outgoing) = &mut self.outgoing else { return Progress::Waiting };
+        match outgoing.load(outbox, context) {
+            Ok(Loaded::Waiting) => Progress::Waiting,
+            Ok(Loaded::Full) => Progress::Full,
+            Ok(Loaded::All) => *self.over.insert(Progress::Sent),
+            Err(error) => {
+                tracing::debug!(%error, "an answer has broken off");
+                *self.over.insert(Progress::Broken)
+            }
+        }
+    }
+
+    /// Encodes the head.
+    fn begin(&mut self, response: Response<Body>, outbox: &mut Outbox, leaving: bool) -> Outgoing<Body> {
+        let (mut parts, body) = response.into_parts();
+        let (status, headers) = (parts.status, &mut parts.headers);
+        let switching = status == StatusCode::SWITCHING_PROTOCOLS;
+        let said = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let exact = body.size_hint().exact();
+        let head_only = self.asked.method == Some(Method::HEAD);
+        let without = head_only || switching || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
+        let (length, declared) = match exact {
+            _ if head_only => (Length::Empty, said.or(exact.filter(|length| *length > 0))),
+            _ if status == StatusCode::NOT_MODIFIED => (Length::Empty, said),
+            _ if without => (Length::Empty, None),
+            Some(length) => (Length::Known(length), None),
+            None if self.asked.version == Version::HTTP_11 => (Length::Chunked, None),
+            None => (Length::UntilClose, None),
+        };
+        self.close = leaving
+            || !self.asked.keep_alive
+            || length == Length::UntilClose
+            || hop::has_token(headers, &CONNECTION, "close");
+        let connection = match (switching, self.close) {
+            (true, _) => None,
+            (false, true) => Some("close"),
+            // What HTTP/1.0 does not take for granted.
+            (false, false) => (self.asked.version == Version::HTTP_10).then_some("keep-alive"),
+        };
+        if !switching {
+            headers.remove(CONNECTION);
+        }
+        if !headers.contains_key(DATE)
+            && let Some(date) = date::now()
+        {
+            headers.insert(DATE, date);
+        }
+        let reason = parts.extensions.get::<hyper::ext::ReasonPhrase>().map(hyper::ext::ReasonPhrase::as_bytes);
+        let framing = ResponseFraming { length, declared, connection };
+        encode::response_head(outbox.text(), status, reason, headers, framing);
+        Outgoing::new(body, length)
+    }
+
+    /// Reads what the client's side is wanted for: the request's body, or to see whether the client is still there.
+    pub(super) fn feed<S: Transport>(&mut self, context: &mut Context<'_>, wire: &mut Wire<S>) -> Fed {
+        let Some(feeder) = self.feeder.take().filter(|feeder| !feeder.is_dropped()) else {
+            return self.watch(context, wire);
+        };
+        let fed = if feeder.is_wanted() { self.give(context, wire, &feeder) } else { Fed::Waiting };
+        if !self.content.is_done() && !self.broken {
+            self.feeder = Some(feeder);
+        }
+        fed
+    }
+
+    fn give<S: Transport>(&mut self, context: &mut Context<'_>, wire: &mut Wire<S>, feeder: &Feeder) -> Fed {
+        if self.asked.expects_continue && !self.continued && self.outgoing.is_none() {
+            self.continued = true;
+            encode::response_head(wire.outbox.text(), StatusCode::CONTINUE, None, &HeaderMap::new(), NO_BODY);
+            return Fed::Moved;
+        }
+        let piece = match self.content.next(&mut wire.inbox) {
+            Ok(Some(piece)) => piece,
+            Ok(None) => {
+                return match wire.poll_fill(context, Keep::Shared) {
+                    Poll::Ready(Ok(0)) => Fed::Gone(Cause::ClosedEarly),
+                    Poll::Ready(Ok(_)) => Fed::Moved,
+                    Poll::Ready(Err(_)) => Fed::Gone(Cause::Reset),
+                    Poll::Pending => Fed::Waiting,
+                };
+            }
+            Err(fault) => {
+                tracing::debug!(%fault, "a request's body is refused");
+                feeder.end(Err(IncomingError::Malformed));
+                self.broken = true;
+                return Fed::Moved;
+            }
+        };
+        match piece {
+            Piece::Data(data) => feeder.put(Frame::data(data), self.content.left(), context.waker()),
+            Piece::Trailers(trailers) => feeder.put(Frame::trailers(trailers), self.content.left(), context.waker()),
+            Piece::End => feeder.end(Ok(())),
+        }
+        Fed::Moved
+    }
+
+    /// Reads on behind a request that has come whole: to hear of the client's leaving.
+    fn watch<S: Transport>(&mut self, context: &mut Context<'_>, wire: &mut Wire<S>) -> Fed {
+        if !self.content.is_done() || wire.inbox.len() >= PIPELINED_MAX {
+            return Fed::Waiting;
+        }
+        match wire.poll_fill(context, Keep::Copied) {
+            Poll::Ready(Ok(0)) => Fed::Gone(Cause::ClosedEarly),
+            Poll::Ready(Ok(_)) => Fed::Moved,
+            Poll::Ready(Err(_)) => Fed::Gone(Cause::Reset),
+            Poll::Pending => Fed::Waiting,
+        }
+    }
+
+    /// Throws away what is left of the request's body.
+    pub(super) fn discard<S: Transport>(&mut self, context: &mut Context<'_>, wire: &mut Wire<S>) -> Discarded {
+        // The body goes as soon as nobody wants it: it may be what the request's handling waits for.
+        self.feeder = None;
+        let unasked = self.asked.expects_continue && !self.continued;
+        let much = self.content.left().is_some_and(|left| left > DISCARDED_MAX);
+        if self.content.is_done() {
+            return Discarded::All;
+        }
+        if self.broken || self.close || unasked || much {
+            return Discarded::Never;
+        }
+        loop {
+            match self.content.next(&mut wire.inbox) {
+                Ok(Some(Piece::Data(data))) => self.discarded = self.discarded.saturating_add(data.len() as u64),
+                Ok(Some(Piece::Trailers(_))) => {}
+                Ok(Some(Piece::End)) => return Discarded::All,
+                Ok(None) => match wire.poll_fill(context, Keep::Shared) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Discarded::Never,
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Pending => return Discarded::Waiting,
+                },
+                Err(_) => return Discarded::Never,
+            }
+            if self.discarded > DISCARDED_MAX {
+                return Discarded::Never;
+            }
+        }
+    }
+
+    /// Whether the connection ends behind the answer.
+    pub(super) fn closes(&self) -> bool {
+        self.close
+    }
+
+    /// Whether the client may still be sending what nobody will read.
+    pub(super) fn is_unread(&self) -> bool {
+        self.broken || !self.content.is_done()
+    }
+
+    /// Whether all of the answer is in the outbox.
+    pub(super) fn is_sent(&self) -> bool {
+        self.over == Some(Progress::Sent)
+    }
+}

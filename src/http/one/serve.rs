@@ -1,0 +1,347 @@
+use std::future::{Future, poll_fn, ready};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response, StatusCode, Version};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::answering::{Answering, Asked, Discarded, Fed, Progress};
+use super::closing::{self, End, Rest};
+use super::content::Content;
+use super::feed::feed;
+use super::head::{HeadFault, HeadLimits, HeadScan, RequestHead};
+use super::wire::{Keep, Wire};
+use crate::connection::Connection;
+use crate::drain::Order;
+use crate::http::activity::{Abandoned, Activity};
+use crate::http::body::Body;
+use crate::http::exchange::Exchange;
+use crate::http::incoming::Incoming;
+use crate::http::serve::{Desk, Settings};
+use crate::net::Transport;
+use crate::outcome::{Cause, Outcome, Party, Phase};
+
+/// Serves an HTTP/1 client until its connection ends, and says how.
+pub(in crate::http) async fn serve<S, H, F>(stream: S, settings: &Settings, desk: Desk<H>) -> Outcome
+where
+    S: Transport + 'static,
+    H: Fn(Request<Incoming>, Exchange) -> F,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let connection = Arc::clone(desk.connection());
+    let mut client = Client::new(stream, settings, &desk);
+    let end = client.run(&desk).await;
+    let outcome = client.outcome(&end);
+    let rest = Rest { unread: client.unread, unframed: client.activity.is_unframed() };
+    let lost = client.wire.lost();
+    let (stream, leftover) = client.wire.into_parts();
+    match end {
+        // Boxed: few connections become tunnels, and all would carry the room for one.
+        End::Tunnel(tunnel) => {
+            let tunnel = tunnel.run(stream, leftover.freeze(), settings.max_lifetime, &connection);
+            Box::pin(tunnel).await
+        }
+        _ if lost => outcome,
+        end => {
+            closing::close(stream, &end, rest, settings.linger, connection.leash()).await;
+            outcome
+        }
+    }
+}
+
+/// One client connection.
+struct Client<'a, S> {
+    wire: Wire<S>,
+    scan: HeadScan,
+    settings: &'a Settings,
+    connection: Arc<Connection>,
+    activity: Arc<Activity>,
+    heard: Option<Order>,
+    /// The connection is to end after the request in progress, for this reason.
+    leaving: Option<Outcome>,
+    /// When the connection's lifetime ends.
+    expires: Option<Instant>,
+    /// No request has been in progress since then.
+    idle_since: Instant,
+    /// A head has begun then and is not complete.
+    head_since: Option<Instant>,
+    /// The client may still be sending what nobody will read.
+    unread: bool,
+}
+
+/// Why there is no next request.
+enum NoHead {
+    End(End),
+    Refused(HeadFault),
+}
+
+impl<'a, S: Transport> Client<'a, S> {
+    fn new<H>(stream: S, settings: &'a Settings, desk: &Desk<H>) -> Self {
+        let connection = Arc::clone(desk.connection());
+        // A lifetime that no clock can reach is none.
+        let opened = Instant::from_std(connection.opened());
+        let expires = settings.max_lifetime.and_then(|lifetime| opened.checked_add(lifetime));
+        Self {
+            wire: Wire::new(stream, Some(Arc::clone(&connection))),
+            scan: HeadScan::default(),
+            settings,
+            activity: Arc::clone(desk.activity()),
+            connection,
+            heard: None,
+            leaving: None,
+            expires,
+            idle_since: Instant::now(),
+            head_since: None,
+            unread: false,
+        }
+    }
+
+    /// The story of a connection: heads and answers, until one of the two ends it.
+    async fn run<H, F>(&mut self, desk: &Desk<H>) -> End
+    where
+        H: Fn(Request<Incoming>, Exchange) -> F,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let mut timer = pin!(sleep_until(self.idle_since + self.settings.keep_alive));
+        loop {
+            let head = match poll_fn(|context| self.poll_head(context, timer.as_mut())).await {
+                Ok(head) => head,
+                Err(NoHead::End(end)) => return end,
+                Err(NoHead::Refused(fault)) => return self.refuse(fault, desk, timer.as_mut()).await,
+            };
+            let RequestHead { parts, length, keep_alive, expects_continue } = head;
+            let method = Some(parts.method.clone());
+            let asked = Asked { method, version: parts.version, keep_alive, expects_continue };
+            let content = Content::new(length);
+            let (feeder, incoming) = if content.is_done() {
+                (None, Incoming::empty())
+            } else {
+                let (feeder, feed) = feed(content.left());
+                (Some(feeder), Incoming::http1(feed))
+            };
+            let handling = desk.take(Request::from_parts(parts, incoming));
+            if let Err(end) = self.exchange(Answering::new(asked, handling, content, feeder), timer.as_mut()).await {
+                return end;
+            }
+            self.idle_since = Instant::now();
+            self.head_since = None;
+            self.wire.outbox.shrink();
+        }
+    }
+
+    /// Answers a head that is no request; nothing behind it can be told apart.
+    async fn refuse<H>(&mut self, fault: HeadFault, desk: &Desk<H>, timer: Pin<&mut Sleep>) -> End {
+        tracing::debug!(%fault, "a request is refused");
+        let cause = match fault.status() {
+            StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Cause::RequestHeadTooLarge,
+            _ => Cause::RequestMalformed,
+        };
+        let outcome = serving(Party::Client, cause);
+        let asked = Asked { method: None, version: Version::HTTP_11, keep_alive: false, expects_continue: false };
+        let handling = ready(desk.refuse(fault.status(), outcome, &fault.to_string()));
+        let answered = self.exchange(Answering::new(asked, handling, Content::Done, None), timer).await;
+        self.unread = true;
+        answered.err().unwrap_or(End::Left(outcome))
+    }
+
+    /// Waits for the head of the next request.
+    fn poll_head(&mut self, context: &mut Context<'_>, timer: Pin<&mut Sleep>) -> Poll<Result<RequestHead, NoHead>> {
+        let limits = HeadLimits { head: self.settings.max_request_head, target: self.settings.max_request_head };
+        let ended = |end| Poll::Ready(Err(NoHead::End(end)));
+        loop {
+            match self.scan.request(&mut self.wire.inbox, &limits) {
+                Ok(Some(head)) => {
+                    self.scan = HeadScan::default();
+                    return Poll::Ready(Ok(head));
+                }
+                Ok(None) => {}
+                Err(fault) => return Poll::Ready(Err(NoHead::Refused(fault))),
+            }
+            if let Err(end) = self.hear(context) {
+                return ended(end);
+            }
+            let begun = self.scan.begun();
+            if begun {
+                self.head_since.get_or_insert_with(Instant::now);
+            } else if let Some(outcome) = self.leaving {
+                return ended(End::Left(outcome));
+            }
+            match self.wire.poll_fill(context, Keep::Copied) {
+                Poll::Ready(Ok(0)) => {
+                    let cause = match (self.wire.touched(), begun) {
+                        (false, _) => Cause::Empty,
+                        (true, true) => Cause::ClosedEarly,
+                        (true, false) => Cause::Finished,
+                    };
+                    return ended(End::Left(serving(Party::Client, cause)));
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => return ended(End::Lost(serving(Party::Client, Cause::Reset))),
+                Poll::Pending => {
+                    let (at, outcome) = match self.head_since {
+                        Some(since) => {
+                            (since + self.settings.request_head, serving(Party::Client, Cause::RequestHeadTimeout))
+                        }
+                        None => {
+                            (self.idle_since + self.settings.keep_alive, serving(Party::Proxy, Cause::KeepAliveTimeout))
+                        }
+                    };
+                    return self
+                        .poll_time(context, timer, Some((at, End::Left(outcome))))
+                        .map(|end| Err(NoHead::End(end)));
+                }
+            }
+        }
+    }
+
+    /// Answers one request. What it leaves of the request's body is thrown away.
+    ///
+    /// # Errors
+    /// The connection cannot take another request.
+    async fn exchange<F>(&mut self, mut answering: Answering<F>, mut timer: Pin<&mut Sleep>) -> Result<(), End>
+    where
+        F: Future<Output = Response<Body>>,
+    {
+        let mut abandoned = Abandoned::new(&self.activity);
+        let result = poll_fn(|context| self.poll_exchange(context, &mut answering, timer.as_mut())).await;
+        abandoned.settle();
+        self.unread = answering.is_unread();
+        if let Err(end) = &result {
+            // A request that ends with the connection is told why before it is dropped.
+            self.activity.set_ending(self.outcome(end));
+        }
+        let closes = answering.closes();
+        drop(answering);
+        result?;
+        if let Some(tunnel) = self.activity.take_tunnel() {
+            return Err(End::Tunnel(Box::new(tunnel)));
+        }
+        match (self.activity.fatal(), self.leaving) {
+            (Some(fatal), _) => Err(End::Left(fatal)),
+            (None, Some(leaving)) if closes => Err(End::Left(leaving)),
+            (None, None) if closes || self.unread => Err(End::Left(serving(Party::Proxy, Cause::Finished))),
+            (None, Some(_) | None) => Ok(()),
+        }
+    }
+
+    fn poll_exchange<F>(
+        &mut self,
+        context: &mut Context<'_>,
+        answering: &mut Answering<F>,
+        mut timer: Pin<&mut Sleep>,
+    ) -> Poll<Result<(), End>>
+    where
+        F: Future<Output = Response<Body>>,
+    {
+        loop {
+            if let Err(end) = self.hear(context) {
+                return Poll::Ready(Err(end));
+            }
+            let leaving = self.leaving.is_some();
+            let progress = answering.answer(context, &mut self.wire.outbox, &self.activity, leaving);
+            match (self.wire.poll_drain(context), progress) {
+                (Poll::Ready(Ok(())), Progress::Full) => continue,
+                (Poll::Ready(Ok(())), Progress::Sent) => return self.poll_discard(context, answering, timer).map(Ok),
+                (Poll::Ready(Ok(())), Progress::Broken) => {
+                    let internal = serving(Party::Proxy, Cause::Internal);
+                    return Poll::Ready(Err(End::Broken(self.activity.fatal().unwrap_or(internal))));
+                }
+                (Poll::Ready(Ok(())), Progress::Waiting) | (Poll::Pending, _) => {}
+                (Poll::Ready(Err(_)), _) => return Poll::Ready(Err(End::Lost(serving(Party::Client, Cause::Reset)))),
+            }
+            match answering.feed(context, &mut self.wire) {
+                Fed::Moved => {}
+                Fed::Gone(cause) if self.wire.lost() => {
+                    return Poll::Ready(Err(End::Lost(serving(Party::Client, cause))));
+                }
+                Fed::Gone(cause) => return Poll::Ready(Err(End::Left(serving(Party::Client, cause)))),
+                Fed::Waiting => {
+                    let stalled = self.wire.stalled_since().map(|since| {
+                        let (patience, cause) = if answering.is_sent() {
+                            (self.settings.linger, Cause::LingerTimeout)
+                        } else {
+                            (self.settings.body, Cause::BodyTimeout)
+                        };
+                        (since + patience, End::Cut(serving(Party::Client, cause)))
+                    });
+                    return self.poll_time(context, timer.as_mut(), stalled).map(Err);
+                }
+            }
+        }
+    }
+
+    /// Ready when nothing of the request is left to be read, or nothing will be: then the connection ends.
+    fn poll_discard<F>(
+        &mut self,
+        context: &mut Context<'_>,
+        answering: &mut Answering<F>,
+        timer: Pin<&mut Sleep>,
+    ) -> Poll<()>
+    where
+        F: Future<Output = Response<Body>>,
+    {
+        match answering.discard(context, &mut self.wire) {
+            Discarded::All | Discarded::Never => Poll::Ready(()),
+            Discarded::Waiting => {
+                let since = *self.head_since.get_or_insert_with(Instant::now);
+                let late = (since + self.settings.linger, End::Left(serving(Party::Client, Cause::LingerTimeout)));
+                self.poll_time(context, timer, Some(late)).map(|_end| ())
+            }
+        }
+    }
+
+    /// Hears what is ordered of the connection.
+    fn hear(&mut self, context: &mut Context<'_>) -> Result<(), End> {
+        let by_operator = |cause| serving(Party::Operator, cause);
+        while let Poll::Ready(order) = self.connection.leash().poll_order(context, self.heard) {
+            self.heard = Some(order);
+            match order {
+                Order::Drain => self.leaving = self.leaving.or(Some(by_operator(Cause::Drained))),
+                Order::Cut => return Err(End::Cut(by_operator(Cause::Cut))),
+                Order::Kill => return Err(End::Cut(by_operator(Cause::Killed))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ready with how the connection ends, when a time is over: the one given, or the connection's lifetime.
+    fn poll_time(
+        &self,
+        context: &mut Context<'_>,
+        mut timer: Pin<&mut Sleep>,
+        deadline: Option<(Instant, End)>,
+    ) -> Poll<End> {
+        let lifetime = self.expires.map(|at| (at, End::Cut(serving(Party::Proxy, Cause::LifetimeReached))));
+        let first = match (deadline, lifetime) {
+            (Some(deadline), Some(lifetime)) => Some(if deadline.0 <= lifetime.0 { deadline } else { lifetime }),
+            (deadline, lifetime) => deadline.or(lifetime),
+        };
+        let Some((at, end)) = first else { return Poll::Pending };
+        // A deadline that moves away leaves the timer alone: it fires early, once, and is set again here.
+        if timer.deadline() > at {
+            timer.as_mut().reset(at);
+        }
+        while timer.as_mut().poll(context).is_ready() {
+            if at <= Instant::now() {
+                return Poll::Ready(end);
+            }
+            timer.as_mut().reset(at);
+        }
+        Poll::Pending
+    }
+
+    /// What the end means.
+    fn outcome(&self, end: &End) -> Outcome {
+        let outcome = match end {
+            End::Left(outcome) | End::Broken(outcome) | End::Cut(outcome) | End::Lost(outcome) => *outcome,
+            End::Tunnel(_) => return serving(Party::Client, Cause::Finished),
+        };
+        let polite = matches!(outcome.cause, Cause::Finished | Cause::KeepAliveTimeout | Cause::ClosedEarly);
+        if polite && !self.activity.answered() { self.connection.failure().unwrap_or(outcome) } else { outcome }
+    }
+}
+
+const fn serving(party: Party, cause: Cause) -> Outcome {
+    Outcome::new(Phase::Serve, party, cause)
+}

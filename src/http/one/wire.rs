@@ -1,0 +1,201 @@
+use std::cell::Cell;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
+
+use super::outbox::Outbox;
+use crate::connection::Connection;
+use crate::net::{Transport, sys};
+
+/// What one read takes; the larger it is, the fewer calls a large body needs (measured: `docs/performance.md`).
+const READ_BYTES: usize = 64 * 1024;
+
+/// Reads up to this size are copied out of the thread's buffer, so that few bytes do not hold a large one.
+const COPIED_MAX: usize = 2 * 1024;
+
+thread_local! {
+    /// What the next read of this thread goes to. Idle connections hold none.
+    static SCRATCH: Cell<Option<BytesMut>> = const { Cell::new(None) };
+}
+
+/// How what was read is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// In memory of its own: a head may wait for its rest as long as `request_head` allows.
+    Copied,
+    /// In the memory that it was read to: a body goes on at once.
+    Shared,
+}
+
+/// A stream with what has been read from it and not yet used, and what is still to be written to it.
+#[derive(Debug)]
+pub(super) struct Wire<S> {
+    stream: S,
+    /// The client's connection, if the stream is that: it counts the bytes.
+    counted: Option<Arc<Connection>>,
+    pub(super) inbox: BytesMut,
+    pub(super) outbox: Outbox,
+    unflushed: bool,
+    stall: Option<Stall>,
+    touched: bool,
+    wrote: bool,
+    lost: bool,
+    truncated: bool,
+}
+
+/// Since when a peer has taken nothing.
+#[derive(Clone, Copy, Debug)]
+struct Stall {
+    since: Instant,
+    /// What it had not yet acknowledged when it was last asked for.
+    unsent: usize,
+}
+
+impl<S: Transport> Wire<S> {
+    pub(super) fn new(stream: S, counted: Option<Arc<Connection>>) -> Self {
+        Self {
+            stream,
+            counted,
+            inbox: BytesMut::new(),
+            outbox: Outbox::default(),
+            unflushed: false,
+            stall: None,
+            touched: false,
+            wrote: false,
+            lost: false,
+            truncated: false,
+        }
+    }
+
+    /// The stream, and what was read from it beyond the last message.
+    pub(super) fn into_parts(self) -> (S, BytesMut) {
+        (self.stream, self.inbox)
+    }
+
+    pub(super) fn stream(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
+    /// Whether the peer has ever sent a byte.
+    pub(super) fn touched(&self) -> bool {
+        self.touched
+    }
+
+    /// Whether a byte has been written since [`Wire::forget`].
+    pub(super) fn wrote(&self) -> bool {
+        self.wrote
+    }
+
+    /// Forgets that something has been written: another message begins.
+    pub(super) fn forget(&mut self) {
+        self.wrote = false;
+    }
+
+    /// Whether the peer's connection was reset, or broke in another way.
+    pub(super) fn lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Whether the peer's TLS ended without close_notify, so that what came may be less than what was sent.
+    pub(super) fn is_truncated(&self) -> bool {
+        self.truncated
+    }
+
+    /// Since when the peer has taken nothing of what we have for it.
+    pub(super) fn stalled_since(&self) -> Option<Instant> {
+        self.stall.map(|stall| stall.since)
+    }
+
+    /// Reads once, behind what is in the inbox. Gives how many bytes have come; none is the end of the peer's direction.
+    ///
+    /// # Errors
+    /// The peer's connection is gone.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(super) fn poll_fill(&mut self, context: &mut Context<'_>, keep: Keep) -> Poll<io::Result<usize>> {
+        if self.inbox.is_empty() {
+            // It may be an empty slice of a large read, and the wait may be long.
+            self.inbox = BytesMut::new();
+        }
+        let mut scratch = SCRATCH.take().unwrap_or_default();
+        if scratch.capacity() < READ_BYTES / 2 {
+            scratch.reserve(READ_BYTES);
+        }
+        let result = pin!(self.stream.read_buf(&mut scratch)).poll(context);
+        if keep == Keep::Shared && self.inbox.is_empty() && scratch.len() > COPIED_MAX {
+            self.inbox = scratch.split();
+        } else {
+            self.inbox.extend_from_slice(&scratch);
+            scratch.clear();
+        }
+        SCRATCH.set(Some(scratch));
+        match ready!(result) {
+            Ok(0) => Poll::Ready(Ok(0)),
+            Ok(count) => {
+                self.touched = true;
+                if let Some(connection) = &self.counted {
+                    connection.traffic().add_in(count as u64);
+                }
+                Poll::Ready(Ok(count))
+            }
+            // TLS that ends without close_notify: between two messages it is an end like any other.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.truncated = true;
+                Poll::Ready(Ok(0))
+            }
+            Err(error) => {
+                self.lost = true;
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
+    /// Writes until the outbox is empty and the peer's socket has all of it.
+    ///
+    /// # Errors
+    /// The peer's connection is gone.
+    ///
+    /// # Cancel safety
+    /// What was not written stays.
+    pub(super) fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outbox.is_empty() {
+            let result = self.outbox.poll_write(&mut self.stream, context);
+            let written = ready!(self.noted(result))?;
+            self.unflushed = true;
+            self.wrote = true;
+            if let Some(connection) = &self.counted {
+                connection.traffic().add_out(written as u64);
+            }
+        }
+        if self.unflushed {
+            let result = Pin::new(&mut self.stream).poll_flush(context);
+            ready!(self.noted(result))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Notes what a write has come to.
+    fn noted<T>(&mut self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match &result {
+            Poll::Pending => {
+                // A peer that reads slowly acknowledges, long before there is room for another write.
+                let unsent = sys::unsent_bytes(self.stream.tcp()).unwrap_or(0);
+                let since = match self.stall {
+                    Some(stall) if unsent >= stall.unsent => stall.since,
+                    Some(_) | None => Instant::now(),
+                };
+                self.stall = Some(Stall { since, unsent });
+            }
+            Poll::Ready(Ok(_)) => self.stall = None,
+            Poll::Ready(Err(_)) => self.lost = true,
+        }
+        result
+    }
+}
