@@ -10,7 +10,6 @@ mod report;
 mod resolve;
 mod resolved;
 mod schema;
-mod secret;
 mod source;
 mod value;
 
@@ -19,7 +18,6 @@ pub use load::{FILE_SIZE_MAX, LoadError};
 pub use place::{Located, Place};
 pub use resolved::*;
 pub use schema::schema;
-pub use secret::Secret;
 pub use value::parse_duration;
 
 #[cfg(test)]

@@ -2,10 +2,12 @@ use std::path::{Path, PathBuf};
 
 use super::fault::Fault;
 use super::place::Place;
-use super::secret::DOTS;
 
 /// The most characters of one line that a fault shows.
 const SHOWN_MAX: usize = 200;
+
+/// What stands for each character of a secret.
+const DOT: char = '•';
 
 /// Words in a key that make its value a secret, whatever the key is for; compared in lower case.
 const SECRET_WORDS: [&str; 7] = ["authorization", "cookie", "token", "secret", "password", "api-key", "api_key"];
@@ -28,6 +30,11 @@ impl Source {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The text of a place.
+    pub(super) fn text_at(&self, place: Place) -> &str {
+        self.text.get(self.boundary(place.start)..self.boundary(place.end)).unwrap_or("")
     }
 
     /// The line that holds an offset, counted from 0.
@@ -111,8 +118,7 @@ fn masked(line: &str) -> String {
             hidden.extend(next_string(line, at + word.len()));
         }
     }
-    let dot = DOTS.chars().next().unwrap_or('*');
-    let hide = |(at, character)| if hidden.iter().any(|range| range.contains(&at)) { dot } else { character };
+    let hide = |(at, character)| if hidden.iter().any(|range| range.contains(&at)) { DOT } else { character };
     line.char_indices().map(hide).collect()
 }
 
