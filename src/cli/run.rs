@@ -122,5 +122,5 @@ fn admin_settings(config: &Config) -> AdminSettings {
         AdminSocket::Default(path) => Some(SocketPath { path: path.clone(), written: false }),
         AdminSocket::At(path) => Some(SocketPath { path: path.value.clone(), written: true }),
     };
-    AdminSettings { listen: config.admin.listen, socket }
+    AdminSettings { listen: config.admin.listen.map(|listen| listen.value), socket }
 }

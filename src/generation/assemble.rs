@@ -34,7 +34,7 @@ pub(super) fn assemble(config: &Config, source: &Source, previous: Option<&Gener
         targets: routes.targets,
         loads: routes.loads,
         routes: built,
-        fixed: format!("{:?} {:?}", config.log, config.admin),
+        fixed: (config.log.clone(), config.admin.clone()),
     })
 }
 

@@ -17,6 +17,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::config::{Admin, Log};
 use crate::connection::RouteLoad;
 use crate::handler::{Route, Site};
 use crate::net::ListenAddress;
@@ -38,7 +39,7 @@ pub struct Generation {
     targets: HashMap<TargetKey, Arc<Target>>,
     loads: HashMap<Arc<str>, Arc<RouteLoad>>,
     /// What is read at start only, to notice a change of it.
-    fixed: String,
+    fixed: (Log, Admin),
 }
 
 /// What concerns the whole process.

@@ -90,7 +90,7 @@ pub struct Admin {
     /// The Unix socket of the client commands.
     pub socket: AdminSocket,
     /// The address of the HTTP pages, or `None` for no pages.
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<Located<SocketAddr>>,
 }
 
 /// The Unix socket of the client commands.
