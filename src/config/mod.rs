@@ -16,6 +16,7 @@ mod value;
 pub use fault::{Fault, Faults};
 pub use load::{FILE_SIZE_MAX, LoadError};
 pub use place::{Located, Place};
+pub use report::FAULTS_MAX;
 pub use resolved::*;
 pub use schema::schema;
 pub use value::parse_duration;

@@ -1,27 +1,30 @@
 //! One configured state of the daemon: immutable, built as a whole, and replaced as a whole.
 //!
 //! This room alone knows both the configuration and what it becomes. What lives longer than a generation (the counts of a
-//! route, the targets' state, session tickets) is carried over from the one before.
+//! route, the targets' state, session tickets) belongs to the source of all generations.
 
 mod assemble;
 mod certificates;
+mod coverage;
 mod current;
+mod kept;
 mod routes;
 mod source;
+
+#[cfg(test)]
+mod tests;
 
 pub use current::Current;
 pub use source::{LoadError, Source};
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::config::{Admin, Log};
-use crate::connection::RouteLoad;
 use crate::handler::{Route, Site};
 use crate::net::ListenAddress;
-use crate::upstream::{Target, TargetKey};
 
 /// One configured state. A connection keeps the one that it began with; a new request takes the current one.
 #[derive(Debug)]
@@ -36,8 +39,6 @@ pub struct Generation {
     pub sites: BTreeMap<ListenAddress, Arc<Site>>,
     /// Every route, by its number.
     pub routes: Arc<[Arc<Route>]>,
-    targets: HashMap<TargetKey, Arc<Target>>,
-    loads: HashMap<Arc<str>, Arc<RouteLoad>>,
     /// What is read at start only, to notice a change of it.
     fixed: (Log, Admin),
 }

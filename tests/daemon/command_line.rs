@@ -44,6 +44,27 @@ fn check_and_run_print_every_fault_with_its_place_a_caret_and_a_near_name_and_ex
 }
 
 #[test]
+fn check_and_run_name_each_domain_without_a_certificate_and_each_file_that_cannot_be_had() {
+    let route = |more: &str| Way::TerminateHttp.route("named", "127.0.0.2", "127.0.0.1:1", more);
+    let uncovered = route("match.domains = [\"shop.test\", \"elsewhere.test\"]");
+    let unkeyed = route("match.domains = [\"shop.test\"]").replace("server.key", "none.key");
+    for (config, at, said) in [
+        (&uncovered, "match.domains = [\"shop.test\", \"elsewhere.test\"]", "does not cover `elsewhere.test`"),
+        (&unkeyed, "tls.certificate", "none.key: the file does not exist"),
+    ] {
+        let folder = folder_with(config);
+        let file = folder.path().join(FILE);
+        let line = fs::read_to_string(&file).unwrap().lines().position(|line| line.starts_with(at)).unwrap() + 1;
+        for command in ["check", "run"] {
+            let (code, _, errors) = with_file(command, &file);
+            assert_eq!(code, 78, "{errors}");
+            assert!(errors.contains(&format!("{}:{line}:", file.display())) && errors.contains(said), "{errors}");
+            assert_eq!(errors.matches(&format!("{}:", file.display())).count(), 1, "one fault is said once: {errors}");
+        }
+    }
+}
+
+#[test]
 fn exit_codes_tell_what_is_wrong() {
     let folder = folder_with(GOOD);
     let good = folder.path().join(FILE);

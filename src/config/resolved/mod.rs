@@ -51,6 +51,12 @@ impl Config {
     pub fn fault(&self, place: &Place, message: impl Into<String>) -> Fault {
         self.source.fault(*place, message.into(), None)
     }
+
+    /// The same, with what to do about it.
+    #[must_use]
+    pub fn fault_with_help(&self, place: &Place, message: impl Into<String>, help: impl Into<String>) -> Fault {
+        self.source.fault(*place, message.into(), Some(help.into()))
+    }
 }
 
 /// `[server]`: the process.
