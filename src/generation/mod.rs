@@ -55,6 +55,17 @@ pub struct Settings {
 }
 
 impl Generation {
+    /// Who listens on an address, for people: its first route in the order of the file, and how many more there are.
+    #[must_use]
+    pub fn routes_on(&self, address: ListenAddress) -> Option<String> {
+        let rules = || self.sites.get(&address).into_iter().flat_map(|site| site.table.in_order());
+        let first = rules().min_by_key(|rule| rule.id)?;
+        Some(match rules().count() {
+            0 | 1 => format!("route `{}`", first.name),
+            count => format!("route `{}` and {} more", first.name, count - 1),
+        })
+    }
+
     /// Says which changed settings are only read at start.
     pub fn warn_of_what_needs_a_restart(&self, previous: &Self) {
         if self.settings.workers != previous.settings.workers || self.fixed != previous.fixed {
