@@ -26,7 +26,7 @@ pub(super) fn check(path: &Path) -> ExitStatus {
     if let Err(why) = default_socket(&config) {
         tracing::warn!("no admin socket: {why}; `smartproxy status` and its kin will not work (set [admin] socket)");
     }
-    match (assembled, admin_faults(&config)) {
+    let status = match (&assembled, admin_faults(&config)) {
         (Ok(generation), None) => super::print(&format!(
             "{}: right: {} on {}\n",
             path.display(),
@@ -34,12 +34,15 @@ pub(super) fn check(path: &Path) -> ExitStatus {
             count(generation.sites.len(), "address")
         )),
         (Ok(_), Some(faults)) => refuse(&LoadError::Faults(faults)),
-        (Err(error), None) => refuse(&error),
+        (Err(error), None) => refuse(error),
         (Err(error), Some(faults)) => {
             eprintln!("{faults}");
-            refuse(&error)
+            refuse(error)
         }
-    }
+    };
+    // The process ends: to give back a hundred thousand routes one by one would be an eighth of its time.
+    std::mem::forget((assembled, source, config));
+    status
 }
 
 /// What keeps operators from coming in by the ways that `[admin]` names. A default that nobody wrote is none of these.

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::{Generation, LoadError, Source};
 use crate::config::Config;
+use crate::handler::Action;
 use crate::name::HostPattern;
 use crate::telemetry::Meters;
 use crate::tls::self_signed_pem;
@@ -187,4 +188,63 @@ fn a_self_signed_certificate_stays_the_same_while_it_is_used_and_is_forgotten_th
     assert!(first.upgrade().is_some_and(|first| Arc::ptr_eq(&first, &kept())));
     // The one that is kept, that of the last generation, and that of the one before, which was in use while the last was made.
     assert!(source.self_signed.len() <= 3, "{}", source.self_signed.len());
+}
+
+#[test]
+fn each_timeout_and_limit_reaches_the_part_that_keeps_it() {
+    let names = [
+        "sniff",
+        "tls_handshake",
+        "connect",
+        "connect_total",
+        "idle",
+        "half_closed",
+        "linger",
+        "max_lifetime",
+        "request_head",
+        "keep_alive",
+        "response_head",
+        "body",
+        "tunnel",
+        "upstream_keep_alive",
+    ];
+    // Each has a number of seconds of its own, from 1 on.
+    let lines: String = (1..).zip(names).map(|(number, name)| format!("timeouts.{name} = \"{number}s\"\n")).collect();
+    let limits = "limits = { max_connections = 5, max_connections_per_ip = 6, max_request_body = \"7B\", max_request_head = \"9KiB\" }";
+    let text = format!("[[routes]]\nname = \"one\"\nmatch.ports = [80]\ntargets = [\"a.b:1\"]\n{lines}{limits}\n");
+    let folder = folder();
+    let generation = assemble(&source(folder.path()), folder.path(), &text, None).unwrap();
+    let (route, site) = (&generation.routes[0], generation.sites.values().next().unwrap());
+    let Action::Forward(forward) = &route.action else { panic!("{:?}", route.action) };
+    let (relay, inside, outside) = (&route.relay, &route.http.connection, &route.http.timeouts);
+    let kept = [
+        (site.sniff, "sniff"),
+        (site.linger, "linger"),
+        (route.handshake, "tls_handshake"),
+        (forward.timeouts.tls_handshake, "tls_handshake"),
+        (forward.timeouts.connect, "connect"),
+        (forward.timeouts.connect_total, "connect_total"),
+        (relay.idle, "idle"),
+        (relay.half_closed, "half_closed"),
+        (relay.linger, "linger"),
+        (relay.max_lifetime.unwrap(), "max_lifetime"),
+        (inside.request_head, "request_head"),
+        (inside.keep_alive, "keep_alive"),
+        (inside.body, "body"),
+        (inside.linger, "linger"),
+        (inside.max_lifetime.unwrap(), "max_lifetime"),
+        (outside.response_head, "response_head"),
+        (outside.body, "body"),
+        (outside.tunnel, "tunnel"),
+        (outside.linger, "linger"),
+        (outside.upstream_keep_alive, "upstream_keep_alive"),
+    ];
+    for (duration, name) in kept {
+        let number = names.iter().position(|known| *known == name).unwrap() as u64 + 1;
+        assert_eq!(duration.as_secs(), number, "{name}");
+    }
+    assert!(names.iter().all(|name| kept.iter().any(|(_, kept)| kept == name)), "each is kept somewhere");
+    let admission = &route.admission;
+    assert_eq!((admission.max_connections, admission.max_connections_per_ip), (5, 6));
+    assert_eq!((route.http.max_request_body, inside.max_request_head), (Some(7), 9 * 1024));
 }

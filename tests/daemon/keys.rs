@@ -225,6 +225,7 @@ fn a_tls_connection_goes_to_the_route_that_its_hello_says_and_its_target_is_veri
     let terminated =
         |name: &str, target: &Target, more: &str| Way::TerminateTcp.route(name, "127.0.0.2", target.address, more);
     let stranger = Target::tls_echo(CERTIFICATES.stranger());
+    let closed = Target::tls_echo(CERTIFICATES.server_for_known());
     let unverified = |name: &str, ip: &str, upstream: &str| {
         let own = "{ ca = \"ca.pem\", server_name = \"target.test\" }";
         Way::ReencryptTcp.route(name, ip, stranger.address, "").replace(own, upstream)
@@ -233,7 +234,12 @@ fn a_tls_connection_goes_to_the_route_that_its_hello_says_and_its_target_is_veri
         + &terminated("new", &new, "match.tls_versions = [\"1.3\"]")
         + &terminated("h2", &h2, "match.alpn = [\"h2\"]\npriority = 1")
         + &unverified("trusting", "127.0.0.3", "{ verify = false }")
-        + &unverified("careful", "127.0.0.4", "{ ca = \"ca.pem\", server_name = \"target.test\" }");
+        + &unverified("careful", "127.0.0.4", "{ ca = \"ca.pem\", server_name = \"target.test\" }")
+        + &Way::ReencryptTcp.route("known", "127.0.0.5", closed.address, "").replace(
+            "server_name = \"target.test\" }",
+            "server_name = \"target.test\", client_certificate = { certificate = \"client.pem\", key = \"client.key\" } }",
+        )
+        + &Way::ReencryptTcp.route("unknown", "127.0.0.6", closed.address, "");
     let proxy = Proxy::start(&config);
     let address = proxy.address("127.0.0.2");
     for (client, taken) in [
@@ -245,16 +251,20 @@ fn a_tls_connection_goes_to_the_route_that_its_hello_says_and_its_target_is_veri
         client.expect(taken);
         left(client);
     }
-    let mut client = Way::ReencryptTcp.client(proxy.address("127.0.0.3"));
-    client.send(b"ping");
-    client.expect(b"ping");
-    left(client);
-    let mut client = Way::ReencryptTcp.client(proxy.address("127.0.0.4"));
-    assert!(client.rest().0.is_empty(), "a stranger's answer was passed on");
+    for ip in ["127.0.0.3", "127.0.0.5"] {
+        let mut client = Way::ReencryptTcp.client(proxy.address(ip));
+        client.send(b"ping");
+        client.expect(b"ping");
+        left(client);
+    }
+    for ip in ["127.0.0.4", "127.0.0.6"] {
+        let mut client = Way::ReencryptTcp.client(proxy.address(ip));
+        client.send_what_is_taken(b"ping");
+        assert!(client.rest().0.is_empty(), "{ip}: an answer was passed on");
+    }
     proxy.metrics_until("it is counted", |metrics| {
         metrics.sum("upstream_connects_total", &[("route", "careful"), ("result", "tls")]) >= 1
     });
-    drop(client);
     proxy.finish();
 }
 
