@@ -23,8 +23,9 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(path: PathBuf, text: &str) -> Self {
-        let ends = text.bytes().zip(1_u32..).filter(|(byte, _)| *byte == b'\n').map(|(_, next)| next);
-        let lines = std::iter::once(0).chain(ends).collect();
+        // A file with an offset above 32 bits is refused before it is read.
+        let starts = text.match_indices('\n').map(|(end, _)| u32::try_from(end + 1).unwrap_or(u32::MAX));
+        let lines = std::iter::once(0).chain(starts).collect();
         Self { path, text: text.into(), lines }
     }
 

@@ -69,15 +69,17 @@ pub(super) struct ClientPolicies(Mutex<MadePolicies>);
 
 #[derive(Debug, Default)]
 struct MadePolicies {
-    made: Vec<(ClientKey, Weak<ClientPolicy>, PoolClass)>,
+    /// By the name that is asked for: there may be as many as routes, while all else has a handful of values.
+    made: HashMap<Option<TargetName>, Vec<MadePolicy>>,
     classes: u64,
 }
 
-/// What makes two policies towards targets the same.
+type MadePolicy = (ClientKey, Weak<ClientPolicy>, PoolClass);
+
+/// What makes two policies towards targets the same, besides the name that is asked for.
 #[derive(Debug, PartialEq, Eq)]
 struct ClientKey {
     verification: Verification,
-    server_name: Option<TargetName>,
     /// The DER of each certificate of the chain that is shown.
     shown: Vec<Vec<u8>>,
     alpn: Vec<Vec<u8>>,
@@ -90,22 +92,26 @@ impl ClientPolicies {
         system: &SystemAuthorities,
     ) -> Result<(Arc<ClientPolicy>, PoolClass), PolicyError> {
         let shown = parameters.client_certificate.iter().flat_map(|shown| shown.chain()).map(<[u8]>::to_vec).collect();
-        let key = ClientKey {
-            verification: parameters.verification.clone(),
-            server_name: parameters.server_name.clone(),
-            shown,
-            alpn: parameters.alpn.clone(),
-        };
+        let key = ClientKey { verification: parameters.verification.clone(), shown, alpn: parameters.alpn.clone() };
         let mut policies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        policies.made.retain(|(_, policy, _)| policy.strong_count() > 0);
-        let known = policies.made.iter().find(|(known, ..)| *known == key);
-        if let Some(known) = known.and_then(|(_, policy, class)| Some((policy.upgrade()?, *class))) {
+        let server_name = parameters.server_name.clone();
+        let mut same = policies.made.get(&server_name).into_iter().flatten().filter(|(known, ..)| *known == key);
+        if let Some(known) = same.find_map(|(_, policy, class)| Some((policy.upgrade()?, *class))) {
             return Ok(known);
         }
         let policy = Arc::new(ClientPolicy::new(parameters, system)?);
         policies.classes += 1;
         let class = PoolClass(policies.classes);
-        policies.made.push((key, Arc::downgrade(&policy), class));
+        policies.made.entry(server_name).or_default().push((key, Arc::downgrade(&policy), class));
         Ok((policy, class))
+    }
+
+    /// Forgets what nobody uses any more.
+    pub(super) fn forget_unused(&self) {
+        let mut policies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        policies.made.retain(|_, made| {
+            made.retain(|(_, policy, _)| policy.strong_count() > 0);
+            !made.is_empty()
+        });
     }
 }

@@ -61,6 +61,7 @@ impl Source {
     /// Forgets what neither a generation nor a connection uses any more.
     pub(super) fn forget_unused(&self) {
         self.self_signed.forget_unused();
+        self.client_policies.forget_unused();
         self.loads.forget_unused();
         self.targets.forget_unused();
     }

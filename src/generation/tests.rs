@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::{Generation, LoadError, Source};
 use crate::config::Config;
-use crate::handler::Action;
+use crate::handler::{Action, Route};
 use crate::name::HostPattern;
 use crate::telemetry::Meters;
 use crate::tls::self_signed_pem;
@@ -247,4 +247,37 @@ fn each_timeout_and_limit_reaches_the_part_that_keeps_it() {
     let admission = &route.admission;
     assert_eq!((admission.max_connections, admission.max_connections_per_ip), (5, 6));
     assert_eq!((route.http.max_request_body, inside.max_request_head), (Some(7), 9 * 1024));
+}
+
+#[test]
+fn a_policy_towards_targets_is_shared_by_equals_and_kept_over_a_reload() {
+    let folder = folder();
+    let source = source(folder.path());
+    let reencrypting = |name: &str, upstream: &str| {
+        terminating(name, &format!("match.domains = [\"{name}.test\"]"), "tls.certificate = \"self-signed\"")
+            .replace("\"terminate\"", "\"terminate-and-reencrypt\"")
+            + &format!("tls.upstream = {upstream}\n")
+    };
+    let text = reencrypting("a", "{ verify = false, server_name = \"x.test\" }")
+        + &reencrypting("b", "{ verify = false, server_name = \"x.test\" }")
+        + &reencrypting("c", "{ verify = false, server_name = \"y.test\" }")
+        + &reencrypting("d", "{ ca = \"shop.pem\", server_name = \"x.test\" }")
+        + &reencrypting(
+            "e",
+            "{ verify = false, server_name = \"x.test\", client_certificate = { certificate = \"shop.pem\", key = \"shop.key\" } }",
+        );
+    let classes = |generation: &Generation| -> Vec<u64> {
+        let class = |route: &Arc<Route>| match &route.action {
+            Action::Forward(forward) => forward.pool_class.0,
+            Action::Redirect(_) | Action::Respond(_) => 0,
+        };
+        generation.routes.iter().map(class).collect()
+    };
+    let first = assemble(&source, folder.path(), &text, None).unwrap();
+    assert_eq!(classes(&first), [1, 1, 2, 3, 4]);
+    let second = assemble(&source, folder.path(), &text, Some(&first)).unwrap();
+    assert_eq!(classes(&second), classes(&first), "pooled connections and sessions stay good");
+    drop((first, second));
+    let third = assemble(&source, folder.path(), &text, None).unwrap();
+    assert_eq!(classes(&third), [5, 5, 6, 7, 8], "a class is never used again");
 }
