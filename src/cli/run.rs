@@ -3,13 +3,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::check::{refuse, refuse_config};
+use super::check::{admin_faults, refuse, refuse_config};
 use super::exit::{ExitStatus, fail};
 use super::logging;
 use crate::admin::{Admin, AdminSettings, SocketPath};
 use crate::config::{AdminSocket, Config, LogFormat};
 use crate::connection::Registry;
-use crate::generation::{Generation, Source};
+use crate::generation::{Generation, LoadError, Source};
 use crate::net::sys;
 use crate::outcome::with_causes;
 use crate::server::{Control, Daemon, Exit, Inherited, StartError};
@@ -51,6 +51,9 @@ fn run_logged(path: &Path, config: &Config, meters: Arc<Meters>, ready: impl FnO
         Ok(first) => first,
         Err(error) => return refuse(&error),
     };
+    if let Some(faults) = admin_faults(config) {
+        return refuse(&LoadError::Faults(faults));
+    }
     let (access_log, writer) = match access_log(config, &meters) {
         Ok(started) => started,
         Err(error) => return fail(ExitStatus::System, &error),
@@ -122,5 +125,5 @@ fn admin_settings(config: &Config) -> AdminSettings {
         AdminSocket::Default(path) => Some(SocketPath { path: path.clone(), written: false }),
         AdminSocket::At(path) => Some(SocketPath { path: path.value.clone(), written: true }),
     };
-    AdminSettings { listen: config.admin.listen, socket }
+    AdminSettings { listen: config.admin.listen.map(|listen| listen.value), socket }
 }

@@ -10,16 +10,15 @@ mod report;
 mod resolve;
 mod resolved;
 mod schema;
-mod secret;
 mod source;
 mod value;
 
 pub use fault::{Fault, Faults};
 pub use load::{FILE_SIZE_MAX, LoadError};
 pub use place::{Located, Place};
+pub use report::FAULTS_MAX;
 pub use resolved::*;
 pub use schema::schema;
-pub use secret::Secret;
 pub use value::parse_duration;
 
 #[cfg(test)]

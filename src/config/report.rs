@@ -3,7 +3,7 @@ use super::place::Place;
 use super::source::Source;
 
 /// The most faults that are shown of one file: more are not read by anyone.
-pub(super) const FAULTS_MAX: usize = 1000;
+pub const FAULTS_MAX: usize = 1000;
 
 /// Gathers what is wrong while the text is read, so that one run shows everything.
 #[derive(Debug, Default)]

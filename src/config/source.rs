@@ -2,10 +2,12 @@ use std::path::{Path, PathBuf};
 
 use super::fault::Fault;
 use super::place::Place;
-use super::secret::DOTS;
 
 /// The most characters of one line that a fault shows.
 const SHOWN_MAX: usize = 200;
+
+/// What stands for each character of a secret.
+const DOT: char = '•';
 
 /// Words in a key that make its value a secret, whatever the key is for; compared in lower case.
 const SECRET_WORDS: [&str; 7] = ["authorization", "cookie", "token", "secret", "password", "api-key", "api_key"];
@@ -21,13 +23,19 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn new(path: PathBuf, text: &str) -> Self {
-        let ends = text.bytes().zip(1_u32..).filter(|(byte, _)| *byte == b'\n').map(|(_, next)| next);
-        let lines = std::iter::once(0).chain(ends).collect();
+        // A file with an offset above 32 bits is refused before it is read.
+        let starts = text.match_indices('\n').map(|(end, _)| u32::try_from(end + 1).unwrap_or(u32::MAX));
+        let lines = std::iter::once(0).chain(starts).collect();
         Self { path, text: text.into(), lines }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The text of a place.
+    pub(super) fn text_at(&self, place: Place) -> &str {
+        self.text.get(self.boundary(place.start)..self.boundary(place.end)).unwrap_or("")
     }
 
     /// The line that holds an offset, counted from 0.
@@ -111,8 +119,7 @@ fn masked(line: &str) -> String {
             hidden.extend(next_string(line, at + word.len()));
         }
     }
-    let dot = DOTS.chars().next().unwrap_or('*');
-    let hide = |(at, character)| if hidden.iter().any(|range| range.contains(&at)) { dot } else { character };
+    let hide = |(at, character)| if hidden.iter().any(|range| range.contains(&at)) { DOT } else { character };
     line.char_indices().map(hide).collect()
 }
 

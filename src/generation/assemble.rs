@@ -10,15 +10,16 @@ use crate::handler::{ProxyHeaderPolicy, Route, Site};
 use crate::net::ListenAddress;
 use crate::route::Table;
 
-/// Builds a generation, and carries over what the one before knows of the routes and targets that stay.
+/// Builds a generation, with what is known from those before of the routes and targets that it has.
 ///
 /// # Errors
 /// Every fault in what the configuration names.
 pub(super) fn assemble(config: &Config, source: &Source, previous: Option<&Generation>) -> Result<Generation, Faults> {
+    source.forget_unused();
     let mut tls = Tls::new(config, source);
-    let mut routes = Routes::new(source, previous);
+    let routes = Routes::new(source);
     let built: Vec<_> = config.routes.iter().map(|route| Arc::new(routes.build(route, &mut tls))).collect();
-    if let Some(faults) = Faults::new(tls.faults, 0) {
+    if let Some(faults) = tls.into_faults() {
         return Err(faults);
     }
     let built: Arc<[Arc<Route>]> = built.into();
@@ -31,10 +32,8 @@ pub(super) fn assemble(config: &Config, source: &Source, previous: Option<&Gener
             shutdown_timeout: config.server.shutdown_timeout,
         },
         sites: sites(config, &built),
-        targets: routes.targets,
-        loads: routes.loads,
         routes: built,
-        fixed: format!("{:?} {:?}", config.log, config.admin),
+        fixed: (config.log.clone(), config.admin.clone()),
     })
 }
 

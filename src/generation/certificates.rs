@@ -1,83 +1,22 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Source;
-use crate::config::{self, CertificateFiles, Config, Fault, Located, Place, Tls as TlsConfig, TlsServer, TlsUpstream};
+use super::coverage::{self, Coverage};
+use crate::config::{
+    self, CertificateFiles, Config, FAULTS_MAX, Fault, Faults, Located, Place, Tls as TlsConfig, TlsServer, TlsUpstream,
+};
 use crate::handler::PoolClass;
 use crate::name::HostPattern;
 use crate::outcome::with_causes;
 use crate::route::{Protocol, TlsVersion};
 use crate::tls::{
     Authorities, Certificate, CertificateError, CertificateSource, CertificateStore, ClientAuth, ClientParameters,
-    ClientPolicy, PolicyError, ServerParameters, ServerPolicy, SystemAuthorities, TargetName, Verification,
+    ClientPolicy, ServerParameters, ServerPolicy, SystemAuthorities, TargetName, Verification,
 };
-
-/// Certificates that were made for development, kept across reloads so that a browser's exception for one stays good.
-#[derive(Debug, Default)]
-pub(super) struct SelfSigned(Mutex<HashMap<Vec<HostPattern>, Arc<Certificate>>>);
-
-impl SelfSigned {
-    fn for_names(&self, names: &[HostPattern]) -> Result<Arc<Certificate>, CertificateError> {
-        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(certificate) = made.get(names) {
-            return Ok(Arc::clone(certificate));
-        }
-        let certificate = Arc::new(Certificate::self_signed(names)?);
-        made.insert(names.to_vec(), Arc::clone(&certificate));
-        Ok(certificate)
-    }
-}
-
-/// What policies towards targets were made, so that a reload finds those that have not changed, and with them the pooled
-/// connections and the remembered sessions.
-#[derive(Debug, Default)]
-pub(super) struct ClientPolicies(Mutex<MadePolicies>);
-
-#[derive(Debug, Default)]
-struct MadePolicies {
-    made: Vec<(ClientKey, Weak<ClientPolicy>, PoolClass)>,
-    classes: u64,
-}
-
-/// What makes two policies towards targets the same.
-#[derive(Debug, PartialEq, Eq)]
-struct ClientKey {
-    verification: Verification,
-    server_name: Option<TargetName>,
-    /// The DER of each certificate of the chain that is shown.
-    shown: Vec<Vec<u8>>,
-    alpn: Vec<Vec<u8>>,
-}
-
-impl ClientPolicies {
-    fn find_or_make(
-        &self,
-        parameters: ClientParameters,
-        system: &SystemAuthorities,
-    ) -> Result<(Arc<ClientPolicy>, PoolClass), PolicyError> {
-        let shown = parameters.client_certificate.iter().flat_map(|shown| shown.chain()).map(<[u8]>::to_vec).collect();
-        let key = ClientKey {
-            verification: parameters.verification.clone(),
-            server_name: parameters.server_name.clone(),
-            shown,
-            alpn: parameters.alpn.clone(),
-        };
-        let mut policies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        policies.made.retain(|(_, policy, _)| policy.strong_count() > 0);
-        let known = policies.made.iter().find(|(known, ..)| *known == key);
-        if let Some(known) = known.and_then(|(_, policy, class)| Some((policy.upgrade()?, *class))) {
-            return Ok(known);
-        }
-        let policy = Arc::new(ClientPolicy::new(parameters, system)?);
-        policies.classes += 1;
-        let class = PoolClass(policies.classes);
-        policies.made.push((key, Arc::downgrade(&policy), class));
-        Ok((policy, class))
-    }
-}
 
 /// What makes two policies towards clients the same within one generation.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -134,7 +73,11 @@ pub(super) struct Tls<'a> {
     files: HashMap<(PathBuf, PathBuf), Option<Arc<Certificate>>>,
     authorities: HashMap<PathBuf, Option<Authorities>>,
     servers: HashMap<ServerKey, Option<Arc<ServerPolicy>>>,
-    pub(super) faults: Vec<Fault>,
+    /// What the store covers; `None` if one of its certificates could not be had.
+    covered: Option<Coverage>,
+    faults: Vec<Fault>,
+    /// More faults, which are only counted.
+    omitted: usize,
 }
 
 impl<'a> Tls<'a> {
@@ -148,11 +91,21 @@ impl<'a> Tls<'a> {
             files: HashMap::new(),
             authorities: HashMap::new(),
             servers: HashMap::new(),
+            covered: None,
             faults: Vec::new(),
+            omitted: 0,
         };
-        let certificates = config.certificates.iter().filter_map(|files| tls.certificate(files)).collect();
+        let certificates: Vec<_> = config.certificates.iter().filter_map(|files| tls.certificate(files)).collect();
+        if certificates.len() == config.certificates.len() {
+            tls.covered = Some(Coverage::new(certificates.iter().flat_map(|certificate| certificate.names())));
+        }
         tls.store = Arc::new(CertificateStore::new(certificates));
         tls
+    }
+
+    /// Every fault that was found, in the order of the file.
+    pub(super) fn into_faults(self) -> Option<Faults> {
+        Faults::new(self.faults, self.omitted)
     }
 
     /// How a route terminates TLS; `None` if it does not, or if there is a fault in how.
@@ -163,6 +116,7 @@ impl<'a> Tls<'a> {
             TlsConfig::Plain | TlsConfig::Passthrough => return None,
             TlsConfig::Terminate(server) | TlsConfig::TerminateAndReencrypt(server, _) => server,
         };
+        self.check_names(server, route);
         let key = ServerKey::new(server, route);
         if let Some(known) = self.servers.get(&key) {
             return known.clone();
@@ -184,9 +138,11 @@ impl<'a> Tls<'a> {
         alpn: Vec<Vec<u8>>,
     ) -> Option<ServerParameters> {
         let certificates = match &server.certificate {
+            // A certificate that could not be had is a fault at its own place, and enough.
+            config::Certificate::FromCertificates if self.covered.is_none() => return None,
             config::Certificate::FromCertificates => CertificateSource::Store(Arc::clone(&self.store)),
             config::Certificate::Files(files) => CertificateSource::Fixed(self.certificate(files)?),
-            config::Certificate::SelfSigned => match self.source.self_signed.for_names(&route.rule.domains) {
+            config::Certificate::SelfSigned => match self.self_signed(&route.rule.domains) {
                 Ok(certificate) => CertificateSource::Fixed(certificate),
                 Err(error) => return self.fault(route.place, &error),
             },
@@ -245,10 +201,56 @@ impl<'a> Tls<'a> {
                 }
                 Some(Arc::new(certificate))
             }
-            Err(error) => self.fault(files.certificate.place, &error),
+            Err(error) => self.fault_of_pair(files, &error),
         };
         self.files.insert(key, certificate.clone());
         certificate
+    }
+
+    /// Reports what is wrong with a certificate, with its key, or with each of them, where the file names it.
+    fn fault_of_pair<T>(&mut self, files: &CertificateFiles, error: &CertificateError) -> Option<T> {
+        let error = with_causes(error);
+        let of_key = Certificate::check_key(&files.key.value).err().map(|error| with_causes(&error));
+        if of_key.as_ref() != Some(&error) {
+            self.report(self.config.fault(&files.certificate.place, error));
+        }
+        if let Some(of_key) = of_key {
+            self.report(self.config.fault(&files.key.place, of_key));
+        }
+        None
+    }
+
+    /// One that is kept across reloads, so that a browser's exception for it stays good.
+    fn self_signed(&self, names: &[HostPattern]) -> Result<Arc<Certificate>, CertificateError> {
+        self.source.self_signed.find_or_try(names, Certificate::self_signed)
+    }
+
+    /// Reports each domain of a route that none of its certificates covers: no client would ever get through.
+    fn check_names(&mut self, server: &TlsServer, route: &config::Route) {
+        let own = match &server.certificate {
+            config::Certificate::Files(files) => match self.certificate(files) {
+                Some(certificate) => Some(certificate),
+                None => return,
+            },
+            config::Certificate::FromCertificates => None,
+            config::Certificate::SelfSigned => return,
+        };
+        for (domain, place) in route.rule.domains.iter().zip(&route.domains) {
+            let fault = match (&own, &self.covered) {
+                (Some(own), _) if coverage::overlap(own.names(), domain) => continue,
+                (Some(own), _) => {
+                    let message = format!("the route's certificate does not cover `{domain}`");
+                    self.config.fault_with_help(place, message, format!("it is for {}", coverage::listed(own.names())))
+                }
+                (None, Some(covered)) if covered.overlaps(domain) => continue,
+                (None, Some(_)) => {
+                    let help = "add one that does to [[certificates]], or give the route a `tls.certificate`";
+                    self.config.fault_with_help(place, format!("no certificate covers `{domain}`"), help)
+                }
+                (None, None) => return,
+            };
+            self.report(fault);
+        }
     }
 
     fn authorities(&mut self, file: &Located<PathBuf>) -> Option<Authorities> {
@@ -264,7 +266,15 @@ impl<'a> Tls<'a> {
     }
 
     fn fault<T>(&mut self, place: Place, error: &dyn Error) -> Option<T> {
-        self.faults.push(self.config.fault(&place, with_causes(error)));
+        self.report(self.config.fault(&place, with_causes(error)));
         None
+    }
+
+    fn report(&mut self, fault: Fault) {
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(fault);
+        } else {
+            self.omitted = self.omitted.saturating_add(1);
+        }
     }
 }

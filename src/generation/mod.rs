@@ -1,26 +1,30 @@
 //! One configured state of the daemon: immutable, built as a whole, and replaced as a whole.
 //!
 //! This room alone knows both the configuration and what it becomes. What lives longer than a generation (the counts of a
-//! route, the targets' state, session tickets) is carried over from the one before.
+//! route, the targets' state, session tickets) belongs to the source of all generations.
 
 mod assemble;
 mod certificates;
+mod coverage;
 mod current;
+mod kept;
 mod routes;
 mod source;
+
+#[cfg(test)]
+mod tests;
 
 pub use current::Current;
 pub use source::{LoadError, Source};
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::connection::RouteLoad;
+use crate::config::{Admin, Log};
 use crate::handler::{Route, Site};
 use crate::net::ListenAddress;
-use crate::upstream::{Target, TargetKey};
 
 /// One configured state. A connection keeps the one that it began with; a new request takes the current one.
 #[derive(Debug)]
@@ -35,10 +39,8 @@ pub struct Generation {
     pub sites: BTreeMap<ListenAddress, Arc<Site>>,
     /// Every route, by its number.
     pub routes: Arc<[Arc<Route>]>,
-    targets: HashMap<TargetKey, Arc<Target>>,
-    loads: HashMap<Arc<str>, Arc<RouteLoad>>,
     /// What is read at start only, to notice a change of it.
-    fixed: String,
+    fixed: (Log, Admin),
 }
 
 /// What concerns the whole process.
@@ -53,6 +55,17 @@ pub struct Settings {
 }
 
 impl Generation {
+    /// Who listens on an address, for people: its first route in the order of the file, and how many more there are.
+    #[must_use]
+    pub fn routes_on(&self, address: ListenAddress) -> Option<String> {
+        let rules = || self.sites.get(&address).into_iter().flat_map(|site| site.table.in_order());
+        let first = rules().min_by_key(|rule| rule.id)?;
+        Some(match rules().count() {
+            0 | 1 => format!("route `{}`", first.name),
+            count => format!("route `{}` and {} more", first.name, count - 1),
+        })
+    }
+
     /// Says which changed settings are only read at start.
     pub fn warn_of_what_needs_a_restart(&self, previous: &Self) {
         if self.settings.workers != previous.settings.workers || self.fixed != previous.fixed {

@@ -1,9 +1,8 @@
-use std::collections::HashMap;
 use std::num::{NonZeroU16, NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 
+use super::Source;
 use super::certificates::Tls;
-use super::{Generation, Source};
 use crate::config;
 use crate::connection::{Admission, RouteLoad};
 use crate::handler::{Action, Forward, HeaderRules, HttpSettings, PoolClass, Redirect, RedirectPiece, Respond, Route};
@@ -12,21 +11,18 @@ use crate::relay;
 use crate::sniff::ProxyVersion;
 use crate::upstream::{self, Algorithm, Member, Target, TargetHost, TargetKey, TargetPort, Targets};
 
-/// Builds the routes of one generation out of the configuration and what the generation before knows.
+/// Builds the routes of one generation out of the configuration and what is known from those before.
 pub(super) struct Routes<'a> {
     source: &'a Source,
-    previous: Option<&'a Generation>,
-    pub(super) targets: HashMap<TargetKey, Arc<Target>>,
-    pub(super) loads: HashMap<Arc<str>, Arc<RouteLoad>>,
 }
 
 impl<'a> Routes<'a> {
-    pub(super) fn new(source: &'a Source, previous: Option<&'a Generation>) -> Self {
-        Self { source, previous, targets: HashMap::new(), loads: HashMap::new() }
+    pub(super) fn new(source: &'a Source) -> Self {
+        Self { source }
     }
 
     /// Builds one route; faults in its TLS are kept in `tls`.
-    pub(super) fn build(&mut self, route: &config::Route, tls: &mut Tls<'_>) -> Route {
+    pub(super) fn build(&self, route: &config::Route, tls: &mut Tls<'_>) -> Route {
         let timeouts = &route.timeouts;
         Route {
             rule: Arc::new(route.rule.clone()),
@@ -45,10 +41,8 @@ impl<'a> Routes<'a> {
         }
     }
 
-    fn admission(&mut self, route: &config::Route) -> Admission {
-        let known = self.previous.and_then(|previous| previous.loads.get(&*route.rule.name));
-        let load = known.cloned().unwrap_or_default();
-        self.loads.insert(Arc::clone(&route.rule.name), Arc::clone(&load));
+    fn admission(&self, route: &config::Route) -> Admission {
+        let load = self.source.loads.find_or_make(&route.rule.name, |_| RouteLoad::default());
         Admission {
             allow: route.security.allow.clone(),
             block: route.security.block.clone(),
@@ -58,7 +52,7 @@ impl<'a> Routes<'a> {
         }
     }
 
-    fn action(&mut self, route: &config::Route, tls: &mut Tls<'_>) -> Action {
+    fn action(&self, route: &config::Route, tls: &mut Tls<'_>) -> Action {
         match &route.action {
             config::Action::Forward(forward) => Action::Forward(self.forward(route, forward, tls)),
             config::Action::Redirect(redirect) => Action::Redirect(Redirect {
@@ -73,7 +67,7 @@ impl<'a> Routes<'a> {
         }
     }
 
-    fn forward(&mut self, route: &config::Route, forward: &config::Forward, tls: &mut Tls<'_>) -> Forward {
+    fn forward(&self, route: &config::Route, forward: &config::Forward, tls: &mut Tls<'_>) -> Forward {
         let targets = forward.targets.iter().map(|target| self.member(&target.value)).collect();
         let algorithm = match forward.load_balancing {
             config::LoadBalancing::RoundRobin => Algorithm::RoundRobin,
@@ -102,14 +96,14 @@ impl<'a> Routes<'a> {
         }
     }
 
-    fn member(&mut self, target: &config::Target) -> Member {
+    fn member(&self, target: &config::Target) -> Member {
         // The configuration lets 1 to 256 through.
         let weight = NonZeroU16::new(target.weight).unwrap_or(NonZeroU16::MIN);
         Member { target: self.target(target), weight, backup: target.backup }
     }
 
-    /// The target that the generation before, or another route of this one, already has; or a new one.
-    fn target(&mut self, target: &config::Target) -> Arc<Target> {
+    /// The target that a generation before, or another route of this one, already has; or a new one.
+    fn target(&self, target: &config::Target) -> Arc<Target> {
         let host = match &target.host {
             config::Host::Name(name) => TargetHost::Name(name.clone()),
             config::Host::Address(address) => TargetHost::Address(*address),
@@ -119,10 +113,7 @@ impl<'a> Routes<'a> {
             config::TargetPort::Preserve => TargetPort::Preserve,
         };
         let key = TargetKey { host, port };
-        let known = self.targets.get(&key).or_else(|| self.previous.and_then(|previous| previous.targets.get(&key)));
-        let kept = known.cloned().unwrap_or_else(|| Arc::new(Target::new(key.host.clone(), key.port)));
-        self.targets.insert(key, Arc::clone(&kept));
-        kept
+        self.source.targets.find_or_make(&key, |key| Target::new(key.host.clone(), key.port))
     }
 }
 

@@ -2,10 +2,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Generation;
-use super::certificates::{ClientPolicies, SelfSigned};
+use super::kept::{ClientPolicies, Kept};
 use crate::config::{self, Config, Faults};
+use crate::connection::RouteLoad;
+use crate::name::HostPattern;
 use crate::telemetry::Meters;
-use crate::tls::{PolicyError, TicketKeys};
+use crate::tls::{Certificate, PolicyError, TicketKeys};
+use crate::upstream::{Target, TargetKey};
 
 /// Where generations come from: one file, and what they share across reloads.
 #[derive(Debug)]
@@ -13,8 +16,12 @@ pub struct Source {
     path: PathBuf,
     pub(super) meters: Arc<Meters>,
     pub(super) tickets: TicketKeys,
-    pub(super) self_signed: SelfSigned,
+    /// Certificates that were made for development, by their names.
+    pub(super) self_signed: Kept<Vec<HostPattern>, Certificate>,
     pub(super) client_policies: ClientPolicies,
+    /// How many connections each route has, by its name.
+    pub(super) loads: Kept<Arc<str>, RouteLoad>,
+    pub(super) targets: Kept<TargetKey, Target>,
 }
 
 /// Why there is no generation.
@@ -44,9 +51,19 @@ impl Source {
             path: path.into(),
             meters,
             tickets: TicketKeys::generate()?,
-            self_signed: SelfSigned::default(),
+            self_signed: Kept::default(),
             client_policies: ClientPolicies::default(),
+            loads: Kept::default(),
+            targets: Kept::default(),
         })
+    }
+
+    /// Forgets what neither a generation nor a connection uses any more.
+    pub(super) fn forget_unused(&self) {
+        self.self_signed.forget_unused();
+        self.client_policies.forget_unused();
+        self.loads.forget_unused();
+        self.targets.forget_unused();
     }
 
     /// Reads the file and assembles a generation to follow `previous`.

@@ -66,6 +66,17 @@ impl BoundListener {
         Ok(group)
     }
 
+    /// Whether this process may listen on the address, as far as that does not hang on who else does now. Nothing listens.
+    ///
+    /// # Errors
+    /// The system's: `AddrNotAvailable`, `PermissionDenied` (a port below 1024), no descriptor left.
+    pub fn could_bind(address: SocketAddr) -> io::Result<()> {
+        match Self::bind_only(address, Sharing::Shared) {
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// Takes over a listening socket that the service manager has made.
     ///
     /// # Errors
@@ -266,6 +277,16 @@ mod tests {
             let (_, peer) = accepted.await.unwrap();
             assert_eq!(peer, ClientAddress::new(client.local_addr().unwrap()));
         }
+    }
+
+    #[test]
+    fn an_address_could_be_bound_that_is_ours_whoever_has_it() {
+        let group = BoundListener::bind_group(any("127.0.0.1"), WORKERS, Sharing::Exclusive).unwrap();
+        BoundListener::could_bind(group[0].local_address().socket()).unwrap();
+        BoundListener::could_bind(std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()).unwrap();
+        // TEST-NET-1 (RFC 5737) is nobody's.
+        let error = BoundListener::could_bind(any("192.0.2.1")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
     }
 
     #[tokio::test]

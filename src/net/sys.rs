@@ -1,9 +1,12 @@
 //! System calls that no crate wraps safely: the only `unsafe` of the program.
 #![expect(unsafe_code, reason = "each call here is one system call, with its contract beside it and a test below")]
 
+use std::ffi::CString;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use libc::c_int;
@@ -93,6 +96,17 @@ pub fn adopt_descriptor(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Whether this process may make and take away files in a folder.
+///
+/// # Errors
+/// Why it may not, as access(2) says: `NotFound`, `PermissionDenied`, a file system that is mounted to be read only.
+pub fn may_write_in(folder: &Path) -> io::Result<()> {
+    let path = CString::new(folder.as_os_str().as_bytes())?;
+    // SAFETY: the path is a string with a NUL at its end that outlives the call, which only reads it.
+    check(unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::W_OK | libc::X_OK, libc::AT_EACCESS) })?;
+    Ok(())
+}
+
 fn limits() -> io::Result<libc::rlimit> {
     let mut limit = MaybeUninit::<libc::rlimit>::uninit();
     // SAFETY: the pointer is to a whole rlimit, which the call fills when it succeeds.
@@ -119,6 +133,21 @@ mod tests {
         assert_eq!(raised, limits().unwrap().rlim_max);
         assert_eq!(descriptor_limit().unwrap(), raised);
         assert_eq!(raise_descriptor_limit().unwrap(), raised);
+    }
+
+    #[test]
+    fn a_folder_is_written_in_where_it_is_there_and_lets_us() {
+        let folder = tempfile::tempdir().unwrap();
+        may_write_in(folder.path()).unwrap();
+        assert_eq!(may_write_in(&folder.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(may_write_in(Path::new("a\0b")).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        let closed = std::os::unix::fs::PermissionsExt::from_mode(0o555);
+        std::fs::set_permissions(folder.path(), closed).unwrap();
+        // Nothing is closed to root.
+        // SAFETY: it takes nothing and cannot fail.
+        if unsafe { libc::geteuid() } != 0 {
+            assert_eq!(may_write_in(folder.path()).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        }
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl Table {
     }
 
     /// Every rule once, the one that goes first in front.
-    pub(super) fn in_order(&self) -> impl Iterator<Item = &Rule> {
+    pub fn in_order(&self) -> impl Iterator<Item = &Rule> {
         self.rules.iter().map(|rule| &**rule)
     }
 

@@ -98,7 +98,7 @@ impl Daemon {
         let worker_count = first.settings.workers.unwrap_or_else(available_cores);
         let gate = Arc::new(Gate::new(connection_limit(first.settings.max_connections)?));
         let addresses: Vec<_> = first.sites.keys().copied().collect();
-        let bound = inherited.bind(&addresses, &[], worker_count)?;
+        let bound = inherited.bind(&addresses, &first, &[], worker_count)?;
         inherited.warn_of_unused(&addresses);
         let current = Arc::new(Current::new(first));
         let (requests_in, requests) = mpsc::channel(REQUESTS_WAITING_MAX);

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroUsize;
 
+use crate::generation::Generation;
 use crate::net::{AdoptError, BoundListener, ListenAddress, Sharing, sys};
 
 /// Listening sockets that the service manager has made for us (sd_listen_fds(3)), not yet asked for by a configuration.
@@ -12,10 +13,12 @@ pub struct Inherited {
 
 /// An address that could not be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {advice}")]
+#[error("cannot listen on {address} for {routes}: {advice}")]
 pub struct BindError {
     /// The address.
     pub address: ListenAddress,
+    /// Who wants it, for people.
+    routes: String,
     advice: &'static str,
     /// What the system says.
     #[source]
@@ -38,7 +41,7 @@ impl Inherited {
         Ok(Self { sockets })
     }
 
-    /// Binds every wanted address for every worker, inherited sockets first. Either all are bound or none is.
+    /// Binds every address that `by` wants for every worker, inherited sockets first. Either all are bound or none is.
     ///
     /// An address is shared with other sockets only where it overlaps one of ours, `held` or wanted: a second daemon on the
     /// same address is an error, not a thief of half the connections.
@@ -48,6 +51,7 @@ impl Inherited {
     pub(super) fn bind(
         &self,
         wanted: &[ListenAddress],
+        by: &Generation,
         held: &[ListenAddress],
         workers: NonZeroUsize,
     ) -> Result<Bound, BindError> {
@@ -60,7 +64,8 @@ impl Inherited {
             };
             let shared = wanted.iter().chain(held).any(overlaps);
             let sharing = if shared { Sharing::Shared } else { Sharing::Exclusive };
-            let group = self.bind_one(address, sharing, workers).map_err(|source| BindError::new(address, source))?;
+            let group =
+                self.bind_one(address, sharing, workers).map_err(|source| BindError::new(address, by, source))?;
             bound.insert(address, group);
         }
         Ok(bound)
@@ -92,13 +97,14 @@ impl Inherited {
 }
 
 impl BindError {
-    fn new(address: ListenAddress, source: io::Error) -> Self {
+    fn new(address: ListenAddress, by: &Generation, source: io::Error) -> Self {
         let advice = match source.kind() {
             io::ErrorKind::AddrInUse => "another process has it (see `ss -ltnp`)",
             io::ErrorKind::AddrNotAvailable => "no interface of this host has the address",
             io::ErrorKind::PermissionDenied => "ports below 1024 need CAP_NET_BIND_SERVICE",
             _ => "the system refuses",
         };
-        Self { address, advice, source }
+        let routes = by.routes_on(address).unwrap_or_else(|| "no route".into());
+        Self { address, routes, advice, source }
     }
 }

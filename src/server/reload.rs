@@ -126,7 +126,8 @@ impl Daemon {
         let removed = missing(&previous, &next);
         let held: Vec<_> = self.listening.iter().map(|(key, _)| *key).collect();
         // The last step that can fail.
-        let bound = self.inherited.bind(&added, &held, self.worker_count).map_err(|error| with_causes(&error))?;
+        let bound =
+            self.inherited.bind(&added, &next, &held, self.worker_count).map_err(|error| with_causes(&error))?;
         let number = next.number;
         next.warn_of_what_needs_a_restart(&previous);
         self.shared.current.replace(next);

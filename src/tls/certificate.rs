@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use rustls::InconsistentKeys;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::pem::{self, PemError};
@@ -80,11 +80,7 @@ impl Certificate {
     /// An expired certificate is no error: see [`Certificate::warnings`].
     pub fn load(chain: &Path, key: &Path) -> Result<Self, CertificateError> {
         let certificates = pem::certificates(chain)?;
-        let private_key = pem::private_key(key)?;
-        let signing_key = provider()
-            .key_provider
-            .load_private_key(private_key)
-            .map_err(|error| CertificateError::UnusableKey(key.into(), error))?;
+        let signing_key = signing_key(key)?;
         let certified = CertifiedKey::new(certificates, signing_key);
         match certified.keys_match() {
             // Unknown means that the key cannot tell its public half, which all of ours can.
@@ -94,6 +90,14 @@ impl Certificate {
         }
         let source = format!("{} with {}", chain.display(), key.display());
         Self::from_certified(certified, source).ok_or_else(|| CertificateError::Invalid(chain.into()))
+    }
+
+    /// Whether the file holds a private key that could be used, with whatever certificate.
+    ///
+    /// # Errors
+    /// Those of [`Certificate::load`] that are about the key's file.
+    pub fn check_key(key: &Path) -> Result<(), CertificateError> {
+        signing_key(key).map(|_| ())
     }
 
     /// Takes a chain and key that were made in the process.
@@ -215,6 +219,12 @@ fn rounded(duration: Duration) -> String {
         seconds if seconds >= 2 * HOUR => format!("{} hours", seconds / HOUR),
         seconds => format!("{seconds} seconds"),
     }
+}
+
+fn signing_key(path: &Path) -> Result<Arc<dyn SigningKey>, CertificateError> {
+    let key = pem::private_key(path)?;
+    let unusable = |error| CertificateError::UnusableKey(path.into(), error);
+    provider().key_provider.load_private_key(key).map_err(unusable)
 }
 
 /// Tells a wrong pair from a chain in the wrong order, which is the commoner fault.

@@ -43,6 +43,30 @@ fn check_and_run_print_every_fault_with_its_place_a_caret_and_a_near_name_and_ex
     }
 }
 
+/// A certificate that cannot be had.
+const CERTIFICATE: &str = "[[certificates]]\ncertificate = \"none.pem\"\nkey = \"none.key\"\n";
+
+#[test]
+fn check_and_run_name_each_domain_without_a_certificate_and_each_file_that_cannot_be_had() {
+    let route = |more: &str| Way::TerminateHttp.route("named", "127.0.0.2", "127.0.0.1:1", more);
+    let uncovered = route("match.domains = [\"shop.test\", \"elsewhere.test\"]");
+    let unkeyed = route("match.domains = [\"shop.test\"]").replace("server.key", "none.key");
+    for (config, at, said) in [
+        (&uncovered, "match.domains = [\"shop.test\", \"elsewhere.test\"]", "does not cover `elsewhere.test`"),
+        (&unkeyed, "tls.certificate", "none.key: the file does not exist"),
+    ] {
+        let folder = folder_with(config);
+        let file = folder.path().join(FILE);
+        let line = fs::read_to_string(&file).unwrap().lines().position(|line| line.starts_with(at)).unwrap() + 1;
+        for command in ["check", "run"] {
+            let (code, _, errors) = with_file(command, &file);
+            assert_eq!(code, 78, "{errors}");
+            assert!(errors.contains(&format!("{}:{line}:", file.display())) && errors.contains(said), "{errors}");
+            assert_eq!(errors.matches(&format!("{}:", file.display())).count(), 1, "one fault is said once: {errors}");
+        }
+    }
+}
+
 #[test]
 fn exit_codes_tell_what_is_wrong() {
     let folder = folder_with(GOOD);
@@ -82,7 +106,76 @@ fn an_address_that_is_taken_ends_the_start_with_69_and_its_name() {
     let folder = folder_with(&GOOD.replace("127.0.0.1:0", &address));
     let (code, _, errors) = with_file("run", &folder.path().join(FILE));
     assert_eq!(code, 69, "{errors}");
-    assert!(errors.contains(&address), "{errors}");
+    let said = format!("cannot listen on {address} for route `one`: another process has it");
+    assert!(errors.contains(&said), "{errors}");
+}
+
+#[test]
+fn check_and_run_try_the_ways_in_for_operators() {
+    let admin = |line: &str| format!("[admin]\n{line}\n{}", GOOD.replace("127.0.0.1:0", "127.0.0.2:0"));
+    let long = format!("socket = \"{}.sock\"", "a".repeat(108));
+    for (line, at, said) in [
+        ("socket = \"none/admin.sock\"", "2:10: ", "none does not exist"),
+        ("socket = \"ca.pem/admin.sock\"", "2:10: ", "ca.pem is not a folder"),
+        ("socket = \"ca.pem\"", "2:10: ", "is there, and is no socket"),
+        (&long, "2:10: ", "the path of a socket has at most 107 bytes"),
+        // TEST-NET-1 (RFC 5737) is nobody's.
+        ("listen = \"192.0.2.1:9900\"", "2:10: ", "no interface of this host has the address"),
+        (
+            "listen = \"127.0.0.3:9900\"\n[[routes]]\nname = \"two\"\nmatch.ports = [9900]\nrespond = {}",
+            "2:10: ",
+            "route `two` has [::]:9900",
+        ),
+    ] {
+        let folder = folder_with("");
+        let file = folder.path().join("admin.toml");
+        fs::write(&file, admin(line)).unwrap();
+        for command in ["check", "run"] {
+            let (code, _, errors) = with_file(command, &file);
+            assert_eq!(code, 78, "{command}: {line}: {errors}");
+            let place = format!("{}:{at}", file.display());
+            assert!(errors.contains(&place) && errors.contains(said), "{command}: {line}: {errors}");
+        }
+        // Every fault is shown, not only the first.
+        fs::write(&file, admin(line).replace("[[routes]]", &format!("{}[[routes]]", CERTIFICATE))).unwrap();
+        let (_, _, errors) = with_file("check", &file);
+        assert!(errors.contains(said), "{line}: {errors}");
+    }
+    if !rustix::process::geteuid().is_root() {
+        let folder = folder_with("");
+        let (file, closed) = (folder.path().join("admin.toml"), folder.path().join("closed"));
+        fs::create_dir(&closed).unwrap();
+        fs::set_permissions(&closed, std::os::unix::fs::PermissionsExt::from_mode(0o555)).unwrap();
+        fs::write(&file, admin("socket = \"closed/admin.sock\"")).unwrap();
+        let (code, _, errors) = with_file("check", &file);
+        assert!(code == 78 && errors.contains("this user may not make files in"), "{errors}");
+    }
+}
+
+#[test]
+fn the_ways_in_for_operators_are_right_while_a_daemon_has_them() {
+    let echo = Target::echo();
+    let proxy = Proxy::start(&Way::Tcp.route("one", "127.0.0.2", echo.address, ""));
+    let config = fs::read_to_string(proxy.path(FILE)).unwrap();
+    proxy.write(&config.replace("admin.listen = \"127.0.0.1:0\"", &format!("admin.listen = \"{}\"", proxy.admin())));
+    let (code, _, errors) = said(&proxy.command(&["check"]).output().unwrap());
+    assert_eq!((code, errors.as_str()), (0, ""));
+    let (code, text, _) = said(&proxy.command(&["status"]).output().unwrap());
+    assert!(code == 0 && text.contains("generation 1"), "nothing was taken from the daemon: {text}");
+    proxy.finish();
+}
+
+#[test]
+fn the_default_socket_without_its_folder_is_a_warning() {
+    if Path::new("/run/smartproxy").exists() {
+        return;
+    }
+    let folder = folder_with("");
+    let file = folder.path().join("default.toml");
+    fs::write(&file, GOOD).unwrap();
+    let (code, answer, errors) = with_file("check", &file);
+    assert!(code == 0 && answer.contains("right"), "{errors}");
+    assert!(errors.contains("no admin socket: the folder /run/smartproxy does not exist"), "{errors}");
 }
 
 #[test]

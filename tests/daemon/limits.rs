@@ -144,6 +144,44 @@ fn a_reload_that_lowers_a_limit_keeps_who_is_in_and_counts_them() {
 }
 
 #[test]
+fn a_limit_that_a_reload_brings_counts_who_is_in_already() {
+    let echo = Target::echo();
+    let config = |more| Way::Tcp.route("limited", "127.0.0.2", echo.address, more);
+    let mut proxy = Proxy::start(&config(""));
+    let address = proxy.address("127.0.0.2");
+    let mut client = inside(Way::Tcp, Peer::connect_from("127.0.9.1", address));
+    proxy.reload(&config("limits.max_connections_per_ip = 1"));
+    refused(Way::Tcp, Peer::connect_from("127.0.9.1", address), 0);
+    let mut other = inside(Way::Tcp, Peer::connect_from("127.0.9.2", address));
+    left(&mut other);
+    left(&mut client);
+    proxy.connections_until("both have left", <[_]>::is_empty);
+    left(&mut inside(Way::Tcp, Peer::connect_from("127.0.9.1", address)));
+    proxy.finish();
+}
+
+/// Its address stays, so that its connections are not told to end.
+#[test]
+fn a_route_that_is_away_for_a_reload_still_counts_the_connections_that_it_had() {
+    let http = Target::http("target");
+    let named = |name: &str, path: &str| {
+        let more = format!("match.path = \"{path}\"\nlimits.max_connections = 1");
+        Way::Http.route(name, "127.0.0.2", http.address, &more)
+    };
+    let mut proxy = Proxy::start(&(named("kept", "/kept/") + &named("away", "/")));
+    let address = proxy.address("127.0.0.2");
+    let mut client = inside(Way::Http, Peer::connect(address));
+    proxy.reload(&named("kept", "/kept/"));
+    proxy.reload(&(named("kept", "/kept/") + &named("away", "/")));
+    refused(Way::Http, Peer::connect(address), 503);
+    assert_eq!(client.get(HOST, "/").status(), 200);
+    left(&mut client);
+    proxy.connections_until("the first has left", <[_]>::is_empty);
+    left(&mut inside(Way::Http, Peer::connect(address)));
+    proxy.finish();
+}
+
+#[test]
 fn every_byte_is_counted_once_on_every_handler() {
     let (proxy, _targets) = each_way("");
     for (number, way) in Way::ALL.into_iter().enumerate() {

@@ -23,7 +23,7 @@ pub(super) use tls::{ClientAuthSection, TlsSection, UpstreamSection};
 use super::place::Place;
 use super::report::Report;
 use super::source::Source;
-use super::value::{Kind, List};
+use super::value::{Kind, List, Problem};
 use section::{Sub, section};
 
 section! {
@@ -73,8 +73,28 @@ fn syntax(errors: &[Error], source: &Source, report: &mut Report) -> Vec<usize> 
         let line = source.line_index(place.start);
         if lines.last() != Some(&line) {
             lines.push(line);
-            report.fault(place, message);
+            reworded(message, source.text_at(place)).report(place, report);
         }
     }
     lines
+}
+
+/// The parser's message, or a better one where it takes whatever is no value for a string without its quotes.
+fn reworded(message: &str, text: &str) -> Problem {
+    if !message.starts_with("string values must be quoted") {
+        return Problem::new(message);
+    }
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let is_value = |word: &&str| *word == "true" || *word == "false" || word.parse::<i64>().is_ok();
+    match words.as_slice() {
+        [] => Problem::new("the value is missing"),
+        [_, _, ..] if words.iter().all(is_value) => {
+            Problem::new("missing comma between values, expected `,`").help(format!("write {}", words.join(", ")))
+        }
+        [word] if ["yes", "no", "on", "off", "True", "False"].contains(word) => {
+            Problem::new(format!("\"{word}\" is not a value")).help("write true or false")
+        }
+        // The text is not repeated: it may be a secret.
+        _ => Problem::new("a string needs quotes").help("write it between double quotes"),
+    }
 }

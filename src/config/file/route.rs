@@ -76,7 +76,7 @@ section! {
 
 section! {
     /// `load_balancing`.
-    LoadBalancingSection {
+    LoadBalancingSection (short Algorithm::as_section) {
         /// round-robin, random, least-connections or ip-hash.
         algorithm: Algorithm = Algorithm::RoundRobin,
         /// What hash looks at (not built yet).

@@ -62,11 +62,12 @@ pub(in crate::config) fn or_empty<T: Section>(key: &Key<Sub<T>>) -> &T {
 /// Declares a section once: from this come the mirror of the text, its decoder, its schema and its list of keys.
 ///
 /// `key: Kind,` may be absent; `key: Kind [required],` may not; `key: Kind = default,` also gets a method of the key's
-/// name that gives the value or the default.
+/// name that gives the value or the default. `(short function)` after the section's name gives the table that someone meant
+/// who wrote a string.
 macro_rules! section {
     (
         $(#[doc = $about:literal])+
-        $section:ident {
+        $section:ident $((short $short:path))? {
             $( $(#[doc = $doc:literal])+ $field:ident: $kind:ty $([$required:ident])? $(= $default:expr)?, )+
         }
     ) => {
@@ -109,7 +110,8 @@ macro_rules! section {
                 report: &mut $crate::config::report::Report,
             ) -> Option<Self> {
                 use $crate::config::file::section::{key_name, unknown_key};
-                let table = $crate::config::value::table_of(&Self::expected(), value, report)?;
+                let short: Option<fn(&str) -> String> = None$(.or(Some($short)))?;
+                let table = $crate::config::value::table_of(&Self::expected(), short, value, report)?;
                 let mut section = Self::default();
                 for (key, value) in table {
                     let name: &str = key.get_ref();

@@ -62,6 +62,10 @@ fn parse(text: &str) -> Result<Target, Problem> {
         let problem = Problem::new(format!("\"{}\" is not a target", text.escape_debug()));
         return Err(problem.help("write \"HOST:PORT\", without scheme and path; TLS to the target is `tls.mode`"));
     }
+    if is_socket_path(text) {
+        let problem = Problem::new("a Unix socket as a target is not built yet");
+        return Err(problem.help("a target is written \"HOST:PORT\", as \"127.0.0.1:8080\" or \"app.internal:8080\""));
+    }
     let no_port = || {
         let help = format!("write it as \"{}:8080\"", text.escape_debug());
         Problem::new(format!("the target \"{}\" has no port", text.escape_debug())).help(help)
@@ -74,6 +78,12 @@ fn parse(text: &str) -> Result<Target, Problem> {
     let port = if port == PRESERVE { Some(TargetPort::Preserve) } else { decimal(port).and_then(fixed) };
     let port = port.ok_or_else(|| Problem::new("a target's port goes from 1 to 65535, or is \"preserve\""))?;
     Ok(Target { host: <Host as TextKind>::parse(host)?, port, weight: 1, backup: false })
+}
+
+/// Whether this is how other programs write the path of a Unix socket; `unix:80` is a port of the host `unix`.
+fn is_socket_path(text: &str) -> bool {
+    let path = text.strip_prefix("unix:").unwrap_or(text);
+    path.starts_with(['/', '.', '@'])
 }
 
 fn fixed(port: u16) -> Option<TargetPort> {
@@ -128,8 +138,21 @@ mod tests {
 
     #[test]
     fn a_text_that_is_no_target_is_refused() {
-        for text in ["", "a", ":80", "a:", "a:0", "a:65536", "a:+1", "::1:80", "[10.0.0.1]:80", "http://a:80", "a b:1"]
-        {
+        for text in [
+            "",
+            "a",
+            ":80",
+            "a:",
+            "a:0",
+            "a:65536",
+            "a:+1",
+            "::1:80",
+            "[10.0.0.1]:80",
+            "http://a:80",
+            "a b:1",
+            "unix:/a",
+            "/a:1",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -5,7 +5,7 @@ use crate::config::value::{AuthMode, FilePath, TlsMode, Version};
 
 section! {
     /// `tls` of a route.
-    TlsSection {
+    TlsSection (short TlsMode::as_section) {
         /// passthrough, terminate (to HTTP) or terminate-and-reencrypt (to HTTPS).
         mode: TlsMode [required],
         /// The route's own certificate; absent = one of [[certificates]], by SNI.

@@ -21,7 +21,7 @@ fn names(routes: &[Checked], context: &Context<'_>, report: &mut Report) {
     let mut by_name: HashMap<Option<&HostPattern>, Vec<(&Checked, Place)>> = HashMap::new();
     for checked in routes.iter().filter(|checked| checked.route.rule.tls != TlsHandling::Plain) {
         let domains = &checked.route.rule.domains;
-        for (name, place) in domains.iter().zip(&checked.domains) {
+        for (name, place) in domains.iter().zip(&checked.route.domains) {
             by_name.entry(Some(name)).or_default().push((checked, *place));
         }
         if domains.is_empty() {

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 
 use super::route::Checked;
 use super::{Context, policy};
@@ -56,6 +57,27 @@ pub(super) fn listeners(root: &Root, routes: &[Checked], context: &Context<'_>, 
         Listener { address: Located::new(address, place), proxy_protocol }
     };
     wanted.into_iter().map(listener).collect()
+}
+
+/// Reports the address of the operator's pages where a route has it too: whichever comes second could not be bound.
+pub(super) fn admin(listen: &Located<SocketAddr>, routes: &[Checked], context: &Context<'_>, report: &mut Report) {
+    let own = ListenAddress::new(listen.value);
+    if own.port() == 0 {
+        return;
+    }
+    let is_taken = |address: &ListenAddress| {
+        let (a, b) = (address.ip(), own.ip());
+        // The widest address is IPv6 and takes IPv4 too.
+        let covers = |wide: IpAddr, other: IpAddr| wide.is_unspecified() && (wide.is_ipv6() || other.is_ipv4());
+        address.port() == own.port() && (a == b || covers(a, b) || covers(b, a))
+    };
+    let taken = |checked: &Checked| checked.route.addresses.iter().copied().find(is_taken);
+    if let Some((checked, address)) = routes.iter().find_map(|checked| Some((checked, taken(checked)?))) {
+        let message = format!("{own} cannot be listened on: route `{}` has {address}", checked.route.rule.name);
+        let help =
+            format!("give one of the two another port; the route is in line {}", context.line(checked.route.place));
+        report.fault_with_help(listen.place, message, help);
+    }
 }
 
 fn address(table: &ListenerTable, report: &mut Report) -> Option<Located<ListenAddress>> {

@@ -3,6 +3,7 @@
 //! Whatever returns `None` here has a fault in the report, or stands on a value that has one.
 
 mod action;
+pub(super) mod comeback;
 mod contradiction;
 mod cross;
 mod headers;
@@ -22,6 +23,7 @@ use super::report::Report;
 use super::resolved::{Admin, AdminSocket, CertificateFiles, Config, Log, LogFormat, Server};
 use super::source::Source;
 use super::value::{FilePath, Key, LogForm};
+use route::Checked;
 
 /// The longest path of a Unix socket: `sun_path` with its final NUL has 108 bytes (unix(7)).
 const SOCKET_PATH_MAX: usize = 107;
@@ -65,6 +67,7 @@ pub(super) fn config(root: &Root, whole: bool, source: Arc<Source>, report: &mut
     let checked = route::routes(root, &context, report);
     cross::check(&checked, &context, report);
     let listeners = listen::listeners(root, &checked, &context, report);
+    comeback::check(&checked, &listeners, &context, report);
     if checked.is_empty() && !route::any_faulty(root) {
         let place = root.routes.written().unwrap_or_default();
         let help = "add a [[routes]] section with `name`, `match.ports` and `targets`";
@@ -73,7 +76,7 @@ pub(super) fn config(root: &Root, whole: bool, source: Arc<Source>, report: &mut
     Config {
         server: server(or_empty(&root.server)),
         log: log(or_empty(&root.log)),
-        admin: admin(or_empty(&root.admin), &context, report),
+        admin: admin(or_empty(&root.admin), &checked, &context, report),
         defaults: policy::defaults(context.defaults, report),
         listeners,
         certificates: listed(&root.certificates).iter().filter_map(|table| context.certificate(&table.value)).collect(),
@@ -98,7 +101,7 @@ fn log(section: &LogSection) -> Log {
     Log { level: section.level().0, format, access: section.access() }
 }
 
-fn admin(section: &AdminSection, context: &Context<'_>, report: &mut Report) -> Admin {
+fn admin(section: &AdminSection, routes: &[Checked], context: &Context<'_>, report: &mut Report) -> Admin {
     let socket = match &section.socket {
         Key::Absent | Key::Faulty(_) => AdminSocket::Default(section.socket().0.into()),
         Key::Given(_, socket) if socket.value.0.is_empty() => AdminSocket::Off,
@@ -111,7 +114,12 @@ fn admin(section: &AdminSection, context: &Context<'_>, report: &mut Report) -> 
             AdminSocket::At(Located::new(path, socket.place))
         }
     };
-    Admin { socket, listen: section.listen().0 }
+    let written = section.listen().0.zip(section.listen.located());
+    let listen = written.map(|(address, written)| Located::new(address, written.place));
+    if let Some(listen) = &listen {
+        listen::admin(listen, routes, context, report);
+    }
+    Admin { socket, listen }
 }
 
 /// A count of which 0 means that there is none.

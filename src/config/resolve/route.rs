@@ -19,8 +19,6 @@ const NAME_LENGTH_MAX: usize = 64;
 /// An enabled route and the places that checks across routes need.
 pub(super) struct Checked {
     pub(super) route: Route,
-    /// Where each of the rule's domains is written.
-    pub(super) domains: Vec<Place>,
     /// Where each of the route's addresses is written.
     pub(super) ports: Vec<Place>,
     /// Where `tls` is written.
@@ -107,10 +105,10 @@ fn route(table: &Located<RouteTable>, id: RouteId, context: &Context<'_>, report
         security: policy.security,
         limits: policy.limits,
         timeouts: policy.timeouts,
+        domains: listed(&wanted.domains).iter().map(|domain| domain.place).collect(),
         place: name.place,
     };
-    let domains = listed(&wanted.domains).iter().map(|domain| domain.place).collect();
-    Some(Checked { route, domains, ports, tls: written.tls.written().unwrap_or(name.place) })
+    Some(Checked { route, ports, tls: written.tls.written().unwrap_or(name.place) })
 }
 
 fn wanted_headers(wanted: &MatchSection, report: &mut Report) -> Vec<(HeaderName, HeaderValue)> {

@@ -51,6 +51,12 @@ impl Config {
     pub fn fault(&self, place: &Place, message: impl Into<String>) -> Fault {
         self.source.fault(*place, message.into(), None)
     }
+
+    /// The same, with what to do about it.
+    #[must_use]
+    pub fn fault_with_help(&self, place: &Place, message: impl Into<String>, help: impl Into<String>) -> Fault {
+        self.source.fault(*place, message.into(), Some(help.into()))
+    }
 }
 
 /// `[server]`: the process.
@@ -90,7 +96,7 @@ pub struct Admin {
     /// The Unix socket of the client commands.
     pub socket: AdminSocket,
     /// The address of the HTTP pages, or `None` for no pages.
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<Located<SocketAddr>>,
 }
 
 /// The Unix socket of the client commands.

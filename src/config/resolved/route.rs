@@ -26,6 +26,8 @@ pub struct Route {
     pub limits: Limits,
     /// Times without progress.
     pub timeouts: Timeouts,
+    /// Where each of the rule's domains is written.
+    pub domains: Vec<Place>,
     /// Where the file names it.
     pub place: Place,
 }

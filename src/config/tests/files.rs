@@ -12,13 +12,13 @@ fn load(text: &str) -> Config {
     Config::from_text(text, Path::new("smartproxy.toml")).unwrap_or_else(|faults| panic!("{faults}"))
 }
 
+/// The rule by which the reference tells settings that are turned off from text, as it says itself.
+const RULE: &str = "A line that begins with `#` and then anything but a blank is a setting";
+
 /// The reference with every setting turned on.
 fn turned_on() -> String {
     let line = |line: &'static str| match line.strip_prefix('#') {
-        Some(setting) if setting.starts_with(|first: char| first.is_ascii_lowercase() || "[]".contains(first)) => {
-            setting
-        }
-        Some(setting) if setting.starts_with("  {") => setting,
+        Some(setting) if setting.starts_with(|first: char| !first.is_whitespace()) => setting,
         Some(_) | None => line,
     };
     REFERENCE.lines().map(line).collect::<Vec<_>>().join("\n")
@@ -28,6 +28,20 @@ fn turned_on() -> String {
 fn the_quickstart_and_the_reference_load_as_they_stand() {
     assert_eq!(load(QUICKSTART).routes.len(), 1);
     assert_eq!(load(REFERENCE).routes.len(), 1);
+}
+
+#[test]
+fn the_reference_says_at_its_top_how_a_setting_is_turned_on() {
+    let top: Vec<_> = REFERENCE.lines().take_while(|line| line.starts_with('#')).collect();
+    assert!(top.join("\n").contains(RULE));
+    // What is on and what is off are told apart by the rule alone: there is no setting that only looks like text.
+    let text = REFERENCE.lines().filter_map(|line| line.strip_prefix("# ").or(line.strip_prefix("#\t")));
+    for line in text {
+        let starts = line.trim_start();
+        let key = starts.split(" = ").next().unwrap_or_default();
+        let is_key = starts.contains(" = ") && key.chars().all(|c| c.is_ascii_lowercase() || c == '.' || c == '_');
+        assert!(!is_key && !starts.starts_with(['{', '[', ']']), "{line}");
+    }
 }
 
 #[test]

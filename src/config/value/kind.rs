@@ -144,15 +144,18 @@ pub(in crate::config) fn found(expected: &str, value: &DeValue<'_>) -> Problem {
     Problem::new(format!("expected {expected}, found {found}"))
 }
 
-/// The value as a table, or a fault.
+/// The value as a table, or a fault; `short` gives the table that someone meant who wrote a string.
 pub(in crate::config) fn table_of<'v, 't>(
     expected: &str,
+    short: Option<fn(&str) -> String>,
     value: &'v Spanned<DeValue<'t>>,
     report: &mut Report,
 ) -> Option<&'v DeTable<'t>> {
     let table = value.get_ref().as_table();
     if table.is_none() {
-        found(expected, value.get_ref()).report(value.span().into(), report);
+        let problem = found(expected, value.get_ref());
+        let meant = value.get_ref().as_str().zip(short).map(|(text, short)| format!("write {}", short(text)));
+        Problem { help: meant, ..problem }.report(value.span().into(), report);
     }
     table
 }

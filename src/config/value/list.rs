@@ -54,7 +54,7 @@ impl<T: Kind> Kind for Table<T> {
     }
 
     fn decode(value: &Spanned<DeValue<'_>>, report: &mut Report) -> Option<Self> {
-        let table = table_of("a table", value, report)?;
+        let table = table_of("a table", None, value, report)?;
         let mut entries = Vec::with_capacity(table.len());
         for (key, value) in table {
             if let Some(read) = T::decode(value, report) {

@@ -15,10 +15,18 @@ impl TextKind for Network {
 
     fn parse(text: &str) -> Result<Self, Problem> {
         let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
-        text.parse().ok().or_else(address).map(Self).ok_or_else(|| {
+        let network: IpNet = text.parse().ok().or_else(address).ok_or_else(|| {
             Problem::new(format!("\"{}\" is not an IP address or network", text.escape_debug()))
                 .help("write it as \"10.0.0.0/8\", \"2001:db8::/32\" or \"10.1.2.3\"")
-        })
+        })?;
+        // One of the two was meant: the network, or the address alone. Which one decides who is let in.
+        if network != network.trunc() {
+            let problem = Problem::new(format!("\"{text}\" is an address inside of a network"));
+            let help =
+                format!("write \"{}\" for the network, or \"{}\" for the address", network.trunc(), network.addr());
+            return Err(problem.help(help));
+        }
+        Ok(Self(network))
     }
 
     fn text(&self) -> String {

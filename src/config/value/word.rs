@@ -3,9 +3,13 @@ use serde_json::{Value as Json, json};
 use super::kind::{Problem, TextKind};
 use super::suggest::nearest;
 
-/// Declares a kind that is one of a few words; those after `unbuilt` are known, and refused as not built yet.
+/// Declares a kind that is one of a few words; those after `unbuilt` are known, and refused as not built yet; those after
+/// `meant` are others' words for something that is written elsewhere, each with what to write.
 macro_rules! words {
-    ($(#[doc = $doc:literal])+ $name:ident { $($variant:ident = $word:literal,)+ } $(unbuilt $($later:literal),+)?) => {
+    (
+        $(#[doc = $doc:literal])+ $name:ident { $($variant:ident = $word:literal,)+ }
+        $(unbuilt $($later:literal),+)? $(meant $($other:literal => $help:literal),+)?
+    ) => {
         $(#[doc = $doc])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(in crate::config) enum $name {
@@ -15,6 +19,7 @@ macro_rules! words {
         impl $name {
             const WORDS: &'static [&'static str] = &[$($word),+];
             const UNBUILT: &'static [&'static str] = &[$($($later),+)?];
+            const MEANT: &'static [(&'static str, &'static str)] = &[$($(($other, $help)),+)?];
         }
 
         impl TextKind for $name {
@@ -25,7 +30,7 @@ macro_rules! words {
             fn parse(text: &str) -> Result<Self, Problem> {
                 match text {
                     $($word => Ok(Self::$variant),)+
-                    _ => Err(unknown(text, Self::WORDS, Self::UNBUILT)),
+                    _ => Err(unknown(text, Self::WORDS, Self::UNBUILT, Self::MEANT)),
                 }
             }
 
@@ -49,6 +54,10 @@ words!(
 words!(
     /// What is spoken on the plain or decrypted stream.
     ProtocolWord { Http = "http", Tcp = "tcp", }
+    meant
+        "https" => "TLS from the client is tls.mode = \"terminate\"; to the target too, \"terminate-and-reencrypt\"",
+        "tls" => "TLS is tls.mode = \"passthrough\" (relayed unread) or \"terminate\"",
+        "h2" => "leave `protocol` out: \"http\" is HTTP/1.1 and, with TLS, HTTP/2"
 );
 words!(
     /// What is done with TLS.
@@ -88,6 +97,22 @@ words!(
     UpstreamWord { Http1 = "http1", } unbuilt "h2", "h2c", "auto"
 );
 
+impl Algorithm {
+    /// How a lone word would be written as `load_balancing`.
+    pub(in crate::config) fn as_section(text: &str) -> String {
+        let near = nearest(text, Self::WORDS.iter().copied()).unwrap_or("round-robin");
+        format!("{{ algorithm = \"{near}\" }}")
+    }
+}
+
+impl TlsMode {
+    /// How a lone word would be written as `tls`.
+    pub(in crate::config) fn as_section(text: &str) -> String {
+        let near = nearest(text, Self::WORDS.iter().copied()).unwrap_or("terminate");
+        format!("{{ mode = \"{near}\" }}")
+    }
+}
+
 fn one_of(words: &[&str]) -> String {
     match words {
         [] => String::new(),
@@ -99,11 +124,14 @@ fn one_of(words: &[&str]) -> String {
     }
 }
 
-fn unknown(text: &str, words: &[&str], unbuilt: &[&str]) -> Problem {
+fn unknown(text: &str, words: &[&str], unbuilt: &[&str], meant: &[(&str, &str)]) -> Problem {
     if unbuilt.contains(&text) {
         return Problem::new(format!("\"{text}\" is not built yet")).help(format!("write {}", one_of(words)));
     }
     let problem = Problem::new(format!("expected {}, found \"{}\"", one_of(words), text.escape_debug()));
+    if let Some((_, help)) = meant.iter().find(|(other, _)| *other == text) {
+        return problem.help(*help);
+    }
     // Of words as short as "v1" and "1.2" each is near to each other.
     match nearest(text, words.iter().copied()).filter(|near| near.len() > 3) {
         Some(near) => problem.help(format!("did you mean `{near}`?")),

@@ -7,6 +7,8 @@ use std::sync::{Arc, LazyLock};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// The names that the server's certificate covers.
@@ -94,14 +96,26 @@ impl Certificates {
     pub(crate) fn stranger(&self) -> Arc<ServerConfig> {
         server_with(&self.stranger)
     }
+
+    /// A TLS server that lets in only who shows a certificate of the authority.
+    pub(crate) fn server_for_known(&self) -> Arc<ServerConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.authority.as_bytes()).unwrap()).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build().unwrap();
+        server_asking(verifier, &self.server)
+    }
 }
 
 fn server_with(identity: &(String, String)) -> Arc<ServerConfig> {
+    server_asking(WebPkiClientVerifier::no_client_auth(), identity)
+}
+
+fn server_asking(verifier: Arc<dyn ClientCertVerifier>, identity: &(String, String)) -> Arc<ServerConfig> {
     let (chain, key) = parsed(identity);
     let config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)
         .unwrap();
     Arc::new(config)
