@@ -33,6 +33,7 @@ pub(super) fn assemble(config: &Config, source: &Source, previous: Option<&Gener
         sites: sites(config, &built),
         targets: routes.targets,
         loads: routes.loads,
+        healths: routes.healths,
         routes: built,
         fixed: format!("{:?} {:?}", config.log, config.admin),
     })

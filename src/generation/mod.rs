@@ -17,10 +17,11 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use self::routes::HealthKey;
 use crate::connection::RouteLoad;
-use crate::handler::{Route, Site};
+use crate::handler::{Action, Route, Site};
 use crate::net::ListenAddress;
-use crate::upstream::{Target, TargetKey};
+use crate::upstream::{Health, SetAside, Target, TargetKey};
 
 /// One configured state. A connection keeps the one that it began with; a new request takes the current one.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ pub struct Generation {
     pub routes: Arc<[Arc<Route>]>,
     targets: HashMap<TargetKey, Arc<Target>>,
     loads: HashMap<Arc<str>, Arc<RouteLoad>>,
+    healths: HashMap<HealthKey, Arc<Health>>,
     /// What is read at start only, to notice a change of it.
     fixed: String,
 }
@@ -52,7 +54,34 @@ pub struct Settings {
     pub shutdown_timeout: Duration,
 }
 
+/// A target of a route that was set aside since the route and the target are what they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Troubled<'a> {
+    /// The route.
+    pub route: &'a Route,
+    /// The target.
+    pub target: &'a Target,
+    /// Whether it is set aside now, and why.
+    pub set_aside: Option<SetAside>,
+}
+
 impl Generation {
+    /// Every target that is set aside, or ever was.
+    pub fn troubled(&self) -> impl Iterator<Item = Troubled<'_>> {
+        self.routes.iter().flat_map(|route| {
+            let targets = match &route.action {
+                Action::Forward(forward) => Some(forward.targets.all()),
+                Action::Redirect(_) | Action::Respond(_) => None,
+            };
+            let watched = targets.into_iter().flatten().filter_map(|(target, health)| Some((target, health?)));
+            watched.filter(|(_, health)| health.was_set_aside()).map(|(target, health)| Troubled {
+                route,
+                target,
+                set_aside: health.set_aside(),
+            })
+        })
+    }
+
     /// Says which changed settings are only read at start.
     pub fn warn_of_what_needs_a_restart(&self, previous: &Self) {
         if self.settings.workers != previous.settings.workers || self.fixed != previous.fixed {

@@ -10,7 +10,9 @@ use crate::handler::{Action, Forward, HeaderRules, HttpSettings, PoolClass, Redi
 use crate::http::{ForwardedPolicy, HeaderEdits, Settings, Timeouts};
 use crate::relay;
 use crate::sniff::ProxyVersion;
-use crate::upstream::{self, Algorithm, Member, Target, TargetHost, TargetKey, TargetPort, Targets};
+use crate::upstream::{
+    self, Algorithm, Health, HealthPolicy, Member, Target, TargetHost, TargetKey, TargetPort, Targets,
+};
 
 /// Builds the routes of one generation out of the configuration and what the generation before knows.
 pub(super) struct Routes<'a> {
@@ -18,11 +20,22 @@ pub(super) struct Routes<'a> {
     previous: Option<&'a Generation>,
     pub(super) targets: HashMap<TargetKey, Arc<Target>>,
     pub(super) loads: HashMap<Arc<str>, Arc<RouteLoad>>,
+    pub(super) healths: HashMap<HealthKey, Arc<Health>>,
+}
+
+/// What has to stay for the health of a target to be kept over a reload.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct HealthKey {
+    route: Arc<str>,
+    target: TargetKey,
+    /// Two routes may verify a target's certificate differently.
+    class: PoolClass,
+    policy: HealthPolicy,
 }
 
 impl<'a> Routes<'a> {
     pub(super) fn new(source: &'a Source, previous: Option<&'a Generation>) -> Self {
-        Self { source, previous, targets: HashMap::new(), loads: HashMap::new() }
+        Self { source, previous, targets: HashMap::new(), loads: HashMap::new(), healths: HashMap::new() }
     }
 
     /// Builds one route; faults in its TLS are kept in `tls`.
@@ -74,7 +87,6 @@ impl<'a> Routes<'a> {
     }
 
     fn forward(&mut self, route: &config::Route, forward: &config::Forward, tls: &mut Tls<'_>) -> Forward {
-        let targets = forward.targets.iter().map(|target| self.member(&target.value)).collect();
         let algorithm = match forward.load_balancing {
             config::LoadBalancing::RoundRobin => Algorithm::RoundRobin,
             config::LoadBalancing::Random => Algorithm::Random,
@@ -85,6 +97,7 @@ impl<'a> Routes<'a> {
             config::UpstreamProtocol::Http1 => {}
         }
         let (tls, pool_class) = tls.client(route).map_or((None, PoolClass::PLAIN), |(tls, class)| (Some(tls), class));
+        let targets = forward.targets.iter().map(|target| self.member(&target.value, route, pool_class)).collect();
         Forward {
             targets: Targets::new(targets, algorithm),
             tls,
@@ -102,10 +115,24 @@ impl<'a> Routes<'a> {
         }
     }
 
-    fn member(&mut self, target: &config::Target) -> Member {
+    fn member(&mut self, written: &config::Target, route: &config::Route, class: PoolClass) -> Member {
         // The configuration lets 1 to 256 through.
-        let weight = NonZeroU16::new(target.weight).unwrap_or(NonZeroU16::MIN);
-        Member { target: self.target(target), weight, backup: target.backup }
+        let weight = NonZeroU16::new(written.weight).unwrap_or(NonZeroU16::MIN);
+        let target = self.target(written);
+        let health = route.passive_health.map(|policy| {
+            let policy = HealthPolicy { failures: policy.failures, set_aside: policy.set_aside };
+            let (route, target) = (Arc::clone(&route.rule.name), target.key().clone());
+            self.health(HealthKey { route, target, class, policy })
+        });
+        Member { target, weight, backup: written.backup, health }
+    }
+
+    /// What the generation before knows of the target on this route; or nothing yet.
+    fn health(&mut self, key: HealthKey) -> Arc<Health> {
+        let known = self.healths.get(&key).or_else(|| self.previous.and_then(|previous| previous.healths.get(&key)));
+        let kept = known.cloned().unwrap_or_else(|| Arc::new(Health::new(key.policy)));
+        self.healths.insert(key, Arc::clone(&kept));
+        kept
     }
 
     /// The target that the generation before, or another route of this one, already has; or a new one.

@@ -128,7 +128,7 @@ fn answered(
     let (mut parts, incoming) = response.into_parts();
     let target = parts.extensions.remove::<OnUpgrade>();
     if let Err(refused) = response::prepare(&mut parts, client.is_some(), forwarding.response_headers) {
-        tracing::debug!(%refused, target = %lease.target().label(), "a target's answer is refused");
+        tracing::debug!(%refused, upstream = %lease.target().label(), "a target's answer is refused");
         return failure(Failed::of(Party::Target, Cause::ResponseMalformed), exchange);
     }
     exchange.set_status(parts.status);

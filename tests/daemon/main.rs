@@ -11,6 +11,7 @@ mod hello;
 mod limits;
 mod main_job;
 mod origin;
+mod passive_health;
 mod proxy_header;
 mod reload;
 mod requests;

@@ -107,6 +107,7 @@ fn route(table: &Located<RouteTable>, id: RouteId, context: &Context<'_>, report
         security: policy.security,
         limits: policy.limits,
         timeouts: policy.timeouts,
+        passive_health: policy.passive_health,
         place: name.place,
     };
     let domains = listed(&wanted.domains).iter().map(|domain| domain.place).collect();

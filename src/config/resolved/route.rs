@@ -1,5 +1,5 @@
 use super::action::Action;
-use super::policy::{HeaderRules, Limits, Security, Timeouts};
+use super::policy::{HeaderRules, Limits, PassiveHealth, Security, Timeouts};
 use super::tls::Tls;
 use crate::config::place::Place;
 use crate::net::{AddressSet, ListenAddress};
@@ -26,6 +26,8 @@ pub struct Route {
     pub limits: Limits,
     /// Times without progress.
     pub timeouts: Timeouts,
+    /// When a target is set aside; `None` is never.
+    pub passive_health: Option<PassiveHealth>,
     /// Where the file names it.
     pub place: Place,
 }

@@ -13,7 +13,7 @@ mod way;
 
 pub(crate) use certificates::CERTIFICATES;
 pub(crate) use curl::Curl;
-pub(crate) use http::parsed_head;
+pub(crate) use http::{Message, parsed_head};
 pub(crate) use lines::field;
 pub(crate) use peer::{End, Ends, Peer};
 pub(crate) use proxy::{BINARY, FILE, Proxy, folder_with};

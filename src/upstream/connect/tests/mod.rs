@@ -1,6 +1,7 @@
 //! The connect helper against sockets on loopback, and what it records.
 
 mod failing;
+mod health;
 mod leaving;
 mod names;
 mod securing;
@@ -61,6 +62,10 @@ impl World {
         }
     }
 
+    fn order(&self) -> Order<'_> {
+        self.targets.order(self.client.ip())
+    }
+
     async fn connect(&self) -> Result<Connected, ConnectError> {
         connect(&self.plan()).await
     }
@@ -80,7 +85,7 @@ impl World {
         recorded.sort_unstable();
         expected.sort_unstable();
         assert_eq!(recorded, expected);
-        assert_eq!(self.targets.all().map(|target| target.in_flight()).sum::<u32>(), open);
+        assert_eq!(self.targets.all().map(|(target, _)| target.in_flight()).sum::<u32>(), open);
     }
 }
 
@@ -89,7 +94,7 @@ fn at(address: SocketAddr) -> Member {
 }
 
 fn member(host: TargetHost, port: TargetPort) -> Member {
-    Member { target: Arc::new(Target::new(host, port)), weight: NonZeroU16::MIN, backup: false }
+    Member { target: Arc::new(Target::new(host, port)), weight: NonZeroU16::MIN, backup: false, health: None }
 }
 
 async fn listening() -> (TcpListener, SocketAddr) {
