@@ -5,6 +5,7 @@
 mod backpressure;
 mod causes;
 mod command_line;
+mod documents;
 mod endings;
 mod harness;
 mod hello;
