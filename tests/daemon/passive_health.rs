@@ -1,11 +1,14 @@
 //! Targets that cannot be connected to are set aside: who comes next does not wait for them, and they return by themselves.
 
 use std::fmt;
+use std::io::Read;
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{End, Message, Peer, Proxy, Target, Unanswering, Way, case_ip, field, play, until};
+use crate::harness::{End, Message, Peer, Proxy, Target, Unanswering, Way, case_ip, field, listener, play, until};
 
 /// How long the daemon waits for a target that does not answer.
 const CONNECT: Duration = Duration::from_millis(700);
@@ -143,4 +146,57 @@ fn when_every_target_is_set_aside_each_is_still_tried() {
     assert_eq!(request(&proxy, "127.0.0.2").field("x-target"), "back");
     assert_eq!(timeouts(&proxy, "shop"), before, "the one that works goes first");
     proxy.finish();
+}
+
+#[test]
+fn what_finds_out_whether_a_target_is_back_is_a_new_connection_and_not_one_from_the_pool() {
+    let (kept, address) = listener();
+    let other = Target::http("other");
+    let (answer, wait) = mpsc::channel::<()>();
+    // Takes one connection and no second: the port is closed from then on.
+    let serving = thread::spawn(move || {
+        let mut peer = Peer::accept(&kept);
+        drop(kept);
+        for number in 0.. {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                match peer.read(&mut byte) {
+                    Ok(1) => head.push(byte[0]),
+                    Ok(_) | Err(_) => return,
+                }
+            }
+            if number == 1 {
+                wait.recv().unwrap();
+            }
+            peer.send(b"HTTP/1.1 200 OK\r\nx-target: kept\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let targets = format!("{address}\", \"{}", other.address);
+    let text = config("300ms") + "server.workers = 1\ndefaults.timeouts.upstream_keep_alive = \"20s\"\n";
+    let mut proxy = Proxy::start(&(text + &Way::Http.route("shop", "127.0.0.2", targets, "")));
+    let name = |proxy: &Proxy| request(proxy, "127.0.0.2").field("x-target").to_owned();
+    assert_eq!([name(&proxy), name(&proxy)], ["kept", "other"]);
+    let mut slow = Peer::connect(proxy.address("127.0.0.2"));
+    slow.request("shop.test", "/");
+    proxy.connections_until("the slow request is with its target", |live| {
+        live.iter().any(|one| one["target"].as_str() == Some(&*address.to_string()))
+    });
+    assert_eq!([name(&proxy), name(&proxy)], ["other", "other"], "the second has met a closed port");
+    assert_eq!(gauge(&proxy, address).as_deref(), Some("1"));
+    answer.send(()).unwrap();
+    assert_eq!(slow.message().field("x-target"), "kept");
+    slow.finish();
+    assert_eq!(slow.end(), End::Whole);
+    let refused = |proxy: &Proxy| proxy.metrics().sum("upstream_connects_total", &[("result", "refused")]);
+    let probed = until(|| {
+        assert_eq!(name(&proxy), "other", "what was connected before says nothing");
+        if refused(&proxy) > 1 { Ok(()) } else { Err("nobody has probed".to_owned()) }
+    });
+    probed.unwrap();
+    // A connection in the pool is not left over.
+    proxy.rebase();
+    proxy.signal(rustix::process::Signal::TERM);
+    proxy.ended();
+    serving.join().unwrap();
 }
