@@ -134,6 +134,10 @@ fn is_local_host<B>(request: &Request<B>) -> bool {
 }
 
 fn metrics(control: &Control) -> Answer {
+    let generation = control.current().load();
+    let troubled = generation.troubled();
+    let targets = troubled.map(|one| (&**one.route.meter.name(), &**one.target.label(), one.set_aside.is_some()));
+    control.registry().meters().set_aside(targets);
     let mut answer = text(StatusCode::OK, control.registry().metrics());
     // The Prometheus text exposition format, version 0.0.4.
     let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

@@ -2,6 +2,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::generation::Troubled;
 use crate::server::{Control, Readiness};
 
 /// What `smartproxy status` and `/status` say.
@@ -27,8 +28,23 @@ pub struct Status {
     pub connections: usize,
     /// How many there may be.
     pub max_connections: usize,
+    /// The targets that are set aside since they could not be connected to.
+    pub targets_set_aside: Vec<TargetSetAside>,
     /// The faults of the last reload, if it was refused; everything runs as before it.
     pub refused_reload: Option<String>,
+}
+
+/// A target that is set aside.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TargetSetAside {
+    /// The route on which it is.
+    pub route: String,
+    /// The target.
+    pub target: String,
+    /// Why the last connection to it failed.
+    pub cause: String,
+    /// Since when.
+    pub seconds: f64,
 }
 
 impl Status {
@@ -52,8 +68,21 @@ impl Status {
             listeners: control.addresses().iter().map(ToString::to_string).collect(),
             connections: control.registry().live(),
             max_connections: control.gate().limit(),
+            targets_set_aside: generation.troubled().filter_map(|one| TargetSetAside::of(&one)).collect(),
             refused_reload: control.refused_reload(),
         }
+    }
+}
+
+impl TargetSetAside {
+    fn of(troubled: &Troubled<'_>) -> Option<Self> {
+        let set_aside = troubled.set_aside?;
+        Some(Self {
+            route: troubled.route.meter.name().to_string(),
+            target: troubled.target.label().to_string(),
+            cause: set_aside.cause.as_str().into(),
+            seconds: set_aside.since.elapsed().as_secs_f64(),
+        })
     }
 }
 

@@ -23,6 +23,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest answer: fifty thousand connections of 500 bytes, with room.
 const ANSWER_LENGTH_MAX: usize = 64 * 1024 * 1024;
 
+/// How many targets that are set aside are shown to people: as many as a screen takes beside the rest.
+const TARGETS_SHOWN_MAX: usize = 15;
+
 /// Has the daemon reload.
 pub(super) fn reload(options: &SocketOptions) -> ExitStatus {
     #[derive(Deserialize)]
@@ -70,6 +73,14 @@ fn describe(status: &Status) -> String {
     );
     for listener in &status.listeners {
         text.push_str(&format!("listening on {listener}\n"));
+    }
+    for aside in status.targets_set_aside.iter().take(TARGETS_SHOWN_MAX) {
+        let since = age(aside.seconds);
+        text.push_str(&format!("set aside: {} of {} for {since}: {}\n", aside.target, aside.route, aside.cause));
+    }
+    let more = status.targets_set_aside.len().saturating_sub(TARGETS_SHOWN_MAX);
+    if more > 0 {
+        text.push_str(&format!("set aside: {more} more; --json shows them all\n"));
     }
     if let Some(faults) = &status.refused_reload {
         text.push_str(&format!("the last reload was refused:\n{faults}\n"));

@@ -23,8 +23,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::config::{Admin, Log};
-use crate::handler::{Route, Site};
+use crate::handler::{Action, Route, Site};
 use crate::net::ListenAddress;
+use crate::upstream::{SetAside, Target};
 
 /// One configured state. A connection keeps the one that it began with; a new request takes the current one.
 #[derive(Debug)]
@@ -54,6 +55,17 @@ pub struct Settings {
     pub shutdown_timeout: Duration,
 }
 
+/// A target of a route that was set aside since the route and the target are what they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Troubled<'a> {
+    /// The route.
+    pub route: &'a Route,
+    /// The target.
+    pub target: &'a Target,
+    /// Whether it is set aside now, and why.
+    pub set_aside: Option<SetAside>,
+}
+
 impl Generation {
     /// Who listens on an address, for people: its first route in the order of the file, and how many more there are.
     #[must_use]
@@ -63,6 +75,22 @@ impl Generation {
         Some(match rules().count() {
             0 | 1 => format!("route `{}`", first.name),
             count => format!("route `{}` and {} more", first.name, count - 1),
+        })
+    }
+
+    /// Every target that is set aside, or ever was.
+    pub fn troubled(&self) -> impl Iterator<Item = Troubled<'_>> {
+        self.routes.iter().flat_map(|route| {
+            let targets = match &route.action {
+                Action::Forward(forward) => Some(forward.targets.all()),
+                Action::Redirect(_) | Action::Respond(_) => None,
+            };
+            let watched = targets.into_iter().flatten().filter_map(|(target, health)| Some((target, health?)));
+            watched.filter(|(_, health)| health.was_set_aside()).map(|(target, health)| Troubled {
+                route,
+                target,
+                set_aside: health.set_aside(),
+            })
         })
     }
 

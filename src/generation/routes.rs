@@ -9,11 +9,23 @@ use crate::handler::{Action, Forward, HeaderRules, HttpSettings, PoolClass, Redi
 use crate::http::{ForwardedPolicy, HeaderEdits, Settings, Timeouts};
 use crate::relay;
 use crate::sniff::ProxyVersion;
-use crate::upstream::{self, Algorithm, Member, Target, TargetHost, TargetKey, TargetPort, Targets};
+use crate::upstream::{
+    self, Algorithm, Health, HealthPolicy, Member, Target, TargetHost, TargetKey, TargetPort, Targets,
+};
 
 /// Builds the routes of one generation out of the configuration and what is known from those before.
 pub(super) struct Routes<'a> {
     source: &'a Source,
+}
+
+/// What has to stay for the health of a target to be kept over a reload.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct HealthKey {
+    route: Arc<str>,
+    target: TargetKey,
+    /// Two routes may verify a target's certificate differently.
+    class: PoolClass,
+    policy: HealthPolicy,
 }
 
 impl<'a> Routes<'a> {
@@ -68,7 +80,6 @@ impl<'a> Routes<'a> {
     }
 
     fn forward(&self, route: &config::Route, forward: &config::Forward, tls: &mut Tls<'_>) -> Forward {
-        let targets = forward.targets.iter().map(|target| self.member(&target.value)).collect();
         let algorithm = match forward.load_balancing {
             config::LoadBalancing::RoundRobin => Algorithm::RoundRobin,
             config::LoadBalancing::Random => Algorithm::Random,
@@ -79,6 +90,7 @@ impl<'a> Routes<'a> {
             config::UpstreamProtocol::Http1 => {}
         }
         let (tls, pool_class) = tls.client(route).map_or((None, PoolClass::PLAIN), |(tls, class)| (Some(tls), class));
+        let targets = forward.targets.iter().map(|target| self.member(&target.value, route, pool_class)).collect();
         Forward {
             targets: Targets::new(targets, algorithm),
             tls,
@@ -96,10 +108,17 @@ impl<'a> Routes<'a> {
         }
     }
 
-    fn member(&self, target: &config::Target) -> Member {
+    fn member(&self, written: &config::Target, route: &config::Route, class: PoolClass) -> Member {
         // The configuration lets 1 to 256 through.
-        let weight = NonZeroU16::new(target.weight).unwrap_or(NonZeroU16::MIN);
-        Member { target: self.target(target), weight, backup: target.backup }
+        let weight = NonZeroU16::new(written.weight).unwrap_or(NonZeroU16::MIN);
+        let target = self.target(written);
+        let health = route.passive_health.map(|policy| {
+            let policy = HealthPolicy { failures: policy.failures, set_aside: policy.set_aside };
+            let (route, target) = (Arc::clone(&route.rule.name), target.key().clone());
+            let key = HealthKey { route, target, class, policy };
+            self.source.healths.find_or_make(&key, |key| Health::new(key.policy))
+        });
+        Member { target, weight, backup: written.backup, health }
     }
 
     /// The target that a generation before, or another route of this one, already has; or a new one.

@@ -3,12 +3,13 @@ use std::sync::Arc;
 
 use super::Generation;
 use super::kept::{ClientPolicies, Kept};
+use super::routes::HealthKey;
 use crate::config::{self, Config, Faults};
 use crate::connection::RouteLoad;
 use crate::name::HostPattern;
 use crate::telemetry::Meters;
 use crate::tls::{Certificate, PolicyError, TicketKeys};
-use crate::upstream::{Target, TargetKey};
+use crate::upstream::{Health, Target, TargetKey};
 
 /// Where generations come from: one file, and what they share across reloads.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub struct Source {
     /// How many connections each route has, by its name.
     pub(super) loads: Kept<Arc<str>, RouteLoad>,
     pub(super) targets: Kept<TargetKey, Target>,
+    pub(super) healths: Kept<HealthKey, Health>,
 }
 
 /// Why there is no generation.
@@ -55,6 +57,7 @@ impl Source {
             client_policies: ClientPolicies::default(),
             loads: Kept::default(),
             targets: Kept::default(),
+            healths: Kept::default(),
         })
     }
 
@@ -64,6 +67,7 @@ impl Source {
         self.client_policies.forget_unused();
         self.loads.forget_unused();
         self.targets.forget_unused();
+        self.healths.forget_unused();
     }
 
     /// Reads the file and assembles a generation to follow `previous`.

@@ -70,7 +70,7 @@ pub enum Action {
 
 /// Tells pooled connections apart that differ in more than their target: those of equal class were made under the same TLS
 /// policy. A class is never used again for another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PoolClass(pub u64);
 
 impl PoolClass {

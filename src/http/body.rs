@@ -164,7 +164,7 @@ impl http_body::Body for Body {
                 Poll::Ready(Some(Ok(trailers::filtered(frame))))
             }
             Some(Err(broken)) => {
-                tracing::debug!(%broken, target = %calling.call.target().label(), "an answer has broken off");
+                tracing::debug!(%broken, upstream = %calling.call.target().label(), "an answer has broken off");
                 let cause = match broken {
                     Broken::Malformed(_) => Cause::ResponseMalformed,
                     Broken::Closed(_) | Broken::Request => Cause::TargetClosed,

@@ -124,7 +124,7 @@ fn answered(
 ) -> Response<Body> {
     exchange.set_first_byte();
     if let Err(refused) = response::prepare(&mut parts, upgrade, forwarding.response_headers) {
-        tracing::debug!(%refused, target = %calling.call.target().label(), "a target's answer is refused");
+        tracing::debug!(%refused, upstream = %calling.call.target().label(), "a target's answer is refused");
         exchange.set_error(&refused.to_string());
         return failure(Failed::of(Party::Target, Cause::ResponseMalformed), exchange);
     }

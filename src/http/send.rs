@@ -1,4 +1,3 @@
-use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use http::response::Parts;
@@ -13,7 +12,7 @@ use super::request::{is_idempotent, set_host};
 use super::request_body::RequestBody;
 use crate::connection::{Connection, State};
 use crate::outcome::{Cause, Outcome, Party, Phase, with_causes};
-use crate::upstream::{Algorithm, Failure, Member, Plan, Target, Targets, connect};
+use crate::upstream::{Failure, Order, connect_in};
 
 /// Why there is no answer of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,16 +42,17 @@ pub(super) async fn send(
 ) -> Result<(Parts, Box<Calling>), Failed> {
     let plan = &forwarding.plan;
     // One turn per request: who is chosen is who is connected to if no idle connection leads there.
-    let Some(first) = plan.targets.order(plan.client.ip()).next() else {
+    let mut order = plan.targets.order(plan.client.ip());
+    let Some(first) = order.peek() else {
         return Err(Failed { outcome: Failure::NoTarget.outcome() });
     };
-    let port = plan.listener.port();
-    let pooled = match plan.proxy_header {
-        // The header says who the client is, so the connection is this client's alone.
-        Some(_) => None,
-        None => forwarding
-            .pool
-            .checkout(PoolKey::new(first, port, forwarding.policy), forwarding.timeouts.upstream_keep_alive),
+    // A PROXY header says who the client is, so the connection is this client's alone; and what was connected before a
+    // target was set aside does not tell whether it can be connected to again.
+    let pooled = if plan.proxy_header.is_some() || first.is_probe() {
+        None
+    } else {
+        let key = PoolKey::new(first.target(), plan.listener.port(), forwarding.policy);
+        forwarding.pool.checkout(key, forwarding.timeouts.upstream_keep_alive)
     };
     let request = match pooled {
         None => request,
@@ -62,7 +62,7 @@ pub(super) async fn send(
             Attempt::Again(request) => request,
         },
     };
-    let lease = fresh(first, exchange, forwarding).await?;
+    let lease = fresh(order, exchange, forwarding).await?;
     match attempt(request, lease, exchange, forwarding).await {
         Attempt::Answered(parts, calling) => Ok((parts, calling)),
         Attempt::Failed(failed) => Err(failed),
@@ -99,7 +99,7 @@ async fn attempt(
         Ok(parts) => return Attempt::Answered(parts, calling),
         Err(broken) => broken,
     };
-    tracing::debug!(error = %with_causes(&broken), target = %target.label(), reused = calling.is_reused(), "no answer came");
+    tracing::debug!(error = %with_causes(&broken), upstream = %target.label(), reused = calling.is_reused(), "no answer came");
     let cause = match &broken {
         Broken::Malformed(_) => Cause::ResponseMalformed,
         // The body has told the exchange what is wrong with it.
@@ -142,16 +142,11 @@ async fn within<T>(answer: impl Future<Output = T>, timeouts: &Timeouts, exchang
 }
 
 /// A new connection to the target whose turn it is, or to another if that one fails.
-async fn fresh(first: &Arc<Target>, exchange: &mut Exchange, forwarding: &Forwarding<'_>) -> Result<Lease, Failed> {
+async fn fresh<'a>(order: Order<'a>, exchange: &mut Exchange, forwarding: &'a Forwarding<'a>) -> Result<Lease, Failed> {
     let begun = Instant::now();
     let plan = &forwarding.plan;
     let connecting = Connecting(Arc::clone(exchange.connection()));
-    let connected = if plan.targets.all().nth(1).is_none() {
-        connect(plan).await
-    } else {
-        let targets = beginning_with(first, plan.targets);
-        connect(&Plan { targets: &targets, ..*plan }).await
-    };
+    let connected = connect_in(plan, order).await;
     drop(connecting);
     let connected = connected.map_err(|error| {
         if let Some(attempt) = error.telling() {
@@ -176,12 +171,4 @@ impl Drop for Connecting {
     fn drop(&mut self) {
         self.0.enter(State::Serving);
     }
-}
-
-/// The same targets, with one to be tried first: its turn has been taken already.
-fn beginning_with(first: &Arc<Target>, targets: &Targets) -> Targets {
-    let others = targets.all().filter(|target| !Arc::ptr_eq(target, first));
-    let member = |target: &Arc<Target>, backup| Member { target: Arc::clone(target), weight: NonZeroU16::MIN, backup };
-    let members = std::iter::once(member(first, false)).chain(others.map(|target| member(target, true)));
-    Targets::new(members.collect(), Algorithm::RoundRobin)
 }

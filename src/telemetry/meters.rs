@@ -32,6 +32,7 @@ pub struct Meters {
     pub(super) connects: IntCounterVec,
     pub(super) requests: IntCounterVec,
     idle_upstream: IntGaugeVec,
+    set_aside: IntGaugeVec,
 }
 
 impl Default for Meters {
@@ -77,6 +78,12 @@ impl Meters {
                 "Pooled connections to targets that no request uses, as of the last second.",
                 &["worker"],
             ),
+            set_aside: gauges(
+                &registry,
+                "upstream_target_set_aside",
+                "Whether a target is set aside (1) since it could not be connected to, or was once (0).",
+                &["route", "target"],
+            ),
             registry,
         }
     }
@@ -85,6 +92,14 @@ impl Meters {
     #[must_use]
     pub fn idle_upstream(&self, worker: usize) -> Level {
         Level(self.idle_upstream.with_label_values(&[&worker.to_string()]))
+    }
+
+    /// Which targets of which routes are set aside now, of those that ever were; all that was said before is forgotten.
+    pub fn set_aside<'a>(&self, targets: impl Iterator<Item = (&'a str, &'a str, bool)>) {
+        self.set_aside.reset();
+        for (route, target, aside) in targets {
+            self.set_aside.with_label_values(&[route, target]).set(i64::from(aside));
+        }
     }
 
     /// The handles of one route.

@@ -5,6 +5,7 @@
 mod backpressure;
 mod causes;
 mod command_line;
+mod documents;
 mod endings;
 mod harness;
 mod hello;
@@ -12,6 +13,7 @@ mod keys;
 mod limits;
 mod main_job;
 mod origin;
+mod passive_health;
 mod proxy_header;
 mod reload;
 mod requests;

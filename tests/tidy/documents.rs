@@ -44,16 +44,33 @@ fn the_readme_lists_every_command() {
     }
 }
 
-/// Links to files of the tree lead somewhere.
+/// Links to files of the tree, and to headings in them, lead somewhere.
 #[test]
 fn links_lead_somewhere() {
-    for path in ["README.md", "CONTRIBUTING.md", "docs/operations.md", "docs/architecture.md", "docs/performance.md"] {
-        let text = document(path);
+    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().file_name());
+    let docs = docs.map(|name| format!("docs/{}", name.to_string_lossy())).filter(|path| path.ends_with(".md"));
+    for path in docs.chain(["README.md".to_owned(), "CONTRIBUTING.md".to_owned()]) {
+        let text = document(&path);
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            if !target.starts_with("http") && !target.starts_with('#') {
-                let folder = root().join(path).parent().unwrap().to_path_buf();
-                assert!(folder.join(target).exists(), "{path} links to {target}, which is not there");
+            if target.starts_with("http") {
+                continue;
+            }
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let folder = root().join(&path).parent().unwrap().to_path_buf();
+            let file = if file.is_empty() { root().join(&path) } else { folder.join(file) };
+            assert!(file.exists(), "{path} links to {target}, which is not there");
+            if !heading.is_empty() {
+                let there = fs::read_to_string(&file).unwrap();
+                let found = there.lines().filter(|line| line.starts_with('#')).any(|line| anchor(line) == heading);
+                assert!(found, "{path} links to {target}, and there is no such heading");
             }
         }
     }
+}
+
+/// The name that a heading has in a link.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text.chars().filter(|character| character.is_alphanumeric() || [' ', '-', '_'].contains(character));
+    kept.map(|character| if character == ' ' { '-' } else { character }).collect()
 }

@@ -14,6 +14,18 @@ section! {
         limits: Sub<LimitsSection>,
         /// Times without progress.
         timeouts: Sub<TimeoutsSection>,
+        /// When a target that cannot be connected to is set aside.
+        passive_health: Sub<PassiveHealthSection>,
+    }
+}
+
+section! {
+    /// `passive_health`.
+    PassiveHealthSection {
+        /// How many connections to a target have to fail in a row for it to be set aside; 0 = never.
+        failures: Whole<0, { u32::MAX }> = Whole(1),
+        /// How long it is then tried only where no other target is left.
+        set_aside: Time = Time(Duration::from_secs(10)),
     }
 }
 

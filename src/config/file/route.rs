@@ -1,6 +1,6 @@
 use http::StatusCode;
 
-use super::policy::{LimitsSection, SecuritySection, TimeoutsSection};
+use super::policy::{LimitsSection, PassiveHealthSection, SecuritySection, TimeoutsSection};
 use super::section::{Sub, section};
 use super::tls::TlsSection;
 use crate::config::resolved::Target;
@@ -49,6 +49,8 @@ section! {
         limits: Sub<LimitsSection>,
         /// Times without progress.
         timeouts: Sub<TimeoutsSection>,
+        /// When a target that cannot be connected to is set aside.
+        passive_health: Sub<PassiveHealthSection>,
     }
 }
 

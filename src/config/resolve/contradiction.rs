@@ -95,6 +95,7 @@ fn answers(table: &RouteTable, headers: &HeadersSection, shape: &Shape, report: 
     }
     let forwarding = [
         ("load_balancing", table.load_balancing.written()),
+        ("passive_health", table.passive_health.written()),
         ("send_proxy_protocol", table.send_proxy_protocol.written()),
         ("upstream_protocol", table.upstream_protocol.written()),
         ("preserve_host", table.preserve_host.written()),

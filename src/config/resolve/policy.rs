@@ -1,11 +1,12 @@
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 
 use super::count;
 use crate::config::file::{
-    DefaultsSection, LimitsSection, RouteTable, SecuritySection, TimeoutsSection, or_empty, section::Section,
+    DefaultsSection, LimitsSection, PassiveHealthSection, RouteTable, SecuritySection, TimeoutsSection, or_empty,
+    section::Section,
 };
 use crate::config::report::Report;
-use crate::config::resolved::{Defaults, Limits, Security, Timeouts};
+use crate::config::resolved::{Defaults, Limits, PassiveHealth, Security, Timeouts};
 use crate::config::value::{List, Network};
 use crate::net::AddressSet;
 
@@ -21,6 +22,7 @@ pub(super) fn defaults(section: &DefaultsSection, report: &mut Report) -> Defaul
         security: security(or_empty(&section.security), report),
         limits: limits(or_empty(&section.limits), report),
         timeouts: timeouts(or_empty(&section.timeouts)),
+        passive_health: passive_health(or_empty(&section.passive_health)),
     }
 }
 
@@ -36,11 +38,13 @@ pub(super) fn of_route(table: &RouteTable, base: &DefaultsSection, report: &mut 
     let merged = own.over(or_empty(&base.limits));
     let merged_limits = limits(&merged, if own.max_request_head.written().is_some() { report } else { &mut known });
     let merged_timeouts = or_empty::<TimeoutsSection>(&table.timeouts).over(or_empty(&base.timeouts));
+    let merged_health = or_empty::<PassiveHealthSection>(&table.passive_health).over(or_empty(&base.passive_health));
     Defaults {
         trusted_proxies: trusted.value().map(set).unwrap_or_default(),
         security: merged_security,
         limits: merged_limits,
         timeouts: timeouts(&merged_timeouts),
+        passive_health: passive_health(&merged_health),
     }
 }
 
@@ -89,4 +93,9 @@ fn timeouts(section: &TimeoutsSection) -> Timeouts {
         tunnel: section.tunnel().0,
         upstream_keep_alive: section.upstream_keep_alive().0,
     }
+}
+
+fn passive_health(section: &PassiveHealthSection) -> Option<PassiveHealth> {
+    let failures = NonZeroU32::new(section.failures().0)?;
+    Some(PassiveHealth { failures, set_aside: section.set_aside().0 })
 }

@@ -106,6 +106,7 @@ fn route(table: &Located<RouteTable>, id: RouteId, context: &Context<'_>, report
         limits: policy.limits,
         timeouts: policy.timeouts,
         domains: listed(&wanted.domains).iter().map(|domain| domain.place).collect(),
+        passive_health: policy.passive_health,
         place: name.place,
     };
     Some(Checked { route, ports, tls: written.tls.written().unwrap_or(name.place) })

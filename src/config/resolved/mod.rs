@@ -15,7 +15,7 @@ pub use action::{
     Action, Forward, Host, LoadBalancing, ProxyVersion, Redirect, RedirectPiece, Respond, Target, TargetPort,
     UpstreamProtocol,
 };
-pub use policy::{Defaults, HeaderEdits, HeaderRules, Limits, Security, Timeouts};
+pub use policy::{Defaults, HeaderEdits, HeaderRules, Limits, PassiveHealth, Security, Timeouts};
 pub use route::Route;
 pub use tls::{Certificate, ClientAuth, Tls, TlsServer, TlsUpstream};
 

@@ -1,4 +1,4 @@
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
@@ -16,6 +16,17 @@ pub struct Defaults {
     pub limits: Limits,
     /// Times without progress.
     pub timeouts: Timeouts,
+    /// When a target is set aside; `None` is never.
+    pub passive_health: Option<PassiveHealth>,
+}
+
+/// When a target that cannot be connected to is set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassiveHealth {
+    /// How many connections to it have to fail in a row.
+    pub failures: NonZeroU32,
+    /// How long it is then tried only where no other target is left.
+    pub set_aside: Duration,
 }
 
 /// Which clients are let in.

@@ -1,5 +1,5 @@
 use super::action::Action;
-use super::policy::{HeaderRules, Limits, Security, Timeouts};
+use super::policy::{HeaderRules, Limits, PassiveHealth, Security, Timeouts};
 use super::tls::Tls;
 use crate::config::place::Place;
 use crate::net::{AddressSet, ListenAddress};
@@ -28,6 +28,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// Where each of the rule's domains is written.
     pub domains: Vec<Place>,
+    /// When a target is set aside; `None` is never.
+    pub passive_health: Option<PassiveHealth>,
     /// Where the file names it.
     pub place: Place,
 }

@@ -1,10 +1,11 @@
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{route, valid};
 use crate::config::{
-    Action, AdminSocket, Certificate, ClientAuth, Limits, LoadBalancing, LogFormat, Place, ProxyVersion, Security,
-    TargetPort, Timeouts, Tls, UpstreamProtocol,
+    Action, AdminSocket, Certificate, ClientAuth, Limits, LoadBalancing, LogFormat, PassiveHealth, Place, ProxyVersion,
+    Security, TargetPort, Timeouts, Tls, UpstreamProtocol,
 };
 use crate::net::AddressSet;
 use crate::route::{Protocol, TlsHandling, TlsVersion};
@@ -47,6 +48,8 @@ fn the_defaults_are_those_of_the_design() {
         max_request_head: 65_536,
     };
     assert_eq!(route.limits, limits);
+    let passive_health = PassiveHealth { failures: NonZeroU32::MIN, set_aside: seconds(10) };
+    assert_eq!(route.passive_health, Some(passive_health));
     assert_eq!(route.security, Security { allow: None, block: AddressSet::default() });
     assert!(route.trusted_proxies.is_empty());
     assert_eq!((route.rule.priority, route.rule.protocol, route.rule.tls), (0, Protocol::Http, TlsHandling::Plain));
@@ -61,9 +64,8 @@ fn the_defaults_are_those_of_the_design() {
 
 #[test]
 fn a_route_overrides_the_defaults_key_by_key() {
-    let defaults = "[defaults]\ntrusted_proxies = [\"10.0.0.0/8\"]\nsecurity = { allow = [\"10.0.0.0/8\"], block = [\"10.1.0.0/16\"] }\nlimits = { max_connections = 5, max_request_body = \"1MiB\" }\ntimeouts = { idle = \"1m\", max_lifetime = \"1h\" }\n";
-    let own =
-        "security.allow = [\"::1\"]\nlimits.max_connections = 0\ntimeouts.max_lifetime = \"0s\"\ntrusted_proxies = []";
+    let defaults = "[defaults]\ntrusted_proxies = [\"10.0.0.0/8\"]\nsecurity = { allow = [\"10.0.0.0/8\"], block = [\"10.1.0.0/16\"] }\nlimits = { max_connections = 5, max_request_body = \"1MiB\" }\ntimeouts = { idle = \"1m\", max_lifetime = \"1h\" }\npassive_health = { failures = 3, set_aside = \"1m\" }\n";
+    let own = "security.allow = [\"::1\"]\nlimits.max_connections = 0\ntimeouts.max_lifetime = \"0s\"\ntrusted_proxies = []\npassive_health.failures = 5";
     let config = valid(&format!("{defaults}{}", route(&format!("{PLAIN}\n{own}"))));
     let route = &config.routes[0];
     assert!(route.trusted_proxies.is_empty());
@@ -74,6 +76,10 @@ fn a_route_overrides_the_defaults_key_by_key() {
     assert_eq!(route.limits.max_connections, None);
     assert_eq!(route.limits.max_request_body.unwrap().get(), 1 << 20);
     assert_eq!((route.timeouts.idle, route.timeouts.max_lifetime), (Duration::from_secs(60), None));
+    let failures = NonZeroU32::new(5).unwrap();
+    assert_eq!(route.passive_health, Some(PassiveHealth { failures, set_aside: Duration::from_secs(60) }));
+    let off = super::route(&format!("{PLAIN}\npassive_health.failures = 0"));
+    assert_eq!(valid(&format!("{defaults}{off}")).routes[0].passive_health, None);
     assert_eq!(config.defaults.timeouts.max_lifetime, Some(Duration::from_secs(3600)));
 }
 

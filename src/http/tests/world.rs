@@ -46,6 +46,7 @@ impl Route {
             target: Arc::new(Target::new(TargetHost::Address(address.ip()), TargetPort::Fixed(address.port()))),
             weight: NonZeroU16::MIN,
             backup: false,
+            health: None,
         };
         Self {
             settings: Settings {
@@ -203,7 +204,7 @@ impl World {
         self.route.pool.close();
         until(|| self.route.pool.standing() == 0).await;
         assert_eq!(self.route.pool.idle(), 0);
-        assert!(self.route.targets.all().all(|target| target.in_flight() == 0));
+        assert!(self.route.targets.all().all(|(target, _)| target.in_flight() == 0));
         let Self { registry, route, accepting, log, writer, .. } = self;
         let _cancelled = accepting.await;
         drop(route);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::hash::Score;
 use super::{Algorithm, Member, chance};
+use crate::upstream::health::Health;
 use crate::upstream::target::Target;
 
 /// Targets of equal standing.
@@ -16,14 +17,24 @@ pub(super) struct Group {
     /// How far each turn goes round the circle of weights.
     stride: u64,
     turns: AtomicU64,
+    /// The turns of targets that are set aside, which the others share.
+    detours: AtomicU64,
 }
 
 #[derive(Debug)]
-struct Share {
-    target: Arc<Target>,
+pub(super) struct Share {
+    pub(super) target: Arc<Target>,
+    pub(super) health: Option<Arc<Health>>,
     weight: NonZeroU16,
     /// Where its part of the circle of weights ends.
     end: u64,
+}
+
+impl Share {
+    /// Whether it is set aside, and not to be probed now either.
+    fn waits(&self) -> bool {
+        self.health.as_ref().is_some_and(|health| health.waits())
+    }
 }
 
 /// How far one connection has come in a group.
@@ -44,25 +55,29 @@ impl Group {
         let share = |member: Member| {
             let weight = NonZeroU16::new(member.weight.get() / divisor).unwrap_or(NonZeroU16::MIN);
             total = total.saturating_add(u64::from(weight.get()));
-            Share { target: member.target, weight, end: total }
+            Share { target: member.target, health: member.health, weight, end: total }
         };
         let members: Box<[Share]> = members.into_iter().map(share).collect();
         let equal = members.iter().all(|share| share.weight == NonZeroU16::MIN);
         let stride = if equal { 1 } else { spread(total) };
-        Self { members, total, stride, turns: AtomicU64::new(0) }
+        Self { members, total, stride, turns: AtomicU64::new(0), detours: AtomicU64::new(0) }
     }
 
-    pub(super) fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
-        self.members.iter().map(|share| &share.target)
+    pub(super) fn shares(&self) -> impl Iterator<Item = &Share> {
+        self.members.iter()
     }
 
-    /// The next target to try.
-    pub(super) fn take(&self, algorithm: Algorithm, client: IpAddr, turn: &mut Turn) -> Option<&Arc<Target>> {
+    /// The next target, each of the group once. A target that is set aside does not come first if there is another; else
+    /// it comes in its place, and the caller has to see to it.
+    pub(super) fn take(&self, algorithm: Algorithm, client: IpAddr, turn: &mut Turn) -> Option<&Share> {
         let index = match *turn {
             Turn::Next => match algorithm {
                 Algorithm::IpHash => return self.take_by_hash(client, None, turn),
-                Algorithm::RoundRobin => self.in_turn()?,
-                Algorithm::Random => self.at(chance::below(self.total)?),
+                Algorithm::RoundRobin => {
+                    let index = self.in_turn()?;
+                    self.instead_of(index, |total| self.detours.fetch_add(1, Ordering::Relaxed).checked_rem(total))
+                }
+                Algorithm::Random => self.instead_of(self.at(chance::below(self.total)?), chance::below),
                 Algorithm::LeastConnections => self.least_connections()?,
             },
             Turn::Below(score) => return self.take_by_hash(client, Some(score), turn),
@@ -72,11 +87,33 @@ impl Group {
                 }
                 *turn = Turn::After { first, tried: tried.saturating_add(1) };
                 let index = first.checked_add(tried)?.checked_rem(self.members.len())?;
-                return self.members.get(index).map(|share| &share.target);
+                return self.members.get(index);
             }
         };
         *turn = Turn::After { first: index, tried: 1 };
-        self.members.get(index).map(|share| &share.target)
+        self.members.get(index)
+    }
+
+    /// The target at `index`, or, if it is set aside, one of those that are not, by their weights: the one at the point
+    /// of their smaller circle that `choose` gives. Only then is there more to do than to look at one target.
+    fn instead_of(&self, index: usize, choose: impl FnOnce(u64) -> Option<u64>) -> usize {
+        if self.members.get(index).is_none_or(|share| !share.waits()) {
+            return index;
+        }
+        // Asked once of each: another worker may change the answer meanwhile.
+        let ready: Vec<(usize, u64)> = (0..)
+            .zip(&self.members)
+            .filter(|(_, share)| !share.waits())
+            .scan(0_u64, |end, (index, share)| {
+                *end = end.saturating_add(u64::from(share.weight.get()));
+                Some((index, *end))
+            })
+            .collect();
+        let chosen = ready.last().and_then(|(_, total)| choose(*total)).and_then(|point| {
+            let place = ready.partition_point(|(_, end)| *end <= point);
+            ready.get(place).map(|(index, _)| *index)
+        });
+        chosen.unwrap_or(index)
     }
 
     /// Weighted round-robin without a table and without a lock: each turn goes a fixed step round the circle of weights.
@@ -97,33 +134,37 @@ impl Group {
         self.members.partition_point(|share| share.end <= point)
     }
 
-    /// The target with the least connections for its weight, counting the one to be made; of equals the one whose turn it
-    /// is, so that idle targets share what comes.
+    /// The target with the least connections for its weight, counting the one to be made, of those that are not set aside
+    /// if there are any; of equals the one whose turn it is, so that idle targets share what comes.
     fn least_connections(&self) -> Option<usize> {
         let start = self.in_turn()?;
-        let load = |index: &usize| {
-            let share = self.members.get(*index)?;
-            Some((u64::from(share.target.in_flight()).saturating_add(1), u64::from(share.weight.get())))
+        let load = |index: usize| {
+            let share = self.members.get(index)?;
+            let connections = u64::from(share.target.in_flight()).saturating_add(1);
+            Some((index, share.waits(), connections, u64::from(share.weight.get())))
         };
         let indices = (start..self.members.len()).chain(0..start);
         indices
-            .filter_map(|index| load(&index).map(|load| (index, load)))
-            // a/b < c/d without division; 2^33 times 2^16 fits.
-            .min_by(|(_, a), (_, b)| a.0.saturating_mul(b.1).cmp(&b.0.saturating_mul(a.1)))
-            .map(|(index, _)| index)
+            .filter_map(load)
+            .min_by(|(_, a_waits, a, a_weight), (_, b_waits, b, b_weight)| {
+                // a/b < c/d without division; 2^33 times 2^16 fits.
+                let fuller = a.saturating_mul(*b_weight).cmp(&b.saturating_mul(*a_weight));
+                a_waits.cmp(b_waits).then(fuller)
+            })
+            .map(|(index, ..)| index)
     }
 
     /// The target with the highest score for the client, of those below `bound`.
-    fn take_by_hash(&self, client: IpAddr, bound: Option<Score>, turn: &mut Turn) -> Option<&Arc<Target>> {
+    fn take_by_hash(&self, client: IpAddr, bound: Option<Score>, turn: &mut Turn) -> Option<&Share> {
         let scored = self
             .members
             .iter()
             .enumerate()
-            .map(|(index, share)| (Score::new(client, share.target.key(), share.weight, index), &share.target));
-        let (score, target) =
+            .map(|(index, share)| (Score::new(client, share.target.key(), share.weight, index), share));
+        let (score, share) =
             scored.filter(|(score, _)| bound.is_none_or(|bound| *score < bound)).max_by_key(|(score, _)| *score)?;
         *turn = Turn::Below(score);
-        Some(target)
+        Some(share)
     }
 }
 

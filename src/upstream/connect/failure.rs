@@ -153,7 +153,7 @@ pub struct FailedAttempt {
 
 /// No target could be connected to.
 #[derive(Debug, Default, thiserror::Error)]
-#[error("no connection to any target; attempts: {}", self.attempts.len().saturating_add(self.forgotten))]
+#[error("no connection to any target; attempts: {}", self.count())]
 pub struct ConnectError {
     /// The failed attempts in the order in which they ended, at most [`FAILURES_MAX`]. Empty: there was no target to try.
     pub attempts: Vec<FailedAttempt>,
@@ -165,7 +165,17 @@ impl ConnectError {
     /// The attempt that tells the most of why there is no connection: the last one, as a rule.
     #[must_use]
     pub fn telling(&self) -> Option<&FailedAttempt> {
-        self.attempts.iter().max_by_key(|attempt| attempt.failure.weight())
+        telling(&self.attempts)
+    }
+
+    /// The same, of the attempts after the first `before`.
+    pub(super) fn telling_since(&self, before: usize) -> Option<&FailedAttempt> {
+        telling(self.attempts.get(before.saturating_sub(self.forgotten)..).unwrap_or_default())
+    }
+
+    /// How many attempts have failed.
+    pub(super) fn count(&self) -> usize {
+        self.attempts.len().saturating_add(self.forgotten)
     }
 
     /// Why there is no connection.
@@ -192,6 +202,10 @@ impl ConnectError {
         }
         self.attempts.push(attempt);
     }
+}
+
+fn telling(attempts: &[FailedAttempt]) -> Option<&FailedAttempt> {
+    attempts.iter().max_by_key(|attempt| attempt.failure.weight())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
+use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +19,15 @@ use tokio::time::{Instant, timeout_at};
 
 use self::attempt::{Attempt, Opened};
 use self::race::race;
-use super::balance::Targets;
+use super::balance::{Choice, Order, Targets};
+use super::health::Health;
 use super::resolve::{ResolveError, Resolver};
 use super::stream::Stream;
 use super::target::{InFlight, Target, TargetHost};
 use crate::connection::{Connection, State};
 use crate::name::HostName;
 use crate::net::{ClientAddress, ListenAddress, TargetAddress};
+use crate::outcome::with_causes;
 use crate::sniff::ProxyVersion;
 use crate::telemetry::RouteMeter;
 use crate::tls::ClientPolicy;
@@ -93,29 +96,46 @@ pub struct Connected {
 ///
 /// # Cancel safety
 /// Dropping the future closes what is open and records the attempts that were being made as cancelled.
-pub async fn connect(plan: &Plan<'_>) -> Result<Connected, ConnectError> {
-    connect_with(plan, Resolver::system()).await
+pub fn connect<'a>(plan: &'a Plan<'a>) -> impl Future<Output = Result<Connected, ConnectError>> + 'a {
+    connect_in(plan, plan.targets.order(plan.client.ip()))
 }
 
-async fn connect_with(plan: &Plan<'_>, resolver: &Arc<Resolver>) -> Result<Connected, ConnectError> {
-    plan.connection.enter(State::Connecting);
-    let start = Instant::now();
-    // A limit past the end of the clock is none; a day is as good.
-    let deadline = start.checked_add(plan.timeouts.connect_total).unwrap_or_else(|| start + DAY);
-    let course = Course { plan, resolver, deadline };
+/// The same, for one who has looked at the order of the targets already.
+///
+/// # Errors
+/// As [`connect()`] has them.
+///
+/// # Cancel safety
+/// As [`connect()`] has it.
+pub fn connect_in<'a>(
+    plan: &'a Plan<'a>,
+    order: Order<'a>,
+) -> impl Future<Output = Result<Connected, ConnectError>> + 'a {
+    connect_with(plan, order, Resolver::system())
+}
+
+// No `async fn`: that keeps room for its arguments twice.
+fn connect_with<'a>(
+    plan: &'a Plan<'a>,
+    mut order: Order<'a>,
+    resolver: &'a Arc<Resolver>,
+) -> impl Future<Output = Result<Connected, ConnectError>> + 'a {
     let mut error = ConnectError::default();
-    for target in plan.targets.order(plan.client.ip()) {
-        if let Some(opened) = course.open(target, &mut error).await {
-            match opened.establish().await {
-                Ok(connected) => return Ok(connected),
-                Err(failed) => error.add(failed),
+    async move {
+        plan.connection.enter(State::Connecting);
+        let start = Instant::now();
+        // A limit past the end of the clock is none; a day is as good.
+        let deadline = start.checked_add(plan.timeouts.connect_total).unwrap_or_else(|| start + DAY);
+        let course = Course { plan, resolver, deadline };
+        for choice in order.by_ref() {
+            match course.attempt(&choice, &mut error).await {
+                Some(connected) => return Ok(connected),
+                None if error.is_final() || Instant::now() >= deadline => break,
+                None => {}
             }
         }
-        if error.is_final() || Instant::now() >= deadline {
-            break;
-        }
+        Err(error)
     }
-    Err(error)
 }
 
 /// What all attempts of one call have in common.
@@ -126,6 +146,70 @@ struct Course<'a> {
 }
 
 impl<'a> Course<'a> {
+    /// A connection to the target, with TLS where asked for; and what it says of the target's health.
+    async fn attempt(&self, choice: &Choice<'a>, error: &mut ConnectError) -> Option<Connected> {
+        let (begun, before) = (Instant::now(), error.count());
+        if let Some(opened) = self.open(choice.target(), error).await {
+            match opened.establish().await {
+                Ok(connected) => {
+                    self.connected(choice);
+                    return Some(connected);
+                }
+                Err(failed) => error.add(failed),
+            }
+        }
+        self.failed(choice, error.telling_since(before)?, begun);
+        None
+    }
+
+    /// A connection to the target stands, which may be news.
+    fn connected(&self, choice: &Choice<'_>) {
+        if let Some(after) = choice.health().and_then(Health::succeeded) {
+            tracing::info!(
+                target: "smartproxy::health",
+                route = %self.plan.meter.name(),
+                upstream = %choice.target().label(),
+                ?after,
+                "the target is back"
+            );
+        }
+    }
+
+    /// The target could not be connected to; `failed` tells the most of why.
+    fn failed(&self, choice: &Choice<'_>, failed: &FailedAttempt, begun: Instant) {
+        let Some(health) = choice.health() else { return };
+        let cause = failed.failure.outcome().cause;
+        if self.counts(&failed.failure, begun) && health.failed(cause, begun) {
+            tracing::warn!(
+                target: "smartproxy::health",
+                route = %self.plan.meter.name(),
+                upstream = %choice.target().label(),
+                cause = cause.as_str(),
+                error = %with_causes(&failed.failure),
+                set_aside = ?health.policy().set_aside,
+                "the target is set aside: it is tried only where no other is left"
+            );
+        }
+    }
+
+    /// Whether a failure says something of the target, which had the time that an attempt may take.
+    fn counts(&self, failure: &Failure, begun: Instant) -> bool {
+        match failure {
+            Failure::Refused
+            | Failure::Unreachable(_)
+            | Failure::Timeout
+            | Failure::ResolveFailed(_)
+            | Failure::Tls(_)
+            | Failure::TlsTimeout
+            | Failure::Reset
+            | Failure::Other(_) => true,
+            Failure::TotalTimeout => {
+                begun.elapsed() >= self.plan.timeouts.connect.min(self.plan.timeouts.connect_total)
+            }
+            Failure::OutOfDescriptors(_) | Failure::NoTarget => false,
+        }
+    }
+
     /// A TCP connection to the target.
     async fn open(&self, target: &'a Arc<Target>, error: &mut ConnectError) -> Option<Opened<'a>> {
         let attempt = Attempt::begin(self.plan, target, self.deadline);

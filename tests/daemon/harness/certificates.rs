@@ -106,6 +106,11 @@ impl Certificates {
     }
 }
 
+/// A certificate for [`NAMES`] and others, and its key, in PEM; nobody trusts it.
+pub(crate) fn certificate_for(names: &[&str]) -> (String, String) {
+    sign(&make_authority("an authority for one test").1, &[names, &NAMES].concat())
+}
+
 fn server_with(identity: &(String, String)) -> Arc<ServerConfig> {
     server_asking(WebPkiClientVerifier::no_client_auth(), identity)
 }

@@ -11,7 +11,7 @@ mod target;
 mod wait;
 mod way;
 
-pub(crate) use certificates::CERTIFICATES;
+pub(crate) use certificates::{CERTIFICATES, certificate_for};
 pub(crate) use curl::Curl;
 pub(crate) use http::{Message, parsed_head};
 pub(crate) use lines::field;

@@ -40,7 +40,7 @@ impl Refusing {
 /// A port that never answers: its queue is full, so the kernel drops each SYN.
 pub(crate) struct Unanswering {
     pub(crate) address: SocketAddr,
-    _listener: Socket,
+    listener: Socket,
     _queued: Vec<TcpStream>,
 }
 
@@ -54,7 +54,13 @@ impl Unanswering {
             queued.push(stream);
             assert!(queued.len() < 100, "the queue takes everything");
         }
-        Self { address, _listener: listener, _queued: queued }
+        Self { address, listener, _queued: queued }
+    }
+
+    /// Comes to life: it answers requests with this name.
+    pub(crate) fn awake(self, name: &'static str) -> Target {
+        self.listener.listen(128).unwrap();
+        Target::behind(self.listener.into(), self.address, move |peer| answer(peer, name))
     }
 }
 
@@ -70,6 +76,10 @@ impl Target {
     /// Plays `serve` with every connection.
     pub(crate) fn serving(serve: impl Fn(Peer) + Send + Sync + 'static) -> Self {
         let (listener, address) = listener();
+        Self::behind(listener, address, serve)
+    }
+
+    fn behind(listener: TcpListener, address: SocketAddr, serve: impl Fn(Peer) + Send + Sync + 'static) -> Self {
         let (accepted, stopping) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let (count, stop) = (Arc::clone(&accepted), Arc::clone(&stopping));
         let serve = Arc::new(serve);

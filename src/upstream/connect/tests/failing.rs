@@ -102,7 +102,13 @@ async fn a_limit_past_the_end_of_the_clock_is_no_limit() {
 
 /// Where the log of one test goes.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
 
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -129,11 +135,11 @@ async fn each_failed_attempt_is_one_line_with_all_that_is_known_of_it() {
     let world = World::new(vec![at(dead), at(alive)]).await;
     let _default = tracing::subscriber::set_default(subscriber);
     world.connect().await.unwrap();
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let text = lines.text();
     // The filter takes the longer name of `smartproxy::connection` too.
     assert_eq!(text.lines().filter(|line| line.contains(" smartproxy::connect: ")).count(), 1, "{text}");
     let fields = format!(
-        "DEBUG smartproxy::connect: connection=1 target={dead} address={dead} cause=\"refused\" \
+        "DEBUG smartproxy::connect: connection=1 upstream={dead} address={dead} cause=\"refused\" \
          error=the target refused the connection; does it run, and on this port? elapsed_ms="
     );
     assert!(text.contains(&fields), "{text}");

@@ -1,6 +1,7 @@
 //! The connect helper against sockets on loopback, and what it records.
 
 mod failing;
+mod health;
 mod leaving;
 mod names;
 mod securing;
@@ -61,6 +62,10 @@ impl World {
         }
     }
 
+    fn order(&self) -> Order<'_> {
+        self.targets.order(self.client.ip())
+    }
+
     async fn connect(&self) -> Result<Connected, ConnectError> {
         connect(&self.plan()).await
     }
@@ -80,7 +85,7 @@ impl World {
         recorded.sort_unstable();
         expected.sort_unstable();
         assert_eq!(recorded, expected);
-        assert_eq!(self.targets.all().map(|target| target.in_flight()).sum::<u32>(), open);
+        assert_eq!(self.targets.all().map(|(target, _)| target.in_flight()).sum::<u32>(), open);
     }
 }
 
@@ -89,7 +94,7 @@ fn at(address: SocketAddr) -> Member {
 }
 
 fn member(host: TargetHost, port: TargetPort) -> Member {
-    Member { target: Arc::new(Target::new(host, port)), weight: NonZeroU16::MIN, backup: false }
+    Member { target: Arc::new(Target::new(host, port)), weight: NonZeroU16::MIN, backup: false, health: None }
 }
 
 async fn listening() -> (TcpListener, SocketAddr) {
@@ -114,20 +119,31 @@ struct Silent {
 }
 
 impl Silent {
-    fn new(address: SocketAddr) -> Self {
+    fn new(address: SocketAddr) -> std::io::Result<Self> {
         let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        listener.bind(&address.into()).unwrap();
+        listener.bind(&address.into())?;
         listener.listen(0).unwrap();
         let address = listener.local_addr().unwrap().as_socket().unwrap();
         let mut queue = Vec::new();
         while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(50)) {
             queue.push(stream);
         }
-        Self { address, _listener: listener, _queue: queue }
+        Ok(Self { address, _listener: listener, _queue: queue })
     }
 
     fn anywhere() -> Self {
-        Self::new((Ipv4Addr::LOCALHOST, 0).into())
+        Self::new((Ipv4Addr::LOCALHOST, 0).into()).unwrap()
+    }
+
+    /// One on another address, with a listener of the same port that does answer.
+    async fn beside_one_that_answers(ip: [u8; 4]) -> (TcpListener, SocketAddr, Self) {
+        loop {
+            let (listener, address) = listening().await;
+            // Another test may have the port on the other address: then there are others.
+            if let Ok(silent) = Self::new((ip, address.port()).into()) {
+                return (listener, address, silent);
+            }
+        }
     }
 
     /// Connections of this machine that are being made to it.

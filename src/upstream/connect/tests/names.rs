@@ -20,7 +20,7 @@ const OTHER: [u8; 4] = [127, 0, 0, 2];
 async fn a_name_is_resolved_and_its_next_address_tried_when_one_fails() {
     let (_listener, address) = listening().await;
     let world = World::new(vec![named(address.port())]).await;
-    let connected = connect_with(&world.plan(), &resolver(&[OTHER, ALIVE])).await.unwrap();
+    let connected = connect_with(&world.plan(), world.order(), &resolver(&[OTHER, ALIVE])).await.unwrap();
     assert_eq!(connected.address.socket(), address);
     assert_eq!(connected.target.label().to_string(), format!("app.internal:{}", address.port()));
     world.assert_recorded(&[(ConnectResult::Refused, 1), (ConnectResult::Connected, 1)], 1);
@@ -28,11 +28,10 @@ async fn a_name_is_resolved_and_its_next_address_tried_when_one_fails() {
 
 #[tokio::test]
 async fn an_address_that_does_not_answer_is_overtaken_and_recorded_as_cancelled() {
-    let (_listener, address) = listening().await;
-    let silent = Silent::new((OTHER, address.port()).into());
+    let (_listener, address, silent) = Silent::beside_one_that_answers(OTHER).await;
     let world = World::new(vec![named(address.port())]).await;
     let start = Instant::now();
-    let connected = connect_with(&world.plan(), &resolver(&[OTHER, ALIVE])).await.unwrap();
+    let connected = connect_with(&world.plan(), world.order(), &resolver(&[OTHER, ALIVE])).await.unwrap();
     assert_eq!(connected.address.socket(), address);
     assert!(start.elapsed() >= ATTEMPT_DELAY);
     world.assert_recorded(&[(ConnectResult::Cancelled, 1), (ConnectResult::Connected, 1)], 1);
@@ -44,7 +43,7 @@ async fn the_next_target_is_tried_when_no_address_of_a_name_answers() {
     let (_port, dead) = refusing();
     let (_listener, address) = listening().await;
     let world = World::new(vec![named(dead.port()), at(address)]).await;
-    let connected = connect_with(&world.plan(), &resolver(&[ALIVE, OTHER])).await.unwrap();
+    let connected = connect_with(&world.plan(), world.order(), &resolver(&[ALIVE, OTHER])).await.unwrap();
     assert_eq!(connected.address.socket(), address);
     world.assert_recorded(&[(ConnectResult::Refused, 2), (ConnectResult::Connected, 1)], 1);
 }
@@ -53,7 +52,7 @@ async fn the_next_target_is_tried_when_no_address_of_a_name_answers() {
 async fn a_name_that_cannot_be_resolved_is_one_failed_attempt() {
     let resolver = Resolver::new(|_| Err(io::Error::other("no such name")), 1, 1);
     let world = World::new(vec![named(80)]).await;
-    let error = connect_with(&world.plan(), &resolver).await.unwrap_err();
+    let error = connect_with(&world.plan(), world.order(), &resolver).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::new(Phase::Connect, Party::Target, Cause::ResolveFailed));
     assert_eq!(error.attempts[0].address, None);
     world.assert_recorded(&[(ConnectResult::ResolveFailed, 1)], 0);
@@ -68,7 +67,7 @@ async fn a_resolver_that_does_not_answer_takes_the_time_of_one_attempt() {
     let (_listener, address) = listening().await;
     let mut world = World::new(vec![named(80), at(address)]).await;
     world.timeouts.connect = Duration::from_millis(20);
-    let connected = connect_with(&world.plan(), &resolver).await.unwrap();
+    let connected = connect_with(&world.plan(), world.order(), &resolver).await.unwrap();
     assert_eq!(connected.address.socket(), address);
     world.assert_recorded(&[(ConnectResult::ResolveFailed, 1), (ConnectResult::Connected, 1)], 1);
     drop(release);

@@ -23,7 +23,7 @@ impl Authority {
         Self { folder }
     }
 
-    fn server(&self) -> ServerPolicy {
+    pub(super) fn server(&self) -> ServerPolicy {
         let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| self.folder.path().join(name));
         let certificates = CertificateSource::Fixed(Arc::new(Certificate::load(&certificate, &key).unwrap()));
         let min_version = crate::route::TlsVersion::Tls12;
@@ -46,7 +46,7 @@ pub(super) fn policy(authority: &Authority, server_name: Option<&str>) -> Client
 }
 
 /// A target that takes one connection, skips `header` bytes, and answers over TLS with what it gets.
-async fn echo(listener: TcpListener, server: ServerPolicy, header: usize) {
+pub(super) async fn echo(listener: TcpListener, server: ServerPolicy, header: usize) {
     let (mut stream, _) = listener.accept().await.unwrap();
     stream.read_exact(&mut vec![0; header]).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -88,7 +88,7 @@ async fn a_target_is_asked_for_its_own_name_unless_another_is_given() {
     let resolver = Resolver::new(|_| Ok(vec![IpAddr::from([127, 0, 0, 1])]), 1, 1);
     let policy = policy(&authority, None);
     let plan = Plan { tls: Some(&policy), ..world.plan() };
-    ping(&mut connect_with(&plan, &resolver).await.unwrap()).await;
+    ping(&mut connect_with(&plan, world.order(), &resolver).await.unwrap()).await;
     target.await.unwrap();
 }
 

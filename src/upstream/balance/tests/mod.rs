@@ -1,3 +1,5 @@
+mod set_aside;
+
 use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
@@ -8,7 +10,7 @@ use crate::upstream::target::{InFlight, TargetHost, TargetPort};
 fn member(number: u16, weight: u16, backup: bool) -> Member {
     let host = TargetHost::Address([10, 0, 0, 1].into());
     let target = Arc::new(Target::new(host, TargetPort::Fixed(number)));
-    Member { target, weight: NonZeroU16::new(weight).unwrap(), backup }
+    Member { target, weight: NonZeroU16::new(weight).unwrap(), backup, health: None }
 }
 
 /// Targets with these weights, whose ports are 0, 1, 2 and so on.
@@ -26,11 +28,11 @@ fn client(number: u32) -> IpAddr {
 }
 
 fn first(targets: &Targets, client: IpAddr) -> usize {
-    port(targets.order(client).next().unwrap())
+    port(targets.order(client).next().unwrap().target())
 }
 
 fn ports(targets: &Targets, client: IpAddr) -> Vec<usize> {
-    targets.order(client).map(|target| port(target)).collect()
+    targets.order(client).map(|choice| port(choice.target())).collect()
 }
 
 const ALGORITHMS: [Algorithm; 4] =
@@ -140,7 +142,7 @@ fn chance_follows_the_weights() {
 #[test]
 fn the_least_busy_target_for_its_weight_is_chosen() {
     let targets = targets(&[1, 3], Algorithm::LeastConnections);
-    let all: Vec<_> = targets.all().cloned().collect();
+    let all: Vec<_> = targets.all().map(|(target, _)| Arc::clone(target)).collect();
     let mut held = Vec::new();
     for _ in 0..40 {
         held.push(InFlight::new(&all[first(&targets, client(0))]));
