@@ -43,9 +43,19 @@ pub(super) struct Progress {
     bytes_out: AtomicU64,
     fault: OnceLock<Outcome>,
     sent: AtomicBool,
+    starving: AtomicBool,
 }
 
 impl Progress {
+    /// Notes whether the request's body waits for its client.
+    pub(super) fn set_starving(&self, starving: bool) {
+        self.starving.store(starving, Ordering::Release);
+    }
+
+    pub(super) fn starving(&self) -> bool {
+        self.starving.load(Ordering::Acquire)
+    }
+
     /// Notes that all of the request's body has been handed on.
     pub(super) fn set_sent(&self) {
         self.sent.store(true, Ordering::Release);

@@ -95,8 +95,11 @@ pub struct Forwarding<'a> {
 /// Dropping the future ends the exchange and the target's connection.
 pub async fn forward(request: Request<Incoming>, mut exchange: Exchange, forwarding: Forwarding<'_>) -> Response<Body> {
     let (mut parts, incoming) = request.into_parts();
-    let upgrade = parts.version == Version::HTTP_11 && hop::upgrade(&parts.headers).is_some();
-    if let Err(refusal) = request::prepare(&mut parts, &mut exchange, &forwarding) {
+    let empty = http_body::Body::is_end_stream(&incoming);
+    // Behind a body there is no telling where the tunnel would begin, if the target answers before its end.
+    let upgrade = if empty && parts.version == Version::HTTP_11 { hop::upgrade(&parts.headers) } else { None };
+    let upgrades = upgrade.is_some();
+    if let Err(refusal) = request::prepare(&mut parts, upgrade, &mut exchange, &forwarding) {
         tracing::debug!(%refusal, "a request is refused");
         let (party, cause) = match refusal {
             Refusal::TooLarge => (Party::Client, Cause::RequestBodyTooLarge),
@@ -104,12 +107,12 @@ pub async fn forward(request: Request<Incoming>, mut exchange: Exchange, forward
         };
         return answer::failure(serving(party, cause), exchange);
     }
-    if http_body::Body::is_end_stream(&incoming) {
+    if empty {
         request::say_empty(&mut parts);
     }
     let body = RequestBody::new(incoming, exchange.progress(), forwarding.timeouts.body, forwarding.max_request_body);
     match send(Request::from_parts(parts, body), &mut exchange, &forwarding).await {
-        Ok((parts, calling)) => answered(parts, calling, upgrade, exchange, &forwarding),
+        Ok((parts, calling)) => answered(parts, calling, upgrades, exchange, &forwarding),
         Err(failed) => failure(failed, exchange),
     }
 }

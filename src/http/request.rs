@@ -21,15 +21,20 @@ pub(super) enum Refusal {
     Length,
 }
 
-/// Turns the head that a client sent into the head that a target gets, but for the Host.
+/// Turns the head that a client sent into the head that a target gets, but for the Host. `upgrade` is the protocol that it
+/// may change to.
 ///
 /// # Errors
 /// What the client's head says of its body is too much, or ambiguous.
-pub(super) fn prepare(parts: &mut Parts, exchange: &mut Exchange, forwarding: &Forwarding<'_>) -> Result<(), Refusal> {
+pub(super) fn prepare(
+    parts: &mut Parts,
+    upgrade: Option<HeaderValue>,
+    exchange: &mut Exchange,
+    forwarding: &Forwarding<'_>,
+) -> Result<(), Refusal> {
     check_length(&parts.headers, forwarding.max_request_body)?;
     let client = exchange.connection().client().ip();
     let trusted = forwarding.forwarded.trusted.contains(client);
-    let upgrade = if parts.version == Version::HTTP_11 { hop::upgrade(&parts.headers) } else { None };
     let awaits_continue = parts.version == Version::HTTP_11 && hop::has_token(&parts.headers, &EXPECT, "100-continue");
     let takes_trailers = hop::has_token(&parts.headers, &TE, "trailers");
     // hyper sends a body of unknown length only with this version (HTTP/2 and HTTP/1.0 clients).

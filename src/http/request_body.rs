@@ -51,10 +51,12 @@ impl http_body::Body for RequestBody {
         let frame = match Pin::new(incoming).poll_frame(context) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
+                this.progress.set_starving(true);
                 ready!(this.stall.poll(context));
                 return this.fail(Party::Client, Cause::BodyTimeout, BodyError::Timeout);
             }
         };
+        this.progress.set_starving(false);
         this.stall.reset();
         match frame {
             None => {

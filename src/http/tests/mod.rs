@@ -1,6 +1,7 @@
 //! Stories over loopback: raw sockets as clients, scripted targets, and the books checked at the end of each.
 
 mod endings;
+mod engine;
 mod framing;
 mod http2;
 mod messages;
