@@ -13,6 +13,7 @@ mod forwarded;
 mod framing;
 mod hop;
 mod host;
+pub mod one;
 mod pool;
 mod request;
 mod request_body;
