@@ -13,6 +13,8 @@ mod length;
 mod lines;
 mod request_head;
 mod response_head;
+#[cfg(test)]
+mod tests;
 
 pub use chunk::{ChunkFault, Chunks, EXTENSIONS_MAX, LINE_MAX, Piece, TRAILERS_MAX};
 pub use fault::HeadFault;
