@@ -5,6 +5,7 @@
 mod activity;
 pub mod answer;
 mod body;
+pub mod codec;
 mod driver;
 mod exchange;
 mod forward;

@@ -2,6 +2,14 @@
 
 #[path = "../../fuzz/properties/client_hello.rs"]
 mod client_hello;
+#[path = "../../fuzz/properties/http1_chunks.rs"]
+mod http1_chunks;
+#[path = "../../fuzz/properties/http1_fields.rs"]
+mod http1_fields;
+#[path = "../../fuzz/properties/http1_request.rs"]
+mod http1_request;
+#[path = "../../fuzz/properties/http1_response.rs"]
+mod http1_response;
 #[path = "../../fuzz/properties/preface.rs"]
 mod preface;
 #[path = "../../fuzz/properties/proxy_header.rs"]
@@ -11,6 +19,9 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 pub(crate) use client_hello::check as client_hello;
+use http1_chunks::check as http1_chunks;
+use http1_request::check as http1_request;
+use http1_response::check as http1_response;
 use preface::check as preface;
 use proptest::prelude::*;
 use proxy_header::check as proxy_header;
@@ -24,15 +35,25 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
     paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
 }
 
-static ALL: LazyLock<Vec<Vec<u8>>> =
-    LazyLock::new(|| ["client_hello", "proxy_header", "preface"].into_iter().flat_map(seeds).collect());
+const TARGETS: [&str; 6] =
+    ["client_hello", "proxy_header", "preface", "http1_request", "http1_response", "http1_chunks"];
+
+static ALL: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| TARGETS.into_iter().flat_map(seeds).collect());
+
+/// Every property, whatever the bytes were meant to be.
+fn check(bytes: &[u8]) {
+    client_hello(bytes);
+    proxy_header(bytes);
+    preface(bytes);
+    http1_request(bytes);
+    http1_response(bytes);
+    http1_chunks(bytes);
+}
 
 #[test]
 fn every_seed_keeps_every_property() {
     for bytes in ALL.iter() {
-        client_hello(bytes);
-        proxy_header(bytes);
-        preface(bytes);
+        check(bytes);
     }
 }
 
@@ -51,8 +72,6 @@ proptest! {
         }
         bytes.truncate(bytes.len() - cut.index(bytes.len()) / 8);
         bytes.extend(behind);
-        client_hello(&bytes);
-        proxy_header(&bytes);
-        preface(&bytes);
+        check(&bytes);
     }
 }

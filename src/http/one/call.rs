@@ -12,13 +12,13 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body::{Body, Frame};
 use tokio::time::{Sleep, sleep};
 
-use super::chunk::Piece;
 use super::content::Content;
-use super::encode;
-use super::head::{HeadLimits, HeadScan, ResponseHead};
-use super::length::Length;
 use super::outgoing::{Loaded, Outgoing};
 use super::wire::{Keep, Wire};
+use crate::http::codec::Length;
+use crate::http::codec::Piece;
+use crate::http::codec::encode;
+use crate::http::codec::{HeadLimits, HeadScan, ResponseHead};
 use crate::http::pool::RESPONSE_HEAD_MAX;
 use crate::http::request_body::RequestBody;
 use crate::net::{Ending, Transport};

@@ -1,7 +1,7 @@
 use bytes::BytesMut;
 
-use super::chunk::{ChunkFault, Chunks, Piece};
-use super::length::Length;
+use crate::http::codec::Length;
+use crate::http::codec::{ChunkFault, Chunks, Piece};
 
 /// The body of a message while it is taken off the wire.
 #[derive(Debug)]

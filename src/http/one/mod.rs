@@ -5,15 +5,10 @@
 
 mod answering;
 mod call;
-mod chunk;
 mod closing;
 mod content;
 mod date;
-mod encode;
 mod feed;
-mod head;
-mod length;
-mod lines;
 mod outbox;
 mod outgoing;
 mod serve;

@@ -4,9 +4,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::Body;
 
-use super::encode;
-use super::length::Length;
 use super::outbox::Outbox;
+use crate::http::codec::Length;
+use crate::http::codec::encode;
 
 /// The body of a message on its way to the wire.
 #[derive(Debug)]

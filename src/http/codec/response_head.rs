@@ -1,0 +1,75 @@
+use std::mem::MaybeUninit;
+
+use bytes::Bytes;
+use http::response::Parts;
+use http::{Method, Response, StatusCode, Version};
+use hyper::ext::ReasonPhrase;
+
+use super::fault::HeadFault;
+use super::fields::{FIELDS_MAX, Fields, check_read};
+use super::length::Length;
+use super::request_head::check_version;
+
+/// Where the reason phrase begins: behind `HTTP/1.1 200 `.
+const REASON: usize = 13;
+
+/// The head of a response.
+#[derive(Debug)]
+pub struct ResponseHead {
+    /// Version (1.0 or 1.1), status and fields, with those that say the length. A reason phrase that is not the
+    /// status' own is in the extensions, as [`ReasonPhrase`].
+    pub parts: Parts,
+    /// How its body is delimited.
+    pub length: Length,
+    /// Whether the connection may go on after it, by its version, its Connection field and its length.
+    pub keep_alive: bool,
+}
+
+/// Judges a status line as soon as it is there (RFC 9112 section 4).
+pub(super) fn check_line(line: &[u8]) -> Result<(), HeadFault> {
+    let version = line.get(..8).ok_or(HeadFault::Version)?;
+    check_version(version)?;
+    match line.get(8..).unwrap_or_default() {
+        [b' ', b'1'..=b'9', b'0'..=b'9', b'0'..=b'9'] => Ok(()),
+        [b' ', b'1'..=b'9', b'0'..=b'9', b'0'..=b'9', b' ', reason @ ..] => {
+            if reason.contains(&0x7f) {
+                Err(HeadFault::Control)
+            } else {
+                Ok(())
+            }
+        }
+        _ => Err(HeadFault::Status),
+    }
+}
+
+/// Takes a whole head apart; its lines are known to be lines, and the first to be a status line.
+pub(super) fn parse(head: &Bytes, asked: &Method) -> Result<ResponseHead, HeadFault> {
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut response = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    check_read(config.parse_response_with_uninit_headers(&mut response, head, &mut fields), head)?;
+    let (Some(code), Some(minor)) = (response.code, response.version) else { return Err(HeadFault::Ambiguous) };
+    let status = StatusCode::from_u16(code).map_err(|_| HeadFault::Status)?;
+    let version = if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
+    let fields = Fields::of(head, response.headers)?;
+    let length = fields.response_length(version, status, asked)?;
+    let keep_alive = fields.persists(version) && length != Length::UntilClose;
+    let (mut parts, ()) = Response::new(()).into_parts();
+    parts.status = status;
+    parts.version = version;
+    parts.headers = fields.headers;
+    if let Some(reason) = uncommon_reason(head, status) {
+        parts.extensions.insert(reason);
+    }
+    Ok(ResponseHead { parts, length, keep_alive })
+}
+
+/// The reason phrase, if it is not the one that goes with the status.
+fn uncommon_reason(head: &[u8], status: StatusCode) -> Option<ReasonPhrase> {
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let reason = line.get(REASON..).unwrap_or_default();
+    if status.canonical_reason().is_some_and(|canonical| canonical.as_bytes() == reason) {
+        return None;
+    }
+    ReasonPhrase::try_from(reason).ok()
+}
