@@ -31,8 +31,7 @@ impl Fields {
             continues: false,
         };
         for field in read {
-            let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| HeadFault::FieldName)?;
-            let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value)).map_err(|_| HeadFault::Control)?;
+            let (name, value) = taken(head, field)?;
             fields.note(&name, field.value)?;
             fields.headers.append(name, value);
         }
@@ -84,9 +83,7 @@ pub(super) fn trailers(section: &Bytes) -> Result<HeaderMap, HeadFault> {
         Ok(Status::Complete((length, read))) if length == section.len() => {
             let mut headers = HeaderMap::with_capacity(read.len());
             for field in read {
-                let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| HeadFault::FieldName)?;
-                let value =
-                    HeaderValue::from_maybe_shared(section.slice_ref(field.value)).map_err(|_| HeadFault::Control)?;
+                let (name, value) = taken(section, field)?;
                 headers.append(name, value);
             }
             Ok(headers)
@@ -94,6 +91,13 @@ pub(super) fn trailers(section: &Bytes) -> Result<HeaderMap, HeadFault> {
         Ok(_) => Err(HeadFault::Ambiguous),
         Err(error) => Err(first_fault(section).unwrap_or_else(|| of_httparse(error))),
     }
+}
+
+/// One field, its value as a slice of what it was read from.
+fn taken(from: &Bytes, field: &Header<'_>) -> Result<(HeaderName, HeaderValue), HeadFault> {
+    let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| HeadFault::FieldName)?;
+    let value = HeaderValue::from_maybe_shared(from.slice_ref(field.value)).map_err(|_| HeadFault::Control)?;
+    Ok((name, value))
 }
 
 /// Checks that httparse has read all of a head.
@@ -144,10 +148,29 @@ fn of_httparse(error: httparse::Error) -> HeadFault {
 
 /// Whether it is a token (RFC 9110 section 5.6.2).
 pub(super) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+    let is_tchar = |byte: &u8| {
+        // Not all punctuation: without `"(),/:;<=>?@[\]{}`.
+        matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.')
+            || matches!(byte, b'^'..=b'`' | b'|' | b'~')
+    };
+    !bytes.is_empty() && bytes.iter().all(is_tchar)
 }
 
 /// Whether a list has the token, in any case.
 fn has_token(list: &[u8], token: &[u8]) -> bool {
     list.split(|byte| *byte == b',').any(|member| member.trim_ascii().eq_ignore_ascii_case(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_made_of_what_may_be_in_one() {
+        for byte in 0..=u8::MAX {
+            let expected = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            assert_eq!(is_token(&[byte]), expected, "{byte:?}");
+        }
+        assert!(!is_token(b"") && !is_token(b"a b") && is_token(b"a-b"));
+    }
 }

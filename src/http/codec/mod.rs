@@ -3,6 +3,10 @@
 //!
 //! The parser is stricter than RFC 9112 asks of a recipient: what two readers could take for two different messages is
 //! refused, never repaired. What it accepts, it hands on as slices of the bytes that came.
+//!
+//! httparse finds the tokens. What it tolerates is judged before it is asked: lines that end with LF alone, empty lines
+//! before a status line, letters beyond ASCII in a target, and a fragment there, which `http::Uri` would drop. What it does
+//! not look at, the forms of a target and all that the fields mean, is judged after it.
 
 mod chunk;
 pub mod encode;

@@ -34,7 +34,8 @@ pub(super) fn check_line(line: &[u8], target_max: usize) -> Result<(), HeadFault
     if target.len() > target_max {
         return Err(HeadFault::TargetTooLong);
     }
-    if !target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#') {
+    // Without an early end the compiler takes many bytes at once.
+    if target.iter().fold(false, |wrong, byte| wrong | !byte.is_ascii_graphic() | (*byte == b'#')) {
         return Err(HeadFault::TargetByte);
     }
     let version = version.ok_or(HeadFault::RequestLine)?;
