@@ -1,7 +1,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::client::count;
 use super::exit::{ExitStatus, fail};
+use super::output::{complain, print};
 use crate::config;
 use crate::generation::{LoadError, Source};
 use crate::outcome::with_causes;
@@ -15,7 +17,7 @@ pub(super) fn check(path: &Path) -> ExitStatus {
         Err(error) => return fail(ExitStatus::System, &error),
     };
     match source.load(None) {
-        Ok(generation) => super::print(&format!(
+        Ok(generation) => print(&format!(
             "{}: right: {} on {}\n",
             path.display(),
             count(generation.routes.len(), "route"),
@@ -25,21 +27,12 @@ pub(super) fn check(path: &Path) -> ExitStatus {
     }
 }
 
-fn count(number: usize, noun: &str) -> String {
-    let plural = match (number, noun.ends_with('s')) {
-        (1, _) => "",
-        (_, true) => "es",
-        (_, false) => "s",
-    };
-    format!("{number} {noun}{plural}")
-}
-
 /// Prints why there is no generation.
 pub(super) fn refuse(error: &LoadError) -> ExitStatus {
     match error {
         LoadError::Config(error) => refuse_config(error),
         LoadError::Faults(faults) => {
-            eprintln!("{faults}");
+            complain(faults);
             ExitStatus::Config
         }
         LoadError::NotFile { .. } => fail(ExitStatus::Data, error),
@@ -48,7 +41,7 @@ pub(super) fn refuse(error: &LoadError) -> ExitStatus {
 
 /// Prints why there is no configuration.
 pub(super) fn refuse_config(error: &config::LoadError) -> ExitStatus {
-    eprintln!("{}", with_causes(error));
+    complain(with_causes(error));
     match error {
         config::LoadError::Missing { .. } => ExitStatus::NoInput,
         config::LoadError::Unreadable { source, .. } => ExitStatus::of_io(source),

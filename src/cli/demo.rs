@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::arguments::DemoOptions;
 use super::check::refuse_config;
 use super::exit::{ExitStatus, fail};
+use super::output::{complain, print};
 use super::run::run_config;
 use crate::config::{Config, LoadError};
 use crate::name::HostPattern;
@@ -49,7 +50,7 @@ pub(super) fn demo(options: &DemoOptions) -> ExitStatus {
         Err(faults) => refuse_config(&LoadError::Faults(faults)),
     };
     if let Err(error) = fs::remove_dir_all(&folder) {
-        eprintln!("{} is left behind: {error}", folder.display());
+        complain(format!("{} is left behind: {error}", folder.display()));
     }
     status
 }
@@ -183,7 +184,7 @@ fn print_what_to_try(folder: &Path, ports: &Ports) {
     }
     text.push_str("\nCtrl-C ends it\n\n");
     // A reader that has gone misses nothing that the daemon needs.
-    let _ = super::print(&text);
+    let _ = print(&text);
 }
 
 /// Ends the demo as Ctrl-C would, after a time.

@@ -2,6 +2,7 @@ use std::error::Error;
 use std::io;
 use std::process::{ExitCode, Termination};
 
+use super::output::complain;
 use crate::outcome::with_causes;
 
 /// How the program ended: the codes of sysexits.h.
@@ -9,7 +10,7 @@ use crate::outcome::with_causes;
 pub enum ExitStatus {
     /// 0: all is well.
     Ok,
-    /// 1: the answer is no, as of `match` when no route takes it.
+    /// 1: the answer is no, as of `match` when no route takes it, or of `drain` when connections were cut.
     No,
     /// 64: the command line is wrong.
     Usage,
@@ -63,6 +64,6 @@ impl Termination for ExitStatus {
 
 /// Says on standard error what went wrong, with its causes, and gives the status back.
 pub(super) fn fail(status: ExitStatus, error: &dyn Error) -> ExitStatus {
-    eprintln!("{}", with_causes(error));
+    complain(with_causes(error));
     status
 }

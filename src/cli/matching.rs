@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::arguments::MatchOptions;
 use super::check::refuse_config;
 use super::exit::ExitStatus;
+use super::output::{complain, print};
 use crate::config::Config;
 use crate::name::{HostName, normalize_path};
 use crate::net::ListenAddress;
@@ -44,7 +45,7 @@ pub(super) fn explain_match(options: &MatchOptions) -> ExitStatus {
     let question = match Question::parse(options) {
         Ok(question) => question,
         Err(problem) => {
-            eprintln!("{problem}");
+            complain(problem);
             return ExitStatus::Usage;
         }
     };
@@ -58,9 +59,9 @@ pub(super) fn explain_match(options: &MatchOptions) -> ExitStatus {
         .map(|address| question.ask(&config, address, options))
         .collect();
     if answers.is_empty() && !options.json {
-        eprintln!("no route listens on port {}", question.port);
+        complain(format!("no route listens on port {}", question.port));
     }
-    let printed = if options.json { json(&answers) } else { super::print(&describe(&answers)) };
+    let printed = if options.json { json(&answers) } else { print(&describe(&answers)) };
     let taken = answers.iter().flat_map(|answer| &answer.routes).any(|verdict| verdict.taken);
     if printed == ExitStatus::Ok && !taken { ExitStatus::No } else { printed }
 }
@@ -139,7 +140,7 @@ fn parse_header(text: &str) -> Option<(HeaderName, HeaderValue)> {
 
 fn json(answers: &[Answer]) -> ExitStatus {
     match serde_json::to_string(answers) {
-        Ok(text) => super::print(&format!("{text}\n")),
+        Ok(text) => print(&format!("{text}\n")),
         Err(error) => super::exit::fail(ExitStatus::System, &error),
     }
 }

@@ -92,7 +92,7 @@ async fn serve(
     };
     ready(&daemon.control());
     let exit = daemon.run().await;
-    drop(admin);
+    admin.close().await;
     match exit {
         Exit::Stopped => ExitStatus::Ok,
         Exit::ListenerBroken { .. } => ExitStatus::System,

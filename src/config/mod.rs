@@ -20,7 +20,7 @@ pub use place::{Located, Place};
 pub use resolved::*;
 pub use schema::schema;
 pub use secret::Secret;
-pub use value::parse_duration;
+pub use value::{nearest, parse_duration};
 
 #[cfg(test)]
 mod tests;

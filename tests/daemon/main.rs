@@ -4,7 +4,9 @@
 
 mod backpressure;
 mod causes;
+mod client_commands;
 mod command_line;
+mod drain;
 mod endings;
 mod harness;
 mod hello;
