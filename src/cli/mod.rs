@@ -10,6 +10,7 @@ mod exit;
 mod logging;
 mod matching;
 mod output;
+mod question;
 mod report;
 mod run;
 mod socket;

@@ -12,6 +12,7 @@ mod harness;
 mod hello;
 mod limits;
 mod main_job;
+mod match_truth;
 mod origin;
 mod proxy_header;
 mod reload;
