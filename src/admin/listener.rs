@@ -11,11 +11,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 use tokio::sync::{Semaphore, watch};
 
 use super::answer::{Face, answer};
 use crate::drain::{Count, Counted};
+use crate::net::{BoundListener, Listener, Sharing};
 use crate::server::Control;
 
 /// Operators' connections at once, for each way in: probes, a scraper, a few people. More wait.
@@ -100,19 +101,23 @@ struct Operators {
 }
 
 impl Admin {
-    /// Opens both ways in, on the control plane's runtime.
+    /// Opens both ways in, on the control plane's runtime. The HTTP address is bound, unless a socket for it is given.
     ///
     /// # Errors
     /// What could not be opened; nothing stays open then.
-    pub async fn open(settings: &AdminSettings, control: &Control) -> Result<Self, AdminError> {
+    pub async fn open(
+        settings: &AdminSettings,
+        bound: Option<BoundListener>,
+        control: &Control,
+    ) -> Result<Self, AdminError> {
         let mut admin = Self { tasks: Vec::new(), socket: None, operators: Operators::default() };
         if let Some(address) = settings.listen {
             let failed = |source| AdminError::Listen { address, source };
-            let listener = TcpListener::bind(address).await.map_err(failed)?;
-            let bound = listener.local_addr().map_err(failed)?;
-            tracing::info!(address = %bound, "admin listening");
+            let bound = bound.map_or_else(|| BoundListener::bind(address, Sharing::Exclusive), Ok).map_err(failed)?;
+            let listener = bound.into_listener().map_err(failed)?;
+            tracing::info!(address = %listener.local_address(), "admin listening");
             let accept =
-                move |listener: Arc<TcpListener>| async move { listener.accept().await.map(|(stream, _)| stream) };
+                move |listener: Arc<Listener>| async move { listener.accept().await.map(|(stream, _)| stream) };
             let operators = admin.operators.clone();
             admin.tasks.push(tokio::spawn(serve(Arc::new(listener), accept, Face::Page, control.clone(), operators)));
         }

@@ -6,6 +6,7 @@ mod backpressure;
 mod causes;
 mod client_commands;
 mod command_line;
+mod demo;
 mod drain;
 mod endings;
 mod harness;
