@@ -29,6 +29,19 @@ pub enum ExitStatus {
 }
 
 impl ExitStatus {
+    /// Every one, by code.
+    pub const ALL: [Self; 9] = [
+        Self::Ok,
+        Self::No,
+        Self::Usage,
+        Self::Data,
+        Self::NoInput,
+        Self::Unavailable,
+        Self::System,
+        Self::Permission,
+        Self::Config,
+    ];
+
     /// The process's exit code.
     #[must_use]
     pub const fn code(self) -> u8 {
@@ -42,6 +55,24 @@ impl ExitStatus {
             Self::System => 71,
             Self::Permission => 77,
             Self::Config => 78,
+        }
+    }
+
+    /// What it means, in a sentence for the operator.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Ok => "All is well.",
+            Self::No => {
+                "The answer is no: match would not be served, kill has found nobody, drain has cut connections."
+            }
+            Self::Usage => "The command line is wrong.",
+            Self::Data => "The configuration file is not text, or too large to be one.",
+            Self::NoInput => "The configuration file is missing.",
+            Self::Unavailable => "An address is taken, or the daemon does not answer.",
+            Self::System => "The system has failed us.",
+            Self::Permission => "Not permitted.",
+            Self::Config => "There is a fault in the configuration.",
         }
     }
 

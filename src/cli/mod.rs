@@ -8,6 +8,7 @@ mod demo;
 mod drain;
 mod exit;
 mod logging;
+mod manual;
 mod matching;
 mod output;
 mod question;
@@ -55,12 +56,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
             clap_complete::generate(shell, &mut Arguments::command(), "smartproxy", &mut text);
             print(&String::from_utf8_lossy(&text))
         }
-        Command::Man => {
-            let mut text = Vec::new();
-            match clap_mangen::Man::new(Arguments::command()).render(&mut text) {
-                Ok(()) => print(&String::from_utf8_lossy(&text)),
-                Err(error) => exit::fail(ExitStatus::System, &error),
-            }
-        }
+        Command::Man => match manual::manual() {
+            Ok(text) => print(&text),
+            Err(error) => exit::fail(ExitStatus::System, &error),
+        },
     }
 }

@@ -13,6 +13,7 @@ mod harness;
 mod hello;
 mod limits;
 mod main_job;
+mod manual;
 mod match_truth;
 mod origin;
 mod proxy_header;
