@@ -7,6 +7,7 @@ mod connections;
 mod demo;
 mod drain;
 mod exit;
+mod log_line;
 mod logging;
 mod manual;
 mod matching;

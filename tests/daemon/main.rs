@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod access_log;
 mod backpressure;
 mod causes;
 mod client_commands;
