@@ -89,6 +89,18 @@ fn a_file_that_is_missing_or_that_switches_the_socket_off_is_said_with_a_remedy(
     }
 }
 
+/// Nobody has named the file that is missing, so the daemon may run on another one, with its socket at the usual place.
+#[test]
+fn without_a_file_the_usual_socket_is_tried() {
+    if ["/etc/smartproxy/smartproxy.toml", "/run/smartproxy/admin.sock"].iter().any(|path| Path::new(path).exists()) {
+        return;
+    }
+    for command in COMMANDS {
+        let (code, _, errors) = run(command);
+        assert!(code == 69 && errors.starts_with("/run/smartproxy/admin.sock: there is no such socket"), "{errors}");
+    }
+}
+
 #[test]
 fn status_names_the_file_the_generation_and_the_last_reload() {
     let echo = Target::echo();
