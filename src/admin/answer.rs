@@ -1,4 +1,5 @@
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,10 +8,11 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 
-use super::status::Status;
-use crate::connection::{Connection, ConnectionId, Snapshot};
+use super::status::{Drained, Reloaded, Status, shown_config};
+use crate::connection::{Connection, ConnectionId, Snapshot, State};
 use crate::drain::Order;
 use crate::server::{Control, Readiness, ReloadAnswer};
+use crate::telemetry::NO_ROUTE;
 
 /// Which of the two ways in a request came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,21 +46,22 @@ pub(super) async fn answer<B>(request: Request<B>, face: Face, control: &Control
         "/connections" => connections(control, request.uri().query().unwrap_or_default()),
         _ => match face {
             Face::Page => text(StatusCode::NOT_FOUND, "not found\n"),
-            Face::Socket => change(request.method(), path, control).await,
+            Face::Socket => change(request.method(), path, request.uri().query(), control).await,
         },
     }
 }
 
 /// What changes something: on the socket only.
-async fn change(method: &Method, path: &str, control: &Control) -> Answer {
+async fn change(method: &Method, path: &str, query: Option<&str>, control: &Control) -> Answer {
     let killed = path.strip_prefix("/connections/").and_then(|rest| rest.strip_suffix("/kill"));
-    if path != "/reload" && killed.is_none() {
+    if !matches!(path, "/reload" | "/drain") && killed.is_none() {
         return text(StatusCode::NOT_FOUND, "not found\n");
     }
     if *method != Method::POST {
         return not_allowed("POST");
     }
     match killed {
+        None if path == "/drain" => drain(control, query).await,
         None => reload(control).await,
         Some(id) => match id.parse().ok().and_then(|id| control.registry().find(ConnectionId(id))) {
             Some(connection) => {
@@ -72,15 +75,33 @@ async fn change(method: &Method, path: &str, control: &Control) -> Answer {
 
 async fn reload(control: &Control) -> Answer {
     match control.reload().await {
-        Some(ReloadAnswer::Reloaded { generation }) => json(StatusCode::OK, &Reloaded { generation }),
+        Some(ReloadAnswer::Reloaded { generation }) => {
+            json(StatusCode::OK, &Reloaded { generation, config: shown_config(control) })
+        }
         Some(ReloadAnswer::Refused { faults }) => text(StatusCode::UNPROCESSABLE_ENTITY, faults),
         None => text(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping\n"),
     }
 }
 
+/// Stops the daemon as SIGTERM does; the answer comes at the end of that, or at once with `wait=no`.
+async fn drain(control: &Control, query: Option<&str>) -> Answer {
+    match query {
+        None => match control.drain().await {
+            Some(stopped) => json(StatusCode::OK, &Drained::from(stopped)),
+            None => text(StatusCode::SERVICE_UNAVAILABLE, "the daemon has ended\n"),
+        },
+        Some("wait=no") => {
+            let live = control.registry().live();
+            control.stop().await;
+            json(StatusCode::ACCEPTED, &Draining { live })
+        }
+        Some(_) => text(StatusCode::BAD_REQUEST, "the query may be wait=no\n"),
+    }
+}
+
 #[derive(Serialize)]
-struct Reloaded {
-    generation: u64,
+struct Draining {
+    live: usize,
 }
 
 #[derive(Serialize)]
@@ -88,23 +109,50 @@ struct Connections {
     connections: Vec<Snapshot>,
 }
 
+/// A filter by a route that is not there.
+#[derive(Serialize)]
+struct UnknownRoute {
+    error: String,
+    routes: Vec<String>,
+}
+
 /// The live connections; the query may narrow them by `route`, `state` and `older_seconds`.
 fn connections(control: &Control, query: &str) -> Answer {
+    let all = control.registry().connections();
     let mut wanted = Filter::default();
     for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
         match key {
             "route" => wanted.route = Some(value),
-            "state" => wanted.state = Some(value),
-            "older_seconds" => match value.parse() {
-                Ok(seconds) => wanted.older = Duration::from_secs(seconds),
-                Err(_) => return text(StatusCode::BAD_REQUEST, "older_seconds is a whole number\n"),
+            "state" if State::ALL.iter().any(|state| state.as_str() == value) => wanted.state = Some(value),
+            "state" => {
+                let states = State::ALL.map(State::as_str).join(", ");
+                return text(StatusCode::BAD_REQUEST, format!("the states are {states}\n"));
+            }
+            "older_seconds" => match value.parse().ok().and_then(|time| Duration::try_from_secs_f64(time).ok()) {
+                Some(older) => wanted.older = older,
+                None => return text(StatusCode::BAD_REQUEST, "older_seconds is a number, such as 300 or 0.5\n"),
             },
             _ => return text(StatusCode::BAD_REQUEST, "the filters are route, state and older_seconds\n"),
         }
     }
-    let all = control.registry().connections();
+    if let Some(route) = wanted.route
+        && let Some(routes) = lacking(route, &all, control)
+    {
+        let error = "the daemon has no such route".into();
+        return json(StatusCode::BAD_REQUEST, &UnknownRoute { error, routes });
+    }
     let connections = all.iter().filter(|connection| wanted.takes(connection)).map(|one| one.snapshot()).collect();
     json(StatusCode::OK, &Connections { connections })
+}
+
+/// The routes that there are, if this is none of them. One that a reload has removed may still have connections.
+fn lacking(route: &str, live: &[Arc<Connection>], control: &Control) -> Option<Vec<String>> {
+    let generation = control.current().load();
+    let names = || generation.routes.iter().map(|route| route.meter.name());
+    let known = route == NO_ROUTE
+        || names().any(|name| &**name == route)
+        || live.iter().any(|connection| &*connection.route_name() == route);
+    (!known).then(|| names().map(ToString::to_string).collect())
 }
 
 #[derive(Default)]

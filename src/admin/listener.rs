@@ -11,10 +11,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::net::UnixListener;
+use tokio::sync::{Semaphore, watch};
 
 use super::answer::{Face, answer};
+use crate::drain::{Count, Counted};
+use crate::net::{BoundListener, Listener, Sharing};
 use crate::server::Control;
 
 /// Operators' connections at once, for each way in: probes, a scraper, a few people. More wait.
@@ -80,28 +82,44 @@ impl AdminError {
     }
 }
 
+/// How long operators' last answers may take when the daemon ends; their readers are on this machine.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The operator's way in, while it is open. Dropping it closes it and takes the socket's file away.
 #[derive(Debug)]
 pub struct Admin {
     tasks: Vec<tokio::task::JoinHandle<()>>,
     socket: Option<PathBuf>,
+    operators: Operators,
+}
+
+/// The operators' connections that live, and what tells them to end.
+#[derive(Clone, Debug, Default)]
+struct Operators {
+    live: Arc<Count>,
+    closing: watch::Sender<bool>,
 }
 
 impl Admin {
-    /// Opens both ways in, on the control plane's runtime.
+    /// Opens both ways in, on the control plane's runtime. The HTTP address is bound, unless a socket for it is given.
     ///
     /// # Errors
     /// What could not be opened; nothing stays open then.
-    pub async fn open(settings: &AdminSettings, control: &Control) -> Result<Self, AdminError> {
-        let mut admin = Self { tasks: Vec::new(), socket: None };
+    pub async fn open(
+        settings: &AdminSettings,
+        bound: Option<BoundListener>,
+        control: &Control,
+    ) -> Result<Self, AdminError> {
+        let mut admin = Self { tasks: Vec::new(), socket: None, operators: Operators::default() };
         if let Some(address) = settings.listen {
             let failed = |source| AdminError::Listen { address, source };
-            let listener = TcpListener::bind(address).await.map_err(failed)?;
-            let bound = listener.local_addr().map_err(failed)?;
-            tracing::info!(address = %bound, "admin listening");
+            let bound = bound.map_or_else(|| BoundListener::bind(address, Sharing::Exclusive), Ok).map_err(failed)?;
+            let listener = bound.into_listener().map_err(failed)?;
+            tracing::info!(address = %listener.local_address(), "admin listening");
             let accept =
-                move |listener: Arc<TcpListener>| async move { listener.accept().await.map(|(stream, _)| stream) };
-            admin.tasks.push(tokio::spawn(serve(Arc::new(listener), accept, Face::Page, control.clone())));
+                move |listener: Arc<Listener>| async move { listener.accept().await.map(|(stream, _)| stream) };
+            let operators = admin.operators.clone();
+            admin.tasks.push(tokio::spawn(serve(Arc::new(listener), accept, Face::Page, control.clone(), operators)));
         }
         if let Some(socket) = &settings.socket {
             match bind_socket(&socket.path).await {
@@ -111,7 +129,8 @@ impl Admin {
                     let accept = move |listener: Arc<UnixListener>| async move {
                         listener.accept().await.map(|(stream, _)| stream)
                     };
-                    admin.tasks.push(tokio::spawn(serve(Arc::new(listener), accept, Face::Socket, control.clone())));
+                    let (listener, operators) = (Arc::new(listener), admin.operators.clone());
+                    admin.tasks.push(tokio::spawn(serve(listener, accept, Face::Socket, control.clone(), operators)));
                 }
                 Err(source) if !socket.written => {
                     tracing::warn!(
@@ -123,6 +142,16 @@ impl Admin {
             }
         }
         Ok(admin)
+    }
+
+    /// Closes both ways in: nobody new is let in, and those who wait for an answer, as of how the daemon ended, get it.
+    pub async fn close(self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.operators.closing.send_replace(true);
+        // Whoever does not read is left behind.
+        let _ = tokio::time::timeout(CLOSE_PATIENCE, self.operators.live.none()).await;
     }
 }
 
@@ -158,7 +187,7 @@ async fn bind_socket(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Accepts operators. A descriptor is kept in reserve, so that they are answered when clients have taken all others.
-async fn serve<L, A, F, S>(listener: Arc<L>, accept: A, face: Face, control: Control)
+async fn serve<L, A, F, S>(listener: Arc<L>, accept: A, face: Face, control: Control, operators: Operators)
 where
     A: Fn(Arc<L>) -> F,
     F: Future<Output = io::Result<S>>,
@@ -174,10 +203,11 @@ where
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match accept(Arc::clone(&listener)).await {
             Ok(stream) => {
-                let control = control.clone();
+                let (control, closing) = (control.clone(), operators.closing.subscribe());
+                let counted = Counted::new(&operators.live);
                 tokio::spawn(async move {
-                    converse(stream, face, control).await;
-                    drop(place);
+                    converse(stream, face, control, closing).await;
+                    drop((counted, place));
                 });
             }
             Err(error) => {
@@ -190,7 +220,12 @@ where
     }
 }
 
-async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send, face: Face, control: Control) {
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+    face: Face,
+    control: Control,
+    mut closing: watch::Receiver<bool>,
+) {
     let service = service_fn(|request| {
         let control = control.clone();
         async move { Ok::<_, Infallible>(answer(request, face, &control).await) }
@@ -199,7 +234,17 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send, face: Face
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = connection.await {
+    tokio::pin!(connection);
+    // An error is an `Admin` that was dropped: closing too.
+    let close = async { drop(closing.wait_for(|closing| *closing).await) };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = close => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "an operator's connection failed");
     }
 }

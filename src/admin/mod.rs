@@ -6,4 +6,4 @@ mod status;
 
 pub use answer::Face;
 pub use listener::{Admin, AdminError, AdminSettings, SocketPath};
-pub use status::Status;
+pub use status::{Drained, LastReload, Reloaded, Status};

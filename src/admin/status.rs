@@ -3,7 +3,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::generation::Troubled;
-use crate::server::{Control, Readiness};
+use crate::server::{Control, Readiness, ReloadAnswer, Stopped};
 
 /// What `smartproxy status` and `/status` say.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub struct Status {
     pub state: String,
     /// Since the daemon began.
     pub uptime_seconds: f64,
+    /// The configuration file.
+    pub config: String,
     /// The number of the running generation: 1 at start, one more for each reload.
     pub generation: u64,
     /// When it was assembled, in seconds since 1970.
@@ -30,6 +32,8 @@ pub struct Status {
     pub max_connections: usize,
     /// The targets that are set aside since they could not be connected to.
     pub targets_set_aside: Vec<TargetSetAside>,
+    /// What came of the last reload; absent before the first.
+    pub last_reload: Option<LastReload>,
     /// The faults of the last reload, if it was refused; everything runs as before it.
     pub refused_reload: Option<String>,
 }
@@ -47,6 +51,48 @@ pub struct TargetSetAside {
     pub seconds: f64,
 }
 
+/// What came of the last reload.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LastReload {
+    /// `done` or `refused`.
+    pub result: String,
+    /// How long ago.
+    pub age_seconds: f64,
+}
+
+/// What is answered to a reload that was done.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// The number of the generation that runs now.
+    pub generation: u64,
+    /// The configuration file that was read.
+    pub config: String,
+}
+
+/// What is answered to a drain, at its end.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Drained {
+    /// Connections that lived when it began.
+    pub live: usize,
+    /// Those that did not end by themselves.
+    pub cut: usize,
+    /// Why they were cut; absent if none was.
+    pub why: Option<String>,
+}
+
+impl From<Stopped> for Drained {
+    fn from(stopped: Stopped) -> Self {
+        let Stopped { live, cut, why } = stopped;
+        Self { live, cut, why: why.map(Into::into) }
+    }
+}
+
+/// The configuration file as anyone finds it, whatever folder they are in.
+pub(super) fn shown_config(control: &Control) -> String {
+    let path = control.config();
+    std::path::absolute(path).unwrap_or_else(|_| path.into()).display().to_string()
+}
+
 impl Status {
     /// Asks the daemon.
     #[must_use]
@@ -57,11 +103,22 @@ impl Status {
             Readiness::Ready => "ready",
             Readiness::Draining => "draining",
         };
+        let (last_reload, refused_reload) = match control.last_reload() {
+            None => (None, None),
+            Some(reload) => {
+                let (result, faults) = match reload.answer {
+                    ReloadAnswer::Reloaded { .. } => ("done", None),
+                    ReloadAnswer::Refused { faults } => ("refused", Some(faults)),
+                };
+                (Some(LastReload { result: result.into(), age_seconds: reload.at.elapsed().as_secs_f64() }), faults)
+            }
+        };
         Self {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
             state: state.into(),
             uptime_seconds: control.started().elapsed().as_secs_f64(),
+            config: shown_config(control),
             generation: generation.number,
             generation_assembled_seconds: seconds(generation.assembled),
             routes: generation.routes.len(),
@@ -69,7 +126,8 @@ impl Status {
             connections: control.registry().live(),
             max_connections: control.gate().limit(),
             targets_set_aside: generation.troubled().filter_map(|one| TargetSetAside::of(&one)).collect(),
-            refused_reload: control.refused_reload(),
+            last_reload,
+            refused_reload,
         }
     }
 }

@@ -2,11 +2,14 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::connection::State;
+
 /// Where the configuration is when nothing else is said.
-const DEFAULT_CONFIG: &str = "/etc/smartproxy/smartproxy.toml";
+pub(super) const DEFAULT_CONFIG: &str = "/etc/smartproxy/smartproxy.toml";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -23,19 +26,21 @@ pub enum Command {
     /// Run in the foreground; SIGHUP reloads, SIGTERM and SIGINT stop
     Run(ConfigOption),
     /// Say everything that is wrong with a configuration, as `run` would
-    Check(ConfigOption),
+    Check(CheckOptions),
     /// Say which route would take a URL or a connection, and why each other route would not
     Match(MatchOptions),
     /// Try it out: upstreams, a certificate and routes of each kind, in this process
     Demo(DemoOptions),
     /// Have the running daemon read its configuration anew
-    Reload(SocketOptions),
+    Reload(DaemonOptions),
     /// Show what the running daemon is up to
-    Status(StatusOptions),
+    Status(DaemonOptions),
     /// List the live connections
     Connections(ConnectionsOptions),
     /// End one live connection
     Kill(KillOptions),
+    /// Stop the running daemon as SIGTERM does, and say how it ended
+    Drain(DrainOptions),
     /// Print the JSON schema of the configuration
     Schema,
     /// Print completions for a shell
@@ -53,6 +58,17 @@ pub struct ConfigOption {
     /// The configuration file
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     pub config: PathBuf,
+}
+
+/// What is checked.
+#[derive(Debug, Args)]
+pub struct CheckOptions {
+    /// Which configuration.
+    #[command(flatten)]
+    pub config: ConfigOption,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What to match.
@@ -86,23 +102,16 @@ pub struct DemoOptions {
     pub time: Option<Duration>,
 }
 
-/// How the running daemon is found.
+/// How the running daemon is found, and how its answer is shown.
 #[derive(Debug, Args)]
-pub struct SocketOptions {
-    /// Which configuration.
-    #[command(flatten)]
-    pub config: ConfigOption,
+pub struct DaemonOptions {
+    /// The daemon's configuration file, for its `[admin] socket`; faults elsewhere in it do not matter [default:
+    /// /etc/smartproxy/smartproxy.toml]
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// The daemon's admin socket, instead of the one that the configuration names
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-}
-
-/// How the daemon's state is shown.
-#[derive(Debug, Args)]
-pub struct StatusOptions {
-    /// How the daemon is found.
-    #[command(flatten)]
-    pub daemon: SocketOptions,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -113,19 +122,16 @@ pub struct StatusOptions {
 pub struct ConnectionsOptions {
     /// How the daemon is found.
     #[command(flatten)]
-    pub daemon: SocketOptions,
-    /// Only those of this route
-    #[arg(long, value_name = "NAME")]
+    pub daemon: DaemonOptions,
+    /// Only those of this route; `-` is those that have none yet
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub route: Option<String>,
-    /// Only those in this state, such as relaying
-    #[arg(long)]
+    /// Only those in this state
+    #[arg(long, value_parser = PossibleValuesParser::new(State::ALL.map(State::as_str)))]
     pub state: Option<String>,
     /// Only those that are older than this, such as 5m
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub older: Option<Duration>,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Which connection is ended.
@@ -133,13 +139,29 @@ pub struct ConnectionsOptions {
 pub struct KillOptions {
     /// How the daemon is found.
     #[command(flatten)]
-    pub daemon: SocketOptions,
+    pub daemon: DaemonOptions,
     /// The connection's number, as `smartproxy connections` shows it
+    #[arg(value_parser = connection_number)]
     pub id: u64,
+}
+
+/// How the daemon is stopped.
+#[derive(Debug, Args)]
+pub struct DrainOptions {
+    /// How the daemon is found.
+    #[command(flatten)]
+    pub daemon: DaemonOptions,
+    /// Return at once, and do not wait for the end
+    #[arg(long)]
+    pub no_wait: bool,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
     crate::config::parse_duration(text).map_err(|error| error.to_string())
+}
+
+fn connection_number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "not a connection's number; `smartproxy connections` lists them under ID".into())
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::client::count;
 use super::exit::{ExitStatus, fail};
+use super::output::{complain, print};
 use crate::config::{self, AdminSocket, Config, Faults};
 use crate::generation::{LoadError, Source};
 use crate::net::{BoundListener, sys};
@@ -27,7 +29,7 @@ pub(super) fn check(path: &Path) -> ExitStatus {
         tracing::warn!("no admin socket: {why}; `smartproxy status` and its kin will not work (set [admin] socket)");
     }
     let status = match (&assembled, admin_faults(&config)) {
-        (Ok(generation), None) => super::print(&format!(
+        (Ok(generation), None) => print(&format!(
             "{}: right: {} on {}\n",
             path.display(),
             count(generation.routes.len(), "route"),
@@ -36,7 +38,7 @@ pub(super) fn check(path: &Path) -> ExitStatus {
         (Ok(_), Some(faults)) => refuse(&LoadError::Faults(faults)),
         (Err(error), None) => refuse(error),
         (Err(error), Some(faults)) => {
-            eprintln!("{faults}");
+            complain(faults);
             refuse(error)
         }
     };
@@ -100,21 +102,12 @@ fn could_make_socket(path: &Path) -> Result<(), String> {
     }
 }
 
-fn count(number: usize, noun: &str) -> String {
-    let plural = match (number, noun.ends_with('s')) {
-        (1, _) => "",
-        (_, true) => "es",
-        (_, false) => "s",
-    };
-    format!("{number} {noun}{plural}")
-}
-
 /// Prints why there is no generation.
 pub(super) fn refuse(error: &LoadError) -> ExitStatus {
     match error {
         LoadError::Config(error) => refuse_config(error),
         LoadError::Faults(faults) => {
-            eprintln!("{faults}");
+            complain(faults);
             ExitStatus::Config
         }
         LoadError::NotFile { .. } => fail(ExitStatus::Data, error),
@@ -123,7 +116,7 @@ pub(super) fn refuse(error: &LoadError) -> ExitStatus {
 
 /// Prints why there is no configuration.
 pub(super) fn refuse_config(error: &config::LoadError) -> ExitStatus {
-    eprintln!("{}", with_causes(error));
+    complain(with_causes(error));
     match error {
         config::LoadError::Missing { .. } => ExitStatus::NoInput,
         config::LoadError::Unreadable { source, .. } => ExitStatus::of_io(source),

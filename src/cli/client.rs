@@ -1,4 +1,6 @@
-use std::path::PathBuf;
+use std::fmt::Write;
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,14 +9,15 @@ use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use super::arguments::{SocketOptions, StatusOptions};
-use super::check::refuse_config;
-use super::exit::ExitStatus;
-use crate::admin::Status;
-use crate::config::{AdminSocket, Config};
+use super::arguments::DaemonOptions;
+use super::exit::{ExitStatus, fail};
+use super::output::{complain, print, print_json};
+use super::socket::{self, Errand};
+use crate::admin::{Reloaded, Status};
 use crate::outcome::with_causes;
 
 /// How long the daemon may take to answer. A reload of a hundred thousand routes takes seconds.
@@ -25,20 +28,26 @@ const ANSWER_LENGTH_MAX: usize = 64 * 1024 * 1024;
 
 /// How many targets that are set aside are shown to people: as many as a screen takes beside the rest.
 const TARGETS_SHOWN_MAX: usize = 15;
+/// A reload that the daemon has refused.
+#[derive(Serialize)]
+struct Refused<'a> {
+    faults: &'a str,
+}
 
 /// Has the daemon reload.
-pub(super) fn reload(options: &SocketOptions) -> ExitStatus {
-    #[derive(Deserialize)]
-    struct Reloaded {
-        generation: u64,
-    }
-    match ask(options, Method::POST, "/reload") {
-        Ok((StatusCode::OK, body)) => match serde_json::from_str::<Reloaded>(&body) {
-            Ok(Reloaded { generation }) => super::print(&format!("reloaded: generation {generation}\n")),
-            Err(error) => super::exit::fail(ExitStatus::Unavailable, &error),
+pub(super) fn reload(options: &DaemonOptions) -> ExitStatus {
+    match ask(options, Errand::Reload, Method::POST, "/reload") {
+        Ok((StatusCode::OK, body)) if options.json => print(&format!("{body}\n")),
+        Ok((StatusCode::OK, body)) => match understood::<Reloaded>(&body) {
+            Ok(Reloaded { generation, .. }) => print(&format!("reloaded: generation {generation}\n")),
+            Err(status) => status,
         },
         Ok((StatusCode::UNPROCESSABLE_ENTITY, faults)) => {
-            eprintln!("{faults}\nthe reload is refused; the daemon runs as before");
+            if options.json {
+                print_json(&Refused { faults: &faults });
+            } else {
+                complain(format!("{faults}\nthe reload is refused; the daemon runs as before"));
+            }
             ExitStatus::Config
         }
         Ok((status, body)) => unexpected(status, &body),
@@ -47,12 +56,12 @@ pub(super) fn reload(options: &SocketOptions) -> ExitStatus {
 }
 
 /// Shows what the daemon is up to.
-pub(super) fn status(options: &StatusOptions) -> ExitStatus {
-    match ask(&options.daemon, Method::GET, "/status") {
-        Ok((StatusCode::OK, body)) if options.json => super::print(&format!("{body}\n")),
-        Ok((StatusCode::OK, body)) => match serde_json::from_str::<Status>(&body) {
-            Ok(status) => super::print(&describe(&status)),
-            Err(error) => super::exit::fail(ExitStatus::Unavailable, &error),
+pub(super) fn status(options: &DaemonOptions) -> ExitStatus {
+    match ask(options, Errand::Status, Method::GET, "/status") {
+        Ok((StatusCode::OK, body)) if options.json => print(&format!("{body}\n")),
+        Ok((StatusCode::OK, body)) => match understood::<Status>(&body) {
+            Ok(status) => print(&describe(&status)),
+            Err(status) => status,
         },
         Ok((status, body)) => unexpected(status, &body),
         Err(status) => status,
@@ -61,18 +70,21 @@ pub(super) fn status(options: &StatusOptions) -> ExitStatus {
 
 fn describe(status: &Status) -> String {
     let mut text = format!(
-        "smartproxy {} (process {}): {} for {}\ngeneration {}: {} routes\nconnections: {} of {}\n",
+        "smartproxy {} (process {}): {} for {}\nconfiguration: {}\ngeneration {}: {} on {}\nconnections: {} of {}\n",
         status.version,
         status.pid,
         status.state,
         age(status.uptime_seconds),
+        status.config,
         status.generation,
-        status.routes,
+        count(status.routes, "route"),
+        count(status.listeners.len(), "address"),
         status.connections,
         status.max_connections,
     );
     for listener in &status.listeners {
-        text.push_str(&format!("listening on {listener}\n"));
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "listening on {listener}");
     }
     for aside in status.targets_set_aside.iter().take(TARGETS_SHOWN_MAX) {
         let since = age(aside.seconds);
@@ -82,10 +94,24 @@ fn describe(status: &Status) -> String {
     if more > 0 {
         text.push_str(&format!("set aside: {more} more; --json shows them all\n"));
     }
+    let _ = match &status.last_reload {
+        None => writeln!(text, "last reload: none since the start"),
+        Some(reload) => writeln!(text, "last reload: {} {} ago", reload.result, age(reload.age_seconds)),
+    };
     if let Some(faults) = &status.refused_reload {
-        text.push_str(&format!("the last reload was refused:\n{faults}\n"));
+        let _ = writeln!(text, "the last reload was refused, and generation {} runs on:\n{faults}", status.generation);
     }
     text
+}
+
+/// So many of them, in the right number.
+pub(super) fn count(number: usize, noun: &str) -> String {
+    let plural = match (number, noun.ends_with('s')) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{number} {noun}{plural}")
 }
 
 /// A time for people: `41s`, `12m41s`, `3h12m`, `5d3h`.
@@ -101,51 +127,68 @@ pub(super) fn age(seconds: f64) -> String {
     }
 }
 
+/// Reads the daemon's JSON. What cannot be read is said, and is the exit status.
+pub(super) fn understood<T: DeserializeOwned>(body: &str) -> Result<T, ExitStatus> {
+    serde_json::from_str(body).map_err(|error| {
+        complain("the daemon's answer is not understood: is it of another version?");
+        fail(ExitStatus::Unavailable, &error)
+    })
+}
+
 /// Prints an answer that no command expects.
 pub(super) fn unexpected(status: StatusCode, body: &str) -> ExitStatus {
-    eprintln!("the daemon answers {status}: {}", body.trim_end());
+    complain(format!("the daemon answers {status}: {}", body.trim_end()));
     ExitStatus::Unavailable
 }
 
 /// Asks the daemon over its admin socket. What goes wrong is said, and is the exit status.
-pub(super) fn ask(options: &SocketOptions, method: Method, path: &str) -> Result<(StatusCode, String), ExitStatus> {
-    let socket = socket(options)?;
+pub(super) fn ask(
+    options: &DaemonOptions,
+    errand: Errand,
+    method: Method,
+    path: &str,
+) -> Result<(StatusCode, String), ExitStatus> {
+    let socket = socket::find(options, errand)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| super::exit::fail(ExitStatus::System, &error))?;
-    let asking = async { tokio::time::timeout(ANSWER_TIMEOUT, converse(&socket, method, path)).await };
-    match runtime.block_on(asking) {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => {
-            eprintln!("{}: {}", socket.display(), with_causes(&*error));
-            eprintln!("is the daemon running, and may you use its socket?");
+    let runtime = runtime.map_err(|error| fail(ExitStatus::System, &error))?;
+    let conversation = converse(&socket, method, path);
+    let answer = runtime.block_on(async {
+        match errand {
+            // The daemon itself bounds its end, by `server.shutdown_timeout`.
+            Errand::Drain => Some(conversation.await),
+            Errand::Status | Errand::Connections | Errand::Kill | Errand::Reload => {
+                tokio::time::timeout(ANSWER_TIMEOUT, conversation).await.ok()
+            }
+        }
+    });
+    match answer {
+        Some(Ok(answer)) => Ok(answer),
+        Some(Err(Lost::Unreachable(error))) => Err(socket::unreachable(&socket, &error, errand)),
+        Some(Err(Lost::Within(error))) => {
+            complain(format!("{}: the daemon went away in the middle: {}", socket.display(), with_causes(&*error)));
             Err(ExitStatus::Unavailable)
         }
-        Err(_elapsed) => {
-            eprintln!("{}: no answer within {} s", socket.display(), ANSWER_TIMEOUT.as_secs());
-            Err(ExitStatus::Unavailable)
-        }
-    }
-}
-
-fn socket(options: &SocketOptions) -> Result<PathBuf, ExitStatus> {
-    if let Some(socket) = &options.socket {
-        return Ok(socket.clone());
-    }
-    let config = Config::from_file(&options.config.config).map_err(|error| refuse_config(&error))?;
-    match config.admin.socket {
-        AdminSocket::Default(path) => Ok(path),
-        AdminSocket::At(path) => Ok(path.value),
-        AdminSocket::Off => {
-            eprintln!("{}: [admin] socket is off", options.config.config.display());
+        None => {
+            complain(format!("{}: no answer within {} s", socket.display(), ANSWER_TIMEOUT.as_secs()));
             Err(ExitStatus::Unavailable)
         }
     }
 }
 
-type AnyError = Box<dyn std::error::Error + Send + Sync>;
+/// Why there is no answer.
+enum Lost {
+    Unreachable(io::Error),
+    Within(Box<dyn std::error::Error + Send + Sync>),
+}
 
-async fn converse(socket: &PathBuf, method: Method, path: &str) -> Result<(StatusCode, String), AnyError> {
-    let stream = UnixStream::connect(socket).await?;
+impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for Lost {
+    fn from(error: E) -> Self {
+        Self::Within(error.into())
+    }
+}
+
+async fn converse(socket: &Path, method: Method, path: &str) -> Result<(StatusCode, String), Lost> {
+    let stream = UnixStream::connect(socket).await.map_err(Lost::Unreachable)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
     let request = Request::builder().method(method).uri(path).header(HOST, "localhost").body(Empty::<Bytes>::new())?;
@@ -167,5 +210,11 @@ mod tests {
         {
             assert_eq!(age(seconds), text);
         }
+    }
+
+    #[test]
+    fn one_is_singular_and_the_others_are_plural() {
+        assert_eq!([0, 1, 2].map(|number| count(number, "route")), ["0 routes", "1 route", "2 routes"]);
+        assert_eq!([1, 2].map(|number| count(number, "address")), ["1 address", "2 addresses"]);
     }
 }

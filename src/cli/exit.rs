@@ -2,6 +2,7 @@ use std::error::Error;
 use std::io;
 use std::process::{ExitCode, Termination};
 
+use super::output::complain;
 use crate::outcome::with_causes;
 
 /// How the program ended: the codes of sysexits.h.
@@ -9,7 +10,7 @@ use crate::outcome::with_causes;
 pub enum ExitStatus {
     /// 0: all is well.
     Ok,
-    /// 1: the answer is no, as of `match` when no route takes it.
+    /// 1: the answer is no, as of `match` when no route takes it, or of `drain` when connections were cut.
     No,
     /// 64: the command line is wrong.
     Usage,
@@ -28,6 +29,19 @@ pub enum ExitStatus {
 }
 
 impl ExitStatus {
+    /// Every one, by code.
+    pub const ALL: [Self; 9] = [
+        Self::Ok,
+        Self::No,
+        Self::Usage,
+        Self::Data,
+        Self::NoInput,
+        Self::Unavailable,
+        Self::System,
+        Self::Permission,
+        Self::Config,
+    ];
+
     /// The process's exit code.
     #[must_use]
     pub const fn code(self) -> u8 {
@@ -41,6 +55,24 @@ impl ExitStatus {
             Self::System => 71,
             Self::Permission => 77,
             Self::Config => 78,
+        }
+    }
+
+    /// What it means, in a sentence for the operator.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Ok => "All is well.",
+            Self::No => {
+                "The answer is no: match would not be served, kill has found nobody, drain has cut connections."
+            }
+            Self::Usage => "The command line is wrong.",
+            Self::Data => "The configuration file is not text, or too large to be one.",
+            Self::NoInput => "The configuration file is missing.",
+            Self::Unavailable => "An address is taken, or the daemon does not answer.",
+            Self::System => "The system has failed us.",
+            Self::Permission => "Not permitted.",
+            Self::Config => "There is a fault in the configuration.",
         }
     }
 
@@ -63,6 +95,6 @@ impl Termination for ExitStatus {
 
 /// Says on standard error what went wrong, with its causes, and gives the status back.
 pub(super) fn fail(status: ExitStatus, error: &dyn Error) -> ExitStatus {
-    eprintln!("{}", with_causes(error));
+    complain(with_causes(error));
     status
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::log_line::JsonLines;
 use crate::config::{Log, LogFormat};
 use crate::telemetry::{Meters, Sink, SinkWriter};
 
@@ -35,7 +36,7 @@ pub(super) fn start(log: &Log, meters: &Meters) -> io::Result<Started> {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(output.clone()).log_internal_errors(false);
     let started = match log.format {
         LogFormat::Text => builder.with_ansi(coloured()).with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Json => builder.event_format(JsonLines).try_init(),
     };
     // A second start in one process, as of a test, keeps the first log.
     drop(started);

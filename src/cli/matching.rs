@@ -1,35 +1,40 @@
 use std::fmt::Write;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde::Serialize;
 
 use super::arguments::MatchOptions;
-use super::check::refuse_config;
-use super::exit::ExitStatus;
+use super::check::{refuse, refuse_config};
+use super::exit::{ExitStatus, fail};
+use super::output::{complain, print, print_json};
+use super::question::Question;
 use crate::config::Config;
-use crate::name::{HostName, normalize_path};
-use crate::net::ListenAddress;
-use crate::route::{ConnectionFacts, RequestFacts, Table, TlsFacts, TlsHandling, TlsVersion, explain};
-
-/// What is asked about.
-struct Question {
-    /// Whether TLS is spoken; `None` is as the address's routes want it.
-    tls: Option<bool>,
-    host: Option<HostName>,
-    port: u16,
-    /// The path, if it is a request.
-    path: Option<String>,
-    method: Method,
-    headers: HeaderMap,
-}
+use crate::generation::Source;
+use crate::handler::{Gets, Route, Site, TurnedDown, foretell};
+use crate::http::Host;
+use crate::name::normalize_path;
+use crate::route::{ConnectionFacts, RequestFacts, TlsFacts, TlsHandling, TlsVersion, explain};
+use crate::telemetry::Meters;
 
 /// What one address says to it.
 #[derive(Serialize)]
 struct Answer {
     address: String,
+    /// Why the client would be turned down, if it would be.
+    refused: Option<Refused>,
+    /// What else the client has to bring.
+    note: Option<&'static str>,
     routes: Vec<Verdict>,
+}
+
+/// How the daemon would turn the client down, in the words of its access log.
+#[derive(Serialize)]
+struct Refused {
+    phase: &'static str,
+    party: &'static str,
+    cause: &'static str,
+    meaning: &'static str,
+    client_gets: String,
 }
 
 #[derive(Serialize)]
@@ -39,12 +44,13 @@ struct Verdict {
     reason: String,
 }
 
-/// Says which route would take a URL or a connection, and why each other one would not.
+/// Says which route would take a URL or a connection, and why each other one would not; and whether the daemon would then
+/// serve the client.
 pub(super) fn explain_match(options: &MatchOptions) -> ExitStatus {
     let question = match Question::parse(options) {
         Ok(question) => question,
         Err(problem) => {
-            eprintln!("{problem}");
+            complain(problem);
             return ExitStatus::Usage;
         }
     };
@@ -52,95 +58,83 @@ pub(super) fn explain_match(options: &MatchOptions) -> ExitStatus {
         Ok(config) => config,
         Err(error) => return refuse_config(&error),
     };
-    let addresses = config.listeners.iter().map(|listener| listener.address.value);
-    let answers: Vec<_> = addresses
-        .filter(|address| address.port() == question.port)
-        .map(|address| question.ask(&config, address, options))
-        .collect();
+    super::logging::for_commands();
+    // Certificates and whom routes let in are part of the answer.
+    let source = match Source::new(&options.config.config, Arc::new(Meters::new())) {
+        Ok(source) => source,
+        Err(error) => return fail(ExitStatus::System, &error),
+    };
+    let generation = match source.assemble(&config, None) {
+        Ok(generation) => generation,
+        Err(error) => return refuse(&error),
+    };
+    let sites = generation.sites.values().filter(|site| site.address.port() == question.port);
+    let answers: Vec<_> = sites.map(|site| ask(&question, &config, site)).collect();
     if answers.is_empty() && !options.json {
-        eprintln!("no route listens on port {}", question.port);
+        complain(format!("no route listens on port {}", question.port));
     }
-    let printed = if options.json { json(&answers) } else { super::print(&describe(&answers)) };
-    let taken = answers.iter().flat_map(|answer| &answer.routes).any(|verdict| verdict.taken);
-    if printed == ExitStatus::Ok && !taken { ExitStatus::No } else { printed }
+    let printed = if options.json { print_json(&answers) } else { print(&describe(&answers)) };
+    let served = answers.iter().any(|answer| answer.refused.is_none());
+    if printed == ExitStatus::Ok && !served { ExitStatus::No } else { printed }
 }
 
-impl Question {
-    fn parse(options: &MatchOptions) -> Result<Self, String> {
-        let text = &options.what;
-        let uri = Uri::from_str(text).map_err(|error| format!("{text}: {error}"))?;
-        let tls = match uri.scheme_str() {
-            Some("http") => Some(false),
-            Some("https") => Some(true),
-            None => None,
-            Some(other) => {
-                return Err(format!("{text}: {other} is not a scheme of ours; use http, https, or HOST:PORT"));
-            }
-        };
-        let authority = uri.authority().ok_or_else(|| format!("{text}: neither a URL nor HOST:PORT"))?;
-        let port = match (authority.port_u16(), tls) {
-            (Some(port), _) => port,
-            (None, Some(true)) => 443,
-            (None, Some(false)) => 80,
-            (None, None) => return Err(format!("{text}: the port is missing, as in {text}:443")),
-        };
-        let path = tls.map(|_| uri.path().to_owned());
-        let method = options.method.parse().map_err(|_| format!("{}: not a method", options.method))?;
-        let mut headers = HeaderMap::new();
-        for header in &options.headers {
-            let (name, value) = parse_header(header).ok_or_else(|| format!("{header}: write it as NAME:VALUE"))?;
-            headers.append(name, value);
+fn ask(question: &Question, config: &Config, site: &Site) -> Answer {
+    let alpn: [Box<[u8]>; 2] = [Box::from(*b"h2"), Box::from(*b"http/1.1")];
+    let offered = TlsFacts {
+        server_name: question.server_name.as_ref(),
+        alpn: &alpn,
+        versions: &[TlsVersion::Tls12, TlsVersion::Tls13],
+    };
+    let here = config.routes.iter().filter(|route| route.addresses.contains(&site.address));
+    let tls = question.tls.unwrap_or_else(|| here.map(|route| route.rule.tls).any(|tls| tls != TlsHandling::Plain));
+    let request = question.request.as_ref();
+    let facts = ConnectionFacts { client: question.from, tls: tls.then_some(offered), speaks_http: request.is_some() };
+    let foretold = foretell(site, &facts, request);
+    let host = request.and_then(|request| Host::of(request).ok());
+    let path = request.and_then(|request| normalize_path(request.uri().path()).ok());
+    let request_facts = match (request, &host, &path) {
+        (Some(request), Some(host), Some(path)) => {
+            Some(RequestFacts { host: host.name(), path, method: request.method(), headers: request.headers() })
         }
-        // An address is no host name: it meets the routes without a name.
-        Ok(Self { tls, host: HostName::parse(authority.host()).ok(), port, path, method, headers })
-    }
-
-    fn ask(&self, config: &Config, address: ListenAddress, options: &MatchOptions) -> Answer {
-        let rules: Vec<_> =
-            config.routes.iter().filter(|route| route.addresses.contains(&address)).map(|route| &route.rule).collect();
-        let wants_tls = rules.iter().any(|rule| rule.tls != TlsHandling::Plain);
-        let table = Table::new(rules.into_iter().map(|rule| Arc::new(rule.clone())));
-        let alpn: [Box<[u8]>; 2] = [Box::from(*b"h2"), Box::from(*b"http/1.1")];
-        let offered = TlsFacts {
-            server_name: self.host.as_ref(),
-            alpn: &alpn,
-            versions: &[TlsVersion::Tls12, TlsVersion::Tls13],
-        };
-        let tls = self.tls.unwrap_or(wants_tls).then_some(offered);
-        let connection = ConnectionFacts { client: options.from, tls, speaks_http: self.path.is_some() };
-        let path = self.path.as_deref().map(normalize_path);
-        let request = match &path {
-            None => None,
-            Some(Ok(path)) => {
-                Some(RequestFacts { host: self.host.as_ref(), path, method: &self.method, headers: &self.headers })
-            }
-            Some(Err(fault)) => {
-                let refused = Verdict { route: "-".into(), taken: false, reason: format!("400: {fault}") };
-                return Answer { address: address.to_string(), routes: vec![refused] };
-            }
-        };
-        let verdicts = explain(&table, &connection, request.as_ref());
-        let routes = verdicts
-            .into_iter()
-            .map(|verdict| Verdict {
-                route: verdict.route.to_string(),
-                taken: verdict.taken,
-                reason: verdict.reason.to_string(),
-            })
-            .collect();
-        Answer { address: address.to_string(), routes }
+        _ => None,
+    };
+    let verdict = |verdict: crate::route::Verdict<'_>| match &foretold {
+        Err(down) if verdict.taken => Verdict {
+            route: verdict.route.to_string(),
+            taken: false,
+            reason: format!("would take it, but the client is turned down ({})", down.outcome.cause.as_str()),
+        },
+        Ok(_) | Err(_) => {
+            Verdict { route: verdict.route.to_string(), taken: verdict.taken, reason: verdict.reason.to_string() }
+        }
+    };
+    Answer {
+        address: site.address.to_string(),
+        refused: foretold.as_ref().err().map(Refused::of),
+        note: foretold.as_ref().ok().and_then(|route| note(route)),
+        routes: explain(&site.table, &facts, request_facts.as_ref()).into_iter().map(verdict).collect(),
     }
 }
 
-fn parse_header(text: &str) -> Option<(HeaderName, HeaderValue)> {
-    let (name, value) = text.split_once(':')?;
-    Some((name.trim().parse().ok()?, value.trim().parse().ok()?))
+fn note(route: &Route) -> Option<&'static str> {
+    let required = route.tls.as_ref().is_some_and(|policy| policy.requires_client_certificate());
+    required.then_some("the client has to show a certificate that tls.client_auth accepts")
 }
 
-fn json(answers: &[Answer]) -> ExitStatus {
-    match serde_json::to_string(answers) {
-        Ok(text) => super::print(&format!("{text}\n")),
-        Err(error) => super::exit::fail(ExitStatus::System, &error),
+impl Refused {
+    fn of(down: &TurnedDown) -> Self {
+        let TurnedDown { outcome, gets } = down;
+        Self {
+            phase: outcome.phase.as_str(),
+            party: outcome.party.as_str(),
+            cause: outcome.cause.as_str(),
+            meaning: outcome.cause.meaning(),
+            client_gets: match gets {
+                Gets::Status(status) => status.to_string(),
+                Gets::UnknownName => "the TLS alert unrecognized_name".into(),
+                Gets::Close => "nothing: the connection is closed".into(),
+            },
+        }
     }
 }
 
@@ -149,10 +143,16 @@ fn describe(answers: &[Answer]) -> String {
     for answer in answers {
         let taker = answer.routes.iter().find(|verdict| verdict.taken);
         // Writing to a String cannot fail.
-        let _ = match taker {
-            Some(taker) => writeln!(text, "{}: route {} {}", answer.address, taker.route, taker.reason),
-            None => writeln!(text, "{}: no route", answer.address),
+        let _ = match (&answer.refused, taker) {
+            (Some(Refused { cause, meaning, client_gets, .. }), _) => {
+                writeln!(text, "{}: refused: {cause}: {meaning} The client gets {client_gets}.", answer.address)
+            }
+            (None, Some(taker)) => writeln!(text, "{}: route {} {}", answer.address, taker.route, taker.reason),
+            (None, None) => writeln!(text, "{}: no route", answer.address),
         };
+        if let Some(note) = answer.note {
+            let _ = writeln!(text, "  note: {note}");
+        }
         for verdict in answer.routes.iter().filter(|verdict| !verdict.taken) {
             let _ = writeln!(text, "  {}: {}", verdict.route, verdict.reason);
         }

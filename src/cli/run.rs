@@ -10,7 +10,7 @@ use crate::admin::{Admin, AdminSettings, SocketPath};
 use crate::config::{AdminSocket, Config, LogFormat};
 use crate::connection::Registry;
 use crate::generation::{Generation, LoadError, Source};
-use crate::net::sys;
+use crate::net::{AdoptError, BoundListener, sys};
 use crate::outcome::with_causes;
 use crate::server::{Control, Daemon, Exit, Inherited, StartError};
 use crate::telemetry::{AccessLog, Format, Meters, Sink, SinkWriter};
@@ -24,22 +24,43 @@ pub(super) fn run(path: &Path) -> ExitStatus {
         Ok(config) => config,
         Err(error) => return refuse_config(&error),
     };
-    run_config(path, &config, |_| {})
+    run_config(path, &config, None, |_| {})
 }
 
-/// Runs a configuration that was read from `path`; `ready` is told when the daemon accepts.
-pub(super) fn run_config(path: &Path, config: &Config, ready: impl FnOnce(&Control)) -> ExitStatus {
+/// Sockets that are bound already.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    /// Those of routes.
+    pub(super) routes: Inherited,
+    /// That of the operator's pages, in place of the configured address.
+    pub(super) admin: Option<BoundListener>,
+}
+
+/// Runs a configuration that was read from `path`, on these sockets or else on those that the service manager has passed;
+/// `ready` is told when the daemon accepts.
+pub(super) fn run_config(
+    path: &Path,
+    config: &Config,
+    sockets: Option<Sockets>,
+    ready: impl FnOnce(&Control),
+) -> ExitStatus {
     let meters = Arc::new(Meters::new());
     let log = match logging::start(&config.log, &meters) {
         Ok(log) => log,
         Err(error) => return fail(ExitStatus::System, &error),
     };
-    let status = run_logged(path, config, meters, ready);
+    let status = run_logged(path, config, sockets, meters, ready);
     log.finish();
     status
 }
 
-fn run_logged(path: &Path, config: &Config, meters: Arc<Meters>, ready: impl FnOnce(&Control)) -> ExitStatus {
+fn run_logged(
+    path: &Path,
+    config: &Config,
+    sockets: Option<Sockets>,
+    meters: Arc<Meters>,
+    ready: impl FnOnce(&Control),
+) -> ExitStatus {
     if let Err(error) = sys::raise_descriptor_limit() {
         tracing::warn!(%error, "the limit of open files could not be raised");
     }
@@ -64,7 +85,7 @@ fn run_logged(path: &Path, config: &Config, meters: Arc<Meters>, ready: impl FnO
         Err(error) => return fail(ExitStatus::System, &error),
     };
     let settings = admin_settings(config);
-    let status = runtime.block_on(serve(source, first, registry, settings, ready));
+    let status = runtime.block_on(serve(source, first, registry, settings, sockets, ready));
     // Not dropped: that would wait for a load that a dead file system holds up.
     runtime.shutdown_background();
     if let Some(writer) = writer {
@@ -78,24 +99,26 @@ async fn serve(
     first: Generation,
     registry: Arc<Registry>,
     settings: AdminSettings,
+    sockets: Option<Sockets>,
     ready: impl FnOnce(&Control),
 ) -> ExitStatus {
-    let inherited = match Inherited::take() {
-        Ok(inherited) => inherited,
+    let passed = || Ok(Sockets { routes: Inherited::take()?, admin: None });
+    let Sockets { routes, admin } = match sockets.map_or_else(passed, Ok::<_, AdoptError>) {
+        Ok(sockets) => sockets,
         Err(error) => return failed(ExitStatus::Unavailable, &error),
     };
-    let daemon = match Daemon::start(Arc::new(source), first, registry, inherited) {
+    let daemon = match Daemon::start(Arc::new(source), first, registry, routes) {
         Ok(daemon) => daemon,
         Err(StartError::Bind(error)) => return failed(ExitStatus::of_io(&error.source), &error),
         Err(error @ StartError::System(_)) => return failed(ExitStatus::System, &error),
     };
-    let admin = match Admin::open(&settings, &daemon.control()).await {
+    let admin = match Admin::open(&settings, admin, &daemon.control()).await {
         Ok(admin) => admin,
         Err(error) => return failed(ExitStatus::of_io(error.io()), &error),
     };
     ready(&daemon.control());
     let exit = daemon.run().await;
-    drop(admin);
+    admin.close().await;
     match exit {
         Exit::Stopped => ExitStatus::Ok,
         Exit::ListenerBroken { .. } => ExitStatus::System,

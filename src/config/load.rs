@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::fault::Faults;
 use super::report::Report;
 use super::source::Source;
-use super::{Config, file, resolve};
+use super::{Admin, Config, file, resolve};
 
 /// The largest configuration file that is read, in bytes: 100,000 routes of 600 bytes.
 pub const FILE_SIZE_MAX: u64 = 64 * 1024 * 1024;
@@ -74,7 +74,33 @@ impl Config {
     }
 }
 
+impl Default for Admin {
+    /// What holds where nobody has written anything.
+    fn default() -> Self {
+        resolve::admin_alone(&file::read_admin(""), &Source::new(PathBuf::new(), ""))
+    }
+}
+
+impl Admin {
+    /// Reads the operator's way in out of a configuration file, whatever else is wrong with the file: who asks the daemon to
+    /// judge a faulty file has to find the daemon first. What is missing, or cannot be understood, is as if nobody wrote it.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn from_file(path: &Path) -> Result<Self, LoadError> {
+        let bytes = read_bytes(path, FILE_SIZE_MAX)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let source = Source::new(path.into(), &text);
+        Ok(resolve::admin_alone(&file::read_admin(&text), &source))
+    }
+}
+
 fn read(path: &Path, size_max: u64) -> Result<String, LoadError> {
+    String::from_utf8(read_bytes(path, size_max)?)
+        .map_err(|error| LoadError::NotText { path: path.into(), offset: error.utf8_error().valid_up_to() })
+}
+
+fn read_bytes(path: &Path, size_max: u64) -> Result<Vec<u8>, LoadError> {
     let unreadable = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => LoadError::Missing { path: path.into() },
         _ => LoadError::Unreadable { path: path.into(), source },
@@ -85,13 +111,13 @@ fn read(path: &Path, size_max: u64) -> Result<String, LoadError> {
     if bytes.len() as u64 > size_max {
         return Err(LoadError::TooLarge { path: path.into() });
     }
-    String::from_utf8(bytes)
-        .map_err(|error| LoadError::NotText { path: path.into(), offset: error.utf8_error().valid_up_to() })
+    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::AdminSocket;
 
     #[test]
     fn a_missing_file_is_an_error_of_its_own_and_never_an_empty_configuration() {
@@ -109,6 +135,36 @@ mod tests {
         std::fs::write(&path, "# 45678").unwrap();
         assert_eq!(read(&path, 7).unwrap(), "# 45678");
         assert!(matches!(read(&path, 6), Err(LoadError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn the_way_in_is_found_in_a_file_with_any_fault_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.toml");
+        let at = |text: &[u8]| {
+            std::fs::write(&path, text).unwrap();
+            match Admin::from_file(&path).unwrap().socket {
+                AdminSocket::At(path) => path.value.strip_prefix(folder.path()).unwrap().display().to_string(),
+                AdminSocket::Default(_) => "default".into(),
+                AdminSocket::Off => "off".into(),
+            }
+        };
+        for (text, expected) in [
+            (&b"[admin]\nsocket = \"a.sock\"\n[[routes]]\ntagets = 1\n"[..], "a.sock"),
+            (b"admin.socket = \"a.sock\"\n[[routes]]\nname = = 1\n", "a.sock"),
+            (b"[[routes\nname = \"a\"\n[admin]\nsocket = \"a.sock\"\n", "a.sock"),
+            (b"a = \"\"\"\n[[routes]]\n  [admin] # x\nlisten = 5\nsocket = \"a.sock\"\n[[routes]]\n= 5", "a.sock"),
+            (b"[admin]\nsocket = \"a.sock\"\nlisten = \"nowhere\"\nother = \"\xff\"\n", "a.sock"),
+            (b"[admin]\nsocket = \"\"\n[nothing]\n", "off"),
+            (b"[admin]\nsocket = 5\n", "default"),
+            (b"admin = 5\n", "default"),
+            (b"<html>\n", "default"),
+            (b"\xff\xfe\x00", "default"),
+            (b"", "default"),
+        ] {
+            assert_eq!(at(text), expected, "{}", text.escape_ascii());
+        }
+        assert!(matches!(Admin::from_file(&folder.path().join("absent.toml")), Err(LoadError::Missing { .. })));
     }
 
     #[test]

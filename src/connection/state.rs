@@ -26,7 +26,8 @@ pub enum State {
 }
 
 impl State {
-    const ALL: [Self; 10] = [
+    /// Every state, in the order in which a connection goes through them.
+    pub const ALL: [Self; 10] = [
         Self::Accepted,
         Self::Sniffing,
         Self::Routing,

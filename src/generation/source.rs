@@ -70,6 +70,12 @@ impl Source {
         self.healths.forget_unused();
     }
 
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads the file and assembles a generation to follow `previous`.
     ///
     /// The first may come out of a pipe, as of `-c /dev/stdin`. One that follows may not: a pipe that was read is empty, or

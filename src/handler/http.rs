@@ -1,18 +1,17 @@
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use http::{Request, Response};
 
+use super::choose::{Terms, choose};
 use super::entry::enter;
 use super::route::{Action, Forward, Route};
 use super::site::Site;
 use crate::connection::{Connection, Registry, State};
-use crate::http::{Body, Exchange, Forwarding, Host, Incoming, Pool, Scheme, Version, answer, forward, serve};
-use crate::name::normalize_path;
+use crate::http::{Body, Exchange, Forwarding, Incoming, Pool, Scheme, Version, answer, forward, serve};
 use crate::net::Transport;
-use crate::outcome::{Cause, Outcome, Party, Phase};
-use crate::route::{ConnectionFacts, RequestFacts, TlsFacts};
+use crate::outcome::Outcome;
+use crate::route::{ConnectionFacts, TlsFacts};
 use crate::sniff::ClientHello;
 use crate::tls::ClientSession;
 use crate::upstream::Plan;
@@ -99,37 +98,17 @@ impl Requests {
         request: &Request<B>,
         exchange: &Exchange,
     ) -> Result<&'a Arc<Route>, Outcome> {
-        let refused = |party, cause| Outcome::new(Phase::Route, party, cause);
-        let connection = exchange.connection();
-        let host = exchange.host();
         let tls = self.inside.as_ref().map(|inside| TlsFacts {
             server_name: inside.hello.server_name.as_ref(),
             alpn: &inside.hello.alpn,
             versions: inside.hello.tls_versions,
         });
-        let facts = ConnectionFacts { client: connection.client().ip(), tls, speaks_http: true };
-        let path = match request.uri().path() {
-            // `OPTIONS *` asks of the server, not of a path (RFC 9110 section 9.3.7): an empty one meets no pattern.
-            "*" => Cow::Borrowed(""),
-            path => normalize_path(path).map_err(|_fault| refused(Party::Client, Cause::RequestMalformed))?,
-        };
-        let request_facts =
-            RequestFacts { host: host.name(), path: &path, method: request.method(), headers: request.headers() };
-        if let Some(inside) = &self.inside
-            && !covers(inside, host)
-        {
-            return Err(refused(Party::Client, Cause::Misdirected));
-        }
-        let id = site.table.request(&facts, &request_facts).ok_or(refused(Party::Proxy, Cause::NoRoute))?;
-        let route = site.route(id).ok_or(refused(Party::Proxy, Cause::NoRoute))?;
-        match (&self.inside, &route.tls) {
-            // The connection may lack what the route asks of its clients: a certificate, a version.
-            (Some(inside), Some(policy)) if inside.session.policy != *policy.id() => {
-                Err(refused(Party::Client, Cause::Misdirected))
-            }
-            (Some(_), Some(_)) | (None, None) => Ok(route),
-            (Some(_), None) | (None, Some(_)) => Err(refused(Party::Proxy, Cause::NoRoute)),
-        }
+        let facts = ConnectionFacts { client: exchange.connection().client().ip(), tls, speaks_http: true };
+        let terms = self
+            .inside
+            .as_ref()
+            .map(|inside| Terms { certificate: &inside.session.certificate, policy: &inside.session.policy });
+        choose(site, &facts, terms, exchange.host(), request)
     }
 
     async fn forward(
@@ -163,19 +142,5 @@ impl Requests {
             max_request_body: route.http.max_request_body,
         };
         forward(request, exchange, forwarding).await
-    }
-}
-
-/// Whether the certificate that the client was shown is one for the host that it asks.
-fn covers(inside: &Inside, host: &Host) -> bool {
-    let certificate = &inside.session.certificate;
-    match (host.name(), host.as_str()) {
-        (Some(name), _) => certificate.covers(name),
-        (None, Some(address)) => {
-            let bare = address.trim_start_matches('[').trim_end_matches(']');
-            bare.parse().is_ok_and(|address| certificate.covers_address(address))
-        }
-        // HTTP/1.0 without a host asks for none in particular.
-        (None, None) => true,
     }
 }

@@ -1,6 +1,8 @@
 //! What happens to a connection or a request once its route is known: one file per ending.
 
+mod choose;
 mod entry;
+mod foretell;
 mod http;
 mod passthrough;
 mod redirect;
@@ -12,7 +14,9 @@ mod terminate;
 mod turn_away;
 
 pub use self::http::{CurrentSite, Inside, Requests, http};
+pub use choose::{Terms, admits_any, choose};
 pub use entry::enter;
+pub use foretell::{Gets, TurnedDown, foretell};
 pub use passthrough::passthrough;
 pub use redirect::{Redirect, RedirectPiece};
 pub use respond::Respond;

@@ -1,8 +1,9 @@
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::connection::{Gate, Registry};
 use crate::generation::Current;
@@ -46,6 +47,26 @@ pub enum ReloadAnswer {
     },
 }
 
+/// The last reload.
+#[derive(Clone, Debug)]
+pub struct LastReload {
+    /// When it was over.
+    pub at: Instant,
+    /// What came of it.
+    pub answer: ReloadAnswer,
+}
+
+/// How the daemon's connections ended when it stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Connections that lived when the stop began.
+    pub live: usize,
+    /// Those that did not end by themselves.
+    pub cut: usize,
+    /// Why they were cut.
+    pub why: Option<&'static str>,
+}
+
 /// The daemon as the operator's side sees it.
 #[derive(Clone, Debug)]
 pub struct Control {
@@ -61,7 +82,9 @@ pub(super) struct Shared {
     started: Instant,
     readiness: AtomicU8,
     addresses: Mutex<Vec<ListenAddress>>,
-    refused: Mutex<Option<String>>,
+    config: PathBuf,
+    last_reload: Mutex<Option<LastReload>>,
+    stopped: watch::Sender<Option<Stopped>>,
 }
 
 impl Control {
@@ -109,10 +132,16 @@ impl Control {
         self.shared.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The faults of the last reload, if it was refused.
+    /// The configuration file.
     #[must_use]
-    pub fn refused_reload(&self) -> Option<String> {
-        self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn config(&self) -> &Path {
+        &self.shared.config
+    }
+
+    /// What came of the last reload, if there was one.
+    #[must_use]
+    pub fn last_reload(&self) -> Option<LastReload> {
+        self.shared.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Asks for a stop, as SIGTERM does.
@@ -122,6 +151,16 @@ impl Control {
     pub async fn stop(&self) {
         // An error is a daemon that is stopping already.
         let _ = self.requests.send(Request::Stop).await;
+    }
+
+    /// Asks for a stop, or joins the one that runs, and waits for its end; `None` if the daemon has not lived to say.
+    ///
+    /// # Cancel safety
+    /// The stop goes on when the wait is cancelled.
+    pub async fn drain(&self) -> Option<Stopped> {
+        let mut stopped = self.shared.stopped.subscribe();
+        self.stop().await;
+        *stopped.wait_for(Option::is_some).await.ok()?
     }
 
     /// Asks for a reload and waits for what comes of it; `None` when the daemon is stopping.
@@ -139,7 +178,7 @@ impl Control {
 }
 
 impl Shared {
-    pub(super) fn new(registry: Arc<Registry>, gate: Arc<Gate>, current: Arc<Current>) -> Self {
+    pub(super) fn new(registry: Arc<Registry>, gate: Arc<Gate>, current: Arc<Current>, config: PathBuf) -> Self {
         Self {
             registry,
             gate,
@@ -147,7 +186,9 @@ impl Shared {
             started: Instant::now(),
             readiness: AtomicU8::new(0),
             addresses: Mutex::default(),
-            refused: Mutex::default(),
+            config,
+            last_reload: Mutex::default(),
+            stopped: watch::Sender::default(),
         }
     }
 
@@ -159,7 +200,13 @@ impl Shared {
         *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
     }
 
-    pub(super) fn set_refused_reload(&self, faults: Option<String>) {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = faults;
+    pub(super) fn set_last_reload(&self, answer: ReloadAnswer) {
+        let reload = LastReload { at: Instant::now(), answer };
+        *self.last_reload.lock().unwrap_or_else(PoisonError::into_inner) = Some(reload);
+    }
+
+    /// Tells those who wait for the daemon's end how it went.
+    pub(super) fn set_stopped(&self, stopped: Stopped) {
+        self.stopped.send_replace(Some(stopped));
     }
 }

@@ -106,7 +106,7 @@ impl Daemon {
         let workers = (0..worker_count.get())
             .map(|index| WorkerHandle::start(index, &registry, &gate, &current, broken_in.clone()))
             .collect::<io::Result<Vec<_>>>()?;
-        let shared = Arc::new(Shared::new(registry, gate, current));
+        let shared = Arc::new(Shared::new(registry, gate, current, source.path().into()));
         let control = Control::new(requests_in, Arc::clone(&shared));
         let manager = ServiceManager::find();
         let mut daemon = Self {
@@ -203,7 +203,7 @@ impl Daemon {
     pub(super) fn describe(&self) -> String {
         let generation = self.shared.current.load();
         format!(
-            "generation {}: {} routes on {} addresses",
+            "generation {}: routes: {}, addresses: {}",
             generation.number,
             generation.routes.len(),
             self.listening.len()

@@ -29,6 +29,12 @@ pub struct BindError {
 pub(super) type Bound = BTreeMap<ListenAddress, Vec<BoundListener>>;
 
 impl Inherited {
+    /// Sockets of whoever starts the daemon, as if the service manager had passed them.
+    #[must_use]
+    pub fn of(sockets: Vec<BoundListener>) -> Self {
+        Self { sockets }
+    }
+
     /// Takes over what the service manager has passed.
     ///
     /// # Errors

@@ -11,6 +11,6 @@ mod serve;
 mod stop;
 mod worker;
 
-pub use control::{Control, Readiness, ReloadAnswer, Request};
+pub use control::{Control, LastReload, Readiness, ReloadAnswer, Request, Stopped};
 pub use daemon::{Daemon, Exit, StartError};
 pub use listeners::{BindError, Inherited};

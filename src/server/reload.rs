@@ -101,17 +101,16 @@ impl Daemon {
         let answer = match loaded.and_then(|next| self.renew(*next)) {
             Ok(generation) => {
                 tracing::info!(generation, "reloaded: {}", self.describe());
-                self.shared.set_refused_reload(None);
                 self.count_reload("done");
                 ReloadAnswer::Reloaded { generation }
             }
             Err(faults) => {
                 tracing::error!("the reload is refused and nothing has changed:\n{faults}");
-                self.shared.set_refused_reload(Some(faults.clone()));
                 self.count_reload("refused");
                 ReloadAnswer::Refused { faults }
             }
         };
+        self.shared.set_last_reload(answer.clone());
         self.manager.ready(&self.describe());
         if let Some(askers) = self.reloads.finish(&answer) {
             self.begin_reload(askers);

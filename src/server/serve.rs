@@ -14,9 +14,6 @@ use crate::route::{ConnectionFacts, Decision, Protocol, RouteId, TlsFacts};
 use crate::sniff::{ClientHello, Opening};
 use crate::tls::ClientTls;
 
-/// How many routes are asked at most whether they would admit a client, before it is left to each request.
-const CANDIDATES_ASKED_MAX: usize = 64;
-
 /// Serves one accepted client from its first byte to its last. Never fails: every ending is recorded.
 pub(super) async fn serve(worker: Arc<Worker>, site: Arc<Site>, stream: TcpStream, guard: ConnectionGuard) {
     let outcome = story(&worker, &site, stream, guard.connection()).await;
@@ -171,9 +168,6 @@ fn admitted<'a>(site: &'a Site, id: RouteId, connection: &Connection) -> Result<
 }
 
 /// The route that leads for a connection of HTTP requests, if any of the routes that its requests may take lets it in.
-///
-/// Which one they take is known at each request only, and asked again there; but nobody whom they all refuse gets as far as
-/// a TLS handshake or a request.
 fn let_in<'a>(
     site: &'a Site,
     leading: RouteId,
@@ -186,15 +180,6 @@ fn let_in<'a>(
         handler::enter(route, connection)?;
         return Ok(route);
     }
-    let client = connection.client().ip();
-    let mut refusals = site
-        .table
-        .candidates(facts)
-        .take(CANDIDATES_ASKED_MAX)
-        .map(|id| site.route(id).map_or(Err(Refusal::Blocked), |route| route.admission.admit(client).map(drop)));
-    if refusals.all(|admitted| admitted.is_err()) {
-        connection.set_route(&route.meter);
-        route.admission.admit(client).map(drop)?;
-    }
+    handler::admits_any(site, leading, facts).inspect_err(|_refusal| connection.set_route(&route.meter))?;
     Ok(route)
 }

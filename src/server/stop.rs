@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::control::Readiness;
+use super::control::{Readiness, Stopped};
 use super::daemon::Daemon;
 use super::worker::WorkerHandle;
 use crate::drain::Order;
@@ -49,13 +49,21 @@ impl Daemon {
             }
         };
         let deadline = Instant::now() + CUT_PATIENCE;
-        match drained {
-            Drained::All => tracing::info!("every connection has ended"),
-            Drained::TimedOut => self.cut("server.shutdown_timeout has passed", deadline).await,
-            Drained::Again(signal) => self.cut(signal, deadline).await,
-        }
+        let why = match drained {
+            Drained::All => None,
+            Drained::TimedOut => Some("server.shutdown_timeout has passed"),
+            Drained::Again(signal) => Some(signal),
+        };
+        let cut = match why {
+            None => {
+                tracing::info!("every connection has ended");
+                0
+            }
+            Some(why) => self.cut(why, deadline).await,
+        };
         finish(self.workers, deadline).await;
         tracing::info!("stopped");
+        self.shared.set_stopped(Stopped { live, cut, why });
     }
 
     /// Ends the waiting of those who asked for something: their channels are closed.
@@ -65,13 +73,16 @@ impl Daemon {
         while self.requests.try_recv().is_ok() {}
     }
 
-    async fn cut(&self, why: &'static str, deadline: Instant) {
+    /// Cuts what is left, and says how many that are.
+    async fn cut(&self, why: &'static str, deadline: Instant) -> usize {
         let registry = &self.shared.registry;
-        tracing::warn!(why, live = registry.live(), "cutting the connections that are left");
+        let live = registry.live();
+        tracing::warn!(why, live, "cutting the connections that are left");
         registry.order(Order::Cut);
         if tokio::time::timeout_at(deadline, registry.empty()).await.is_err() {
             tracing::error!(live = registry.live(), "connections did not end when they were cut");
         }
+        live
     }
 }
 

@@ -68,6 +68,17 @@ impl Line {
         let _ = write!(self.text, "{value}");
     }
 
+    /// Adds any value.
+    pub fn value(&mut self, key: &str, value: &serde_json::Value) {
+        match value {
+            serde_json::Value::String(text) => self.field(key, text),
+            other => {
+                self.key(key);
+                let _ = write!(self.text, "{other}");
+            }
+        }
+    }
+
     /// Adds a duration in seconds, to the microsecond.
     pub fn seconds(&mut self, key: &str, value: Duration) {
         self.key(key);

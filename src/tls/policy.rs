@@ -46,6 +46,13 @@ impl PolicyId {
     pub(super) fn new(certificates: CertificateOrigin, min_version: TlsVersion, client_auth: ClientAuth) -> Self {
         Self(Arc::new(Settings { certificates, min_version, client_auth }))
     }
+
+    pub(super) fn requires_client_certificate(&self) -> bool {
+        match self.0.client_auth {
+            ClientAuth::Required(_) => true,
+            ClientAuth::None | ClientAuth::Optional(_) => false,
+        }
+    }
 }
 
 /// Why TLS settings cannot be used.

@@ -92,13 +92,27 @@ impl ServerPolicy {
         &self.id
     }
 
+    /// The certificate for a client that asks for this name, or for none; of several the one that most can verify.
+    #[must_use]
+    pub fn certificate(&self, server_name: Option<&HostName>) -> Option<&Arc<Certificate>> {
+        match &self.source {
+            CertificateSource::Fixed(certificate) => {
+                server_name.is_none_or(|name| certificate.covers(name)).then_some(certificate)
+            }
+            CertificateSource::Store(store) => store.find(server_name),
+        }
+    }
+
     /// Whether a client that asks for this name, or for none, finds a certificate.
     #[must_use]
     pub fn covers(&self, server_name: Option<&HostName>) -> bool {
-        match &self.source {
-            CertificateSource::Fixed(certificate) => server_name.is_none_or(|name| certificate.covers(name)),
-            CertificateSource::Store(store) => store.find(server_name).is_some(),
-        }
+        self.certificate(server_name).is_some()
+    }
+
+    /// Whether clients are refused that show no certificate.
+    #[must_use]
+    pub fn requires_client_certificate(&self) -> bool {
+        self.id.requires_client_certificate()
     }
 
     /// What a client that asks for this name is offered.

@@ -50,7 +50,8 @@ fn folder(example: &Example) -> TempDir {
     let folder = folder_with("");
     fs::write(folder.path().join(FILE), &example.text).unwrap();
     let domains = example.text.lines().filter_map(|line| line.split_once("domains = [")?.1.split(']').next());
-    let names: Vec<&str> = domains.flat_map(|list| list.split('"').skip(1).step_by(2)).collect();
+    let asked = example.text.lines().filter_map(|line| line.strip_prefix("# https://")?.split(['/', ':', ' ']).next());
+    let names: Vec<&str> = domains.flat_map(|list| list.split('"').skip(1).step_by(2)).chain(asked).collect();
     let (certificate, key) = certificate_for(&names);
     fs::write(folder.path().join("server.pem"), certificate).unwrap();
     fs::write(folder.path().join("server.key"), key).unwrap();

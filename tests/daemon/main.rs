@@ -2,16 +2,22 @@
 
 #![cfg(test)]
 
+mod access_log;
 mod backpressure;
 mod causes;
+mod client_commands;
 mod command_line;
+mod demo;
 mod documents;
+mod drain;
 mod endings;
 mod harness;
 mod hello;
 mod keys;
 mod limits;
 mod main_job;
+mod manual;
+mod match_truth;
 mod origin;
 mod passive_health;
 mod proxy_header;

@@ -28,6 +28,16 @@ fn unsafe_code_is_in_one_file() {
     }
 }
 
+/// The macros that print panic where nobody reads; `cli/output.rs` and the logs do not.
+#[test]
+fn nothing_prints_with_a_macro_that_panics() {
+    for source in sources() {
+        for printer in ["println!(", "print!("] {
+            assert!(!source.code.contains(printer), "{} prints with {printer}...)", source.path);
+        }
+    }
+}
+
 #[test]
 fn nothing_is_left_for_later() {
     for source in sources() {

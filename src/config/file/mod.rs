@@ -63,6 +63,30 @@ pub(super) fn read(text: &str, source: &Source, report: &mut Report) -> (Root, b
     (root, lines.is_empty())
 }
 
+/// Reads `[admin]` alone, and as much of it as can be understood.
+pub(super) fn read_admin(text: &str) -> AdminSection {
+    let (section, whole) = admin_of(text);
+    if whole || section.as_ref().is_some_and(|section| section.socket.written().is_some()) {
+        return section.unwrap_or_default();
+    }
+    // After a header that is not closed, or a string, the parser finds its feet a few lines too late: from the section's own
+    // header on it has nothing to stumble over.
+    let mut ends = text.split_inclusive('\n').scan(0, |end, line| {
+        *end += line.len();
+        Some((line, *end - line.len()))
+    });
+    let own = ends.find(|(line, _)| line.trim_start().starts_with("[admin]"));
+    let again = own.and_then(|(_, start)| text.get(start..)).and_then(|rest| admin_of(rest).0);
+    again.or(section).unwrap_or_default()
+}
+
+/// `[admin]` of a text, and whether the text is without errors of syntax.
+fn admin_of(text: &str) -> (Option<AdminSection>, bool) {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let section = table.get_ref().get("admin").and_then(|value| AdminSection::decode(value, &mut Report::default()));
+    (section, errors.is_empty())
+}
+
 /// Reports the first syntax error of each line; the rest follow from it. Gives the lines, in order.
 fn syntax(errors: &[Error], source: &Source, report: &mut Report) -> Vec<usize> {
     let mut places: Vec<(Place, &str)> =

@@ -17,6 +17,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::file::section::Section;
 use super::file::{AdminSection, CertificateTable, DefaultsSection, LogSection, Root, ServerSection, listed, or_empty};
 use super::place::{Located, Place};
 use super::report::Report;
@@ -83,6 +84,13 @@ pub(super) fn config(root: &Root, whole: bool, source: Arc<Source>, report: &mut
         routes: checked.into_iter().map(|checked| checked.route).collect(),
         source: Arc::clone(&source),
     }
+}
+
+/// The operator's way in, when nothing else of the file is asked for.
+pub(super) fn admin_alone(section: &AdminSection, source: &Source) -> Admin {
+    let folder = source.path().parent().unwrap_or(Path::new("")).into();
+    let context = Context { source, folder, defaults: DefaultsSection::empty(), certificates: false };
+    admin(section, &[], &context, &mut Report::default())
 }
 
 fn server(section: &ServerSection) -> Server {

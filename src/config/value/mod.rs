@@ -25,7 +25,7 @@ pub(super) use number::{RedirectStatus, Signed, Whole, integer};
 pub(super) use port::{PortSpec, decimal};
 pub(super) use scalar::{Alpn, HeaderText, MethodName, Text};
 pub(super) use size::Size;
-pub(super) use suggest::nearest;
+pub use suggest::nearest;
 pub(super) use word::{
     Algorithm, AuthMode, CertificateWord, LogForm, ProtocolWord, ProxyHeader, TlsMode, UpstreamWord, Version,
 };

@@ -1,5 +1,6 @@
 /// The candidate that a reader most likely meant, if one is near enough.
-pub(in crate::config) fn nearest<'c>(text: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+#[must_use]
+pub fn nearest<'c>(text: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let lower = text.to_ascii_lowercase();
     // A third of the letters wrong is still the same word to a person; one letter always is.
     let distance_max = (text.chars().count() / 3).max(1);

@@ -1,0 +1,203 @@
+//! `smartproxy match` tells what the daemon does: each answer is compared with what curl gets from the running daemon.
+
+use serde_json::Value;
+
+use crate::harness::{Curl, Proxy, Target};
+
+/// Routes that turn clients down in each way there is; TARGET is an HTTP server.
+const CONFIG: &str = r#"
+[[certificates]]
+certificate = "server.pem"
+key = "server.key"
+
+[[routes]]
+name = "shop"
+match.ports = ["127.0.0.2:0"]
+match.domains = ["shop.test"]
+tls.mode = "terminate"
+tls.certificate = { certificate = "server.pem", key = "server.key" }
+targets = ["TARGET"]
+
+[[routes]]
+name = "guarded"
+match.ports = ["127.0.0.2:0"]
+match.domains = ["target.test"]
+match.path = "/guarded/"
+tls.mode = "terminate"
+security.block = ["127.0.0.0/8"]
+targets = ["TARGET"]
+
+[[routes]]
+name = "open"
+match.ports = ["127.0.0.2:0"]
+match.domains = ["target.test"]
+tls.mode = "terminate"
+targets = ["TARGET"]
+
+[[routes]]
+name = "any-name"
+match.ports = ["127.0.0.3:0"]
+tls.mode = "terminate"
+tls.certificate = { certificate = "server.pem", key = "server.key" }
+targets = ["TARGET"]
+
+[[routes]]
+name = "closed"
+match.ports = ["127.0.0.4:0"]
+match.domains = ["shop.test"]
+tls.mode = "terminate"
+tls.certificate = { certificate = "server.pem", key = "server.key" }
+security.allow = ["10.0.0.0/8"]
+targets = ["TARGET"]
+
+[[routes]]
+name = "plain"
+match.ports = ["127.0.0.5:0"]
+match.domains = ["shop.test"]
+security.allow = ["10.0.0.0/8"]
+security.block = ["10.6.6.0/24"]
+targets = ["TARGET"]
+
+[[routes]]
+name = "raw"
+match.ports = ["127.0.0.6:0"]
+protocol = "tcp"
+security.block = ["127.0.0.1"]
+targets = ["TARGET"]
+
+[[routes]]
+name = "unread"
+match.ports = ["127.0.0.7:0"]
+match.domains = ["shop.test"]
+tls.mode = "passthrough"
+security.block = ["127.0.0.1"]
+targets = ["TARGET"]
+
+[[routes]]
+name = "personal"
+match.ports = ["127.0.0.8:0"]
+match.domains = ["shop.test"]
+tls.mode = "terminate"
+tls.certificate = { certificate = "server.pem", key = "server.key" }
+tls.client_auth = { mode = "required", ca = "ca.pem" }
+targets = ["TARGET"]
+"#;
+
+/// A request, and the cause that the access log names if it is not served.
+struct Case {
+    ip: &'static str,
+    url: (&'static str, &'static str, &'static str),
+    host: Option<&'static str>,
+    cause: Option<&'static str>,
+    /// Which line of the access log has the cause.
+    kind: &'static str,
+}
+
+const fn case(
+    ip: &'static str,
+    url: (&'static str, &'static str, &'static str),
+    cause: Option<&'static str>,
+    kind: &'static str,
+) -> Case {
+    Case { ip, url, host: None, cause, kind }
+}
+
+const CASES: [Case; 12] = [
+    case("127.0.0.2", ("https", "shop.test", "/"), None, ""),
+    case("127.0.0.2", ("https", "target.test", "/"), None, ""),
+    case("127.0.0.2", ("https", "target.test", "/guarded/x"), Some("blocked"), "request"),
+    case("127.0.0.2", ("https", "localhost", "/"), Some("no_route"), "connection"),
+    // The certificate does not cover the host, though the name of the connection.
+    Case {
+        host: Some("elsewhere.example"),
+        ..case("127.0.0.2", ("https", "shop.test", "/"), Some("misdirected"), "request")
+    },
+    // The certificate covers the host, but the host's route asks for other settings.
+    Case {
+        host: Some("target.test"),
+        ..case("127.0.0.2", ("https", "shop.test", "/"), Some("misdirected"), "request")
+    },
+    case("127.0.0.3", ("https", "elsewhere.example", "/"), Some("no_certificate"), "connection"),
+    case("127.0.0.4", ("https", "shop.test", "/"), Some("blocked"), "connection"),
+    case("127.0.0.5", ("http", "shop.test", "/"), Some("blocked"), "connection"),
+    case("127.0.0.6", ("http", "shop.test", "/"), Some("blocked"), "connection"),
+    case("127.0.0.7", ("https", "shop.test", "/"), Some("blocked"), "connection"),
+    case("127.0.0.2", ("https", "shop.test", "/%zz"), Some("request_malformed"), "request"),
+];
+
+/// What `match` says of the one address of this IP: its exit code, and its answer.
+fn ask(proxy: &Proxy, ip: &str, arguments: &[&str]) -> (i32, Value) {
+    let output = proxy.command(&[&["match", "--json"], arguments].concat()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    let answers: Vec<Value> = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}{errors}"));
+    let answer = answers.into_iter().find(|answer| answer["address"].as_str().unwrap().starts_with(ip)).unwrap();
+    (output.status.code().unwrap_or(-1), answer)
+}
+
+#[test]
+fn match_says_of_each_request_what_the_daemon_does_with_it() {
+    if !Curl::found() {
+        return;
+    }
+    let target = Target::http("target");
+    let proxy = Proxy::start(&CONFIG.replace("TARGET", &target.address.to_string()));
+    for Case { ip, url: (scheme, name, path), host, cause, kind } in CASES {
+        let url = format!("{scheme}://{name}:0{path}");
+        let header = host.map(|host| format!("host: {host}"));
+        let more: Vec<_> = header.iter().flat_map(|header| ["--header", header.as_str()]).collect();
+        let (_, told) = ask(&proxy, ip, &[&[url.as_str()], &*more].concat());
+        let refused = &told["refused"];
+        assert_eq!(refused["cause"].as_str(), cause, "{ip} {url} {host:?}: {told}");
+        let mut curl = Curl::to(scheme, name, proxy.address(ip), path).arg("--insecure").arg("--path-as-is");
+        if let Some(header) = &header {
+            curl = curl.arg("--header").arg(header);
+        }
+        let got = curl.run();
+        match (cause, refused["client_gets"].as_str()) {
+            (None, _) => assert_eq!((got.exit, got.status), (0, 200), "{ip} {url} {host:?}: {told}"),
+            (Some(cause), Some(gets)) => {
+                let status = gets.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0);
+                assert_eq!((got.status, got.exit == 0), (status, status != 0), "{ip} {url} {host:?}: {told}, {got:?}");
+                proxy.line(kind, &format!("{ip} {url}"), |line| {
+                    let here = line["listener"].as_str().is_none_or(|listener| listener.starts_with(ip));
+                    here && line["cause"] == cause
+                });
+            }
+            (Some(_), None) => panic!("{told}"),
+        }
+        let taken = told["routes"].as_array().unwrap().iter().any(|route| route["taken"] == true);
+        assert_eq!(taken, cause.is_none(), "{ip} {url} {host:?}: {told}");
+    }
+    proxy.finish();
+}
+
+#[test]
+fn match_exits_1_and_says_why_when_no_address_would_serve_the_client() {
+    let config = CONFIG.replace("TARGET", "127.0.0.1:1");
+    let plain = config.split("[[routes]]").find(|route| route.contains("\"plain\"")).unwrap();
+    let proxy = Proxy::start(&format!("[[routes]]{plain}"));
+    let ask = |from: &str| {
+        let output = proxy.command(&["match", "http://shop.test:0/", "--from", from]).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, text) = ask("10.1.1.1");
+    assert!(code == Some(0) && text.contains("route plain takes it"), "{text}");
+    for from in ["10.6.6.6", "192.0.2.1"] {
+        let (code, text) = ask(from);
+        assert!(code == Some(1) && text.contains("refused: blocked: `security` refuses"), "{text}");
+        assert!(text.contains("403 Forbidden") && text.contains("plain: would take it, but"), "{text}");
+        assert!(!text.contains("plain takes it"), "{text}");
+    }
+    proxy.finish();
+}
+
+#[test]
+fn match_says_what_the_client_has_to_bring() {
+    let proxy = Proxy::start(&CONFIG.replace("TARGET", "127.0.0.1:1"));
+    let (_, told) = ask(&proxy, "127.0.0.8", &["https://shop.test:0/"]);
+    assert!(told["note"].as_str().unwrap().contains("tls.client_auth"), "{told}");
+    let (_, told) = ask(&proxy, "127.0.0.6", &["anything:0"]);
+    assert_eq!((&told["refused"]["cause"], &told["refused"]["phase"]), (&"blocked".into(), &"route".into()));
+    proxy.finish();
+}
