@@ -191,10 +191,10 @@ fn let_in<'a>(
         .table
         .candidates(facts)
         .take(CANDIDATES_ASKED_MAX)
-        .map(|id| site.route(id).map_or(Err(Refusal::Blocked), |route| route.admission.admit(client).map(drop)));
+        .map(|id| site.route(id).map_or(Err(Refusal::Blocked), |route| route.admission.has_room(client)));
     if refusals.all(|admitted| admitted.is_err()) {
         connection.set_route(&route.meter);
-        route.admission.admit(client).map(drop)?;
+        route.admission.has_room(client)?;
     }
     Ok(route)
 }
