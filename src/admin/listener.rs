@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 
 use super::answer::{Face, answer};
+use super::unstalled::Unstalled;
 use crate::server::Control;
 
 /// Operators' connections at once, for each way in: probes, a scraper, a few people. More wait.
@@ -172,7 +173,12 @@ where
         }
         // The semaphore is never closed.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        match accept(Arc::clone(&listener)).await {
+        let accepted = match accept(Arc::clone(&listener)).await {
+            // Once more without the reserve, before it is taken anew: else that would take what has just been freed.
+            Err(_) if reserve.take().is_some() => accept(Arc::clone(&listener)).await,
+            accepted => accepted,
+        };
+        match accepted {
             Ok(stream) => {
                 let control = control.clone();
                 tokio::spawn(async move {
@@ -182,9 +188,7 @@ where
             }
             Err(error) => {
                 tracing::debug!(%error, "an operator's connection was not accepted");
-                if reserve.take().is_none() {
-                    tokio::time::sleep(ACCEPT_REST).await;
-                }
+                tokio::time::sleep(ACCEPT_REST).await;
             }
         }
     }
@@ -198,7 +202,7 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send, face: Face
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Unstalled::new(stream)), service);
     if let Err(error) = connection.await {
         tracing::debug!(%error, "an operator's connection failed");
     }
