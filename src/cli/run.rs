@@ -95,7 +95,7 @@ async fn serve(
     drop(admin);
     match exit {
         Exit::Stopped => ExitStatus::Ok,
-        Exit::ListenerBroken { .. } => ExitStatus::System,
+        Exit::ListenerBroken { .. } | Exit::WorkerPanicked => ExitStatus::System,
     }
 }
 

@@ -18,8 +18,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::connection::RouteLoad;
-use crate::handler::{Route, Site};
+use crate::handler::{Action, Route, Site};
 use crate::net::ListenAddress;
+use crate::route::{Protocol, TlsHandling};
+use crate::telemetry::ROUTES_SHOWN_MAX;
 use crate::upstream::{Target, TargetKey};
 
 /// One configured state. A connection keeps the one that it began with; a new request takes the current one.
@@ -53,6 +55,22 @@ pub struct Settings {
 }
 
 impl Generation {
+    /// Makes the metric series of every route, at zero, if the routes are not too many for that.
+    pub fn show_meters(&self) {
+        if self.routes.len() > ROUTES_SHOWN_MAX {
+            return;
+        }
+        for route in self.routes.iter() {
+            route.meter.show_traffic();
+            if matches!(route.action, Action::Forward(_)) {
+                route.meter.show_connects();
+            }
+            if route.rule.protocol == Protocol::Http && route.rule.tls != TlsHandling::Passthrough {
+                route.meter.show_requests();
+            }
+        }
+    }
+
     /// Says which changed settings are only read at start.
     pub fn warn_of_what_needs_a_restart(&self, previous: &Self) {
         if self.settings.workers != previous.settings.workers || self.fixed != previous.fixed {

@@ -127,14 +127,19 @@ impl Pool {
         shelf.count = shelf.count.saturating_sub(expired.len());
     }
 
-    /// Closes every idle connection now, and those in use as their requests end.
-    pub fn close(&self) {
+    /// Closes every idle connection now; those in use stay, and are kept again when they are idle.
+    pub fn clear(&self) {
         let mut shelf = self.shelf();
-        shelf.closed = true;
         shelf.count = 0;
         let idle = std::mem::take(&mut shelf.idle);
         drop(shelf);
         drop(idle);
+    }
+
+    /// Closes every idle connection now, and those in use as their requests end.
+    pub fn close(&self) {
+        self.shelf().closed = true;
+        self.clear();
     }
 
     /// The connection of this key that became idle last.

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::connection::{Gate, Registry};
 use crate::generation::Current;
@@ -57,7 +57,11 @@ pub struct Control {
 pub(super) struct Shared {
     pub registry: Arc<Registry>,
     pub gate: Arc<Gate>,
+    /// Who was accepted and waits for a place, since the address that it came to is closed.
+    pub waiting: Arc<Gate>,
     pub current: Arc<Current>,
+    /// Told each time that descriptors have run out.
+    pub exhausted: watch::Sender<()>,
     started: Instant,
     readiness: AtomicU8,
     addresses: Mutex<Vec<ListenAddress>>,
@@ -143,6 +147,8 @@ impl Shared {
         Self {
             registry,
             gate,
+            waiting: Arc::new(Gate::new(0)),
+            exhausted: watch::Sender::new(()),
             current,
             started: Instant::now(),
             readiness: AtomicU8::new(0),
