@@ -27,7 +27,7 @@ type Answer = Response<Full<Bytes>>;
 
 /// Answers one request.
 pub(super) async fn answer<B>(request: Request<B>, face: Face, control: &Control) -> Answer {
-    if face == Face::Page && !is_local_host(&request) {
+    if face == Face::Page && !is_for_any_host(request.uri().path()) && !is_local_host(&request) {
         // Else a page of any site could read this one under a name of its own that resolves here (DNS rebinding).
         return text(StatusCode::MISDIRECTED_REQUEST, "the Host header is neither an IP address nor localhost\n");
     }
@@ -168,6 +168,12 @@ impl Filter<'_> {
             && self.state.is_none_or(|state| connection.state().as_str() == state)
             && connection.opened().elapsed() >= self.older
     }
+}
+
+/// Whether the page is answered under any name: probes and scrapers come by the name that they know this host by. These
+/// tell no more than that it lives, and how much it does.
+fn is_for_any_host(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | "/metrics")
 }
 
 /// Whether the request names this host by address or as `localhost`.

@@ -15,6 +15,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{Semaphore, watch};
 
 use super::answer::{Face, answer};
+use super::unstalled::Unstalled;
 use crate::drain::{Count, Counted};
 use crate::net::{BoundListener, Listener, Sharing};
 use crate::server::Control;
@@ -24,6 +25,10 @@ const CONNECTIONS_MAX: usize = 64;
 
 /// How long an operator's connection may take for a request's head, or idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long one connection to the HTTP address is kept at most: a reader that takes a byte now and then makes progress, and
+/// must not hold a place for ever all the same. The longest text, of a hundred thousand routes, takes seconds.
+const PAGE_LIFETIME_MAX: Duration = Duration::from_secs(60);
 
 /// The rest after a failed accept: descriptors may come back.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
@@ -201,7 +206,12 @@ where
         }
         // The semaphore is never closed.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        match accept(Arc::clone(&listener)).await {
+        let accepted = match accept(Arc::clone(&listener)).await {
+            // Once more without the reserve, before it is taken anew: else that would take what has just been freed.
+            Err(_) if reserve.take().is_some() => accept(Arc::clone(&listener)).await,
+            accepted => accepted,
+        };
+        match accepted {
             Ok(stream) => {
                 let (control, closing) = (control.clone(), operators.closing.subscribe());
                 let counted = Counted::new(&operators.live);
@@ -212,9 +222,7 @@ where
             }
             Err(error) => {
                 tracing::debug!(%error, "an operator's connection was not accepted");
-                if reserve.take().is_none() {
-                    tokio::time::sleep(ACCEPT_REST).await;
-                }
+                tokio::time::sleep(ACCEPT_REST).await;
             }
         }
     }
@@ -233,18 +241,47 @@ async fn converse(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Unstalled::new(stream)), service);
     tokio::pin!(connection);
     // An error is an `Admin` that was dropped: closing too.
     let close = async { drop(closing.wait_for(|closing| *closing).await) };
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = close => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let serving = async {
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = close => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "an operator's connection failed");
+    match bounded(face, serving).await {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(%error, "an operator's connection failed"),
+        None => tracing::debug!("an operator's connection was cut at its longest"),
+    }
+}
+
+/// Waits for the connection to end, on the HTTP address for [`PAGE_LIFETIME_MAX`].
+async fn bounded<T>(face: Face, connection: impl Future<Output = T>) -> Option<T> {
+    match face {
+        // Who may come to the socket is known, and some of what it is asked takes its time.
+        Face::Socket => Some(connection.await),
+        Face::Page => tokio::time::timeout(PAGE_LIFETIME_MAX, connection).await.ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_of_the_page_is_cut_at_its_longest_and_one_of_the_socket_never() {
+        let begun = Instant::now();
+        assert_eq!(bounded(Face::Page, std::future::pending::<()>()).await, None);
+        assert_eq!(begun.elapsed(), PAGE_LIFETIME_MAX);
+        assert_eq!(bounded(Face::Page, sleep(PAGE_LIFETIME_MAX - Duration::from_secs(1))).await, Some(()));
+        assert_eq!(bounded(Face::Socket, sleep(PAGE_LIFETIME_MAX * 100)).await, Some(()));
     }
 }

@@ -3,6 +3,7 @@
 mod answer;
 mod listener;
 mod status;
+mod unstalled;
 
 pub use answer::Face;
 pub use listener::{Admin, AdminError, AdminSettings, SocketPath};

@@ -121,7 +121,7 @@ async fn serve(
     admin.close().await;
     match exit {
         Exit::Stopped => ExitStatus::Ok,
-        Exit::ListenerBroken { .. } => ExitStatus::System,
+        Exit::ListenerBroken { .. } | Exit::WorkerPanicked => ExitStatus::System,
     }
 }
 

@@ -58,7 +58,7 @@ impl Drop for ConnectionGuard {
         let outcome = self.outcome.unwrap_or_else(|| self.dropped());
         let connection = &self.connection;
         connection.enter(State::Closed);
-        connection.settle();
+        connection.settle_last(self.registry.unrouted());
         self.registry.meters().closed(&connection.route_name(), outcome, connection.reached_target());
         self.registry.access_log().write("connection", |line| describe(line, connection, outcome));
         connection.release();
@@ -70,6 +70,7 @@ fn describe(line: &mut Line, connection: &Connection, outcome: Outcome) {
     let snapshot = connection.snapshot();
     line.number("connection", snapshot.id);
     line.field("client", &snapshot.client);
+    line.field_if("peer", snapshot.peer.as_deref());
     line.field("listener", &snapshot.listener);
     line.field("route", &snapshot.route);
     line.field("protocol", snapshot.protocol);
@@ -89,7 +90,7 @@ fn describe(line: &mut Line, connection: &Connection, outcome: Outcome) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::{Admission, Gate};
+    use crate::connection::{Admission, Gate, HOST_SHOWN_MAX};
     use crate::drain::Order;
     use crate::outcome::Phase;
     use crate::telemetry::{AccessLog, Meters};
@@ -114,7 +115,7 @@ mod tests {
         let enter = |guard: &ConnectionGuard| {
             let connection = guard.connection();
             connection.set_route(&route);
-            connection.keep_slot(route.name(), admission.admit(connection.client().ip()).unwrap());
+            connection.keep_slot(admission.admit(connection.client().ip()).unwrap());
         };
 
         let closed = open(&registry, &gate).await;
@@ -139,7 +140,7 @@ mod tests {
 
         assert_eq!((registry.live(), gate.live(), route.live(), admission.load.live()), (0, 0, 0, 0));
         straggler.set_route(&route);
-        straggler.keep_slot(route.name(), admission.admit(straggler.client().ip()).unwrap());
+        straggler.keep_slot(admission.admit(straggler.client().ip()).unwrap());
         assert_eq!((route.live(), admission.load.live()), (0, 0));
         let text = registry.meters().text();
         for ending in [
@@ -176,5 +177,61 @@ mod tests {
         guard.connection().traffic().add_in(5);
         drop(guard);
         assert!(registry.meters().text().contains(r#"smartproxy_received_bytes_total{route="shop"} 15"#));
+    }
+
+    #[tokio::test]
+    async fn bytes_of_a_connection_that_never_gets_a_route_count_as_its_end_does() {
+        let (registry, gate) = (registry(), Arc::new(Gate::new(10)));
+        let guard = open(&registry, &gate).await;
+        guard.connection().traffic().add_in(3);
+        guard.connection().traffic().add_out(7);
+        // It may get a route yet.
+        assert!(registry.metrics().contains("smartproxy_received_bytes_total{route=\"-\"} 0"));
+        guard.close(Outcome::new(Phase::Serve, Party::Client, Cause::RequestMalformed));
+        let text = registry.metrics();
+        for series in ["received_bytes_total{route=\"-\"} 3", "sent_bytes_total{route=\"-\"} 7"] {
+            assert!(text.contains(&format!("smartproxy_{series}")), "{series} in {text}");
+        }
+        assert!(text.contains("cause=\"request_malformed\",party=\"client\",phase=\"serve\",route=\"-\"} 1"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_route_that_went_and_came_back_counts_who_stayed_anew() {
+        let (registry, gate) = (registry(), Arc::new(Gate::new(10)));
+        let guard = open(&registry, &gate).await;
+        let before = Admission { max_connections: 1, ..Admission::default() };
+        let connection = guard.connection();
+        connection.keep_slot(before.admit(connection.client().ip()).unwrap());
+        assert!(connection.is_admitted(&before.clone()), "a reload keeps the counts of a route that stays");
+        let after = Admission { max_connections: 1, ..Admission::default() };
+        assert!(!connection.is_admitted(&after));
+        connection.keep_slot(after.admit(connection.client().ip()).unwrap());
+        assert_eq!((before.load.live(), after.load.live()), (1, 1));
+        drop(guard);
+        assert_eq!((before.load.live(), after.load.live()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_host_is_shown_as_far_as_its_longest_and_cut_between_characters() {
+        let (registry, gate) = (registry(), Arc::new(Gate::new(10)));
+        let guard = open(&registry, &gate).await;
+        let shown = |host: &str| {
+            guard.connection().set_host(host);
+            guard.connection().snapshot().host.unwrap()
+        };
+        let longest = "a".repeat(HOST_SHOWN_MAX);
+        assert_eq!(shown(&longest), longest);
+        assert_eq!(shown(&format!("{longest}b")), longest);
+        assert_eq!(shown(&format!("{}\u{e9}", "a".repeat(HOST_SHOWN_MAX - 1))), "a".repeat(HOST_SHOWN_MAX - 1));
+    }
+
+    #[tokio::test]
+    async fn the_peer_is_shown_where_it_is_not_the_client() {
+        let (registry, gate) = (registry(), Arc::new(Gate::new(10)));
+        let guard = open(&registry, &gate).await;
+        assert_eq!(guard.connection().snapshot().peer, None);
+        guard.connection().set_client(ClientAddress::new("192.0.2.7:40000".parse().unwrap()));
+        let snapshot = guard.connection().snapshot();
+        assert_eq!((&*snapshot.client, snapshot.peer.as_deref()), ("192.0.2.7:40000", Some("127.0.0.1:50000")));
     }
 }

@@ -4,13 +4,16 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::admit::Slot;
+use super::admit::{Admission, Slot};
 use super::registry::ConnectionId;
 use super::state::State;
 use crate::drain::{Leash, Order};
 use crate::net::{ClientAddress, ListenAddress};
 use crate::outcome::{Outcome, Phase};
 use crate::telemetry::{Held, NO_ROUTE, RouteMeter, Traffic};
+
+/// The longest host that is kept: the longest name that DNS has, in its own form (RFC 1035 section 2.3.4).
+pub const HOST_SHOWN_MAX: usize = 255;
 
 /// What is known of one client connection while it lives, for its own task, its requests and the operator.
 ///
@@ -19,6 +22,7 @@ use crate::telemetry::{Held, NO_ROUTE, RouteMeter, Traffic};
 pub struct Connection {
     id: ConnectionId,
     listener: ListenAddress,
+    peer: ClientAddress,
     opened: Instant,
     state: AtomicU8,
     /// Milliseconds after `opened`.
@@ -48,8 +52,8 @@ struct Details {
 #[derive(Debug)]
 struct Counts {
     _active: Held,
-    /// The routes that have admitted it, with its place in each.
-    slots: Vec<(Arc<str>, Slot)>,
+    /// Its place in each of the routes that have admitted it.
+    slots: Vec<Slot>,
 }
 
 /// What TLS with the client came to.
@@ -68,11 +72,13 @@ pub struct Snapshot {
     pub id: u64,
     /// Where the client comes from.
     pub client: String,
+    /// The other end of its socket, where that is not the client: what stands in front of us, and has sent a PROXY header.
+    pub peer: Option<String>,
     /// Our address that it came to.
     pub listener: String,
     /// Its route's name, or `-` before it has one.
     pub route: String,
-    /// SNI or host that it asked for.
+    /// SNI that it asked for; without TLS or SNI the host of its last request.
     pub host: Option<String>,
     /// The target that it is, or was last, connected or connecting to.
     pub target: Option<String>,
@@ -110,6 +116,7 @@ impl Connection {
         Self {
             id,
             listener,
+            peer: client,
             opened: Instant::now(),
             state: AtomicU8::new(State::Accepted.code()),
             state_since: AtomicU64::new(0),
@@ -208,9 +215,14 @@ impl Connection {
         );
     }
 
-    /// Notes SNI or host that the client asks for.
+    /// Notes SNI or host that the client asks for, as much of it as [`HOST_SHOWN_MAX`].
     pub fn set_host(&self, host: &str) {
-        self.details().host = Some(host.into());
+        let (host, _too_long) = host.split_at(host.floor_char_boundary(HOST_SHOWN_MAX));
+        let mut details = self.details();
+        // The next request of a connection mostly asks for the same.
+        if details.host.as_deref() != Some(host) {
+            details.host = Some(host.into());
+        }
     }
 
     /// Notes what the client speaks: `tcp`, `tls`, `http/1.1` or `h2`.
@@ -279,25 +291,33 @@ impl Connection {
         self.details().route.as_ref().map_or_else(|| NO_ROUTE.into(), |route| Arc::clone(route.name()))
     }
 
-    /// Whether the named route has admitted it.
+    /// Whether the route of these rules has admitted it, and counts it.
     #[must_use]
-    pub fn is_admitted(&self, route: &str) -> bool {
-        let details = self.details();
-        details.counted.as_ref().is_some_and(|counts| counts.slots.iter().any(|(name, _)| &**name == route))
+    pub fn is_admitted(&self, admission: &Admission) -> bool {
+        self.details().counted.as_ref().is_some_and(|counts| counts.slots.iter().any(|slot| slot.is_of(admission)))
     }
 
     /// Keeps the place that a route has given it until it ends.
-    pub fn keep_slot(&self, route: &Arc<str>, slot: Slot) {
+    pub fn keep_slot(&self, slot: Slot) {
         if let Some(counts) = &mut self.details().counted {
-            counts.slots.push((Arc::clone(route), slot));
+            counts.slots.push(slot);
         }
     }
 
     /// Adds to the route's counters what was moved since the last time, so that a long connection shows while it lives.
     pub fn settle(&self) {
+        self.settle_for(|details| details.route.clone());
+    }
+
+    /// The same at its end; what a connection without a route has moved counts for `unrouted`.
+    pub(super) fn settle_last(&self, unrouted: &Arc<RouteMeter>) {
+        self.settle_for(|details| Some(details.route.as_ref().unwrap_or(unrouted).clone()));
+    }
+
+    fn settle_for(&self, route: impl FnOnce(&Details) -> Option<Arc<RouteMeter>>) {
         let mut details = self.details();
         let (now_in, now_out) = (self.traffic.bytes_in(), self.traffic.bytes_out());
-        let Some(route) = details.route.clone() else { return };
+        let Some(route) = route(&details) else { return };
         let (before_in, before_out) = (details.settled_in, details.settled_out);
         details.settled_in = now_in;
         details.settled_out = now_out;
@@ -321,6 +341,7 @@ impl Connection {
         Snapshot {
             id: self.id.0,
             client: details.client.to_string(),
+            peer: (details.client != self.peer).then(|| self.peer.to_string()),
             listener: self.listener.to_string(),
             route: details.route.as_ref().map_or(NO_ROUTE, |route| route.name()).to_owned(),
             host: details.host.as_deref().map(ToOwned::to_owned),

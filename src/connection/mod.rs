@@ -10,6 +10,6 @@ mod state;
 pub use admit::{Admission, Refusal, RouteLoad, Slot};
 pub use gate::{Gate, Place};
 pub use guard::ConnectionGuard;
-pub use live::{Connection, Snapshot, TlsLabel};
+pub use live::{Connection, HOST_SHOWN_MAX, Snapshot, TlsLabel};
 pub use registry::{ConnectionId, Registry};
 pub use state::State;

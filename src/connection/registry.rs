@@ -33,12 +33,15 @@ impl Registry {
     /// An empty registry.
     #[must_use]
     pub fn new(meters: Arc<Meters>, access_log: AccessLog) -> Self {
+        let unrouted = meters.route(NO_ROUTE);
+        unrouted.show_traffic();
+        unrouted.show_requests();
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             next: AtomicU64::new(1),
             count: Arc::default(),
             ordered: Leash::default(),
-            unrouted: meters.route(NO_ROUTE),
+            unrouted,
             meters,
             access_log,
         }
@@ -100,6 +103,12 @@ impl Registry {
             connection.settle();
         }
         self.meters.text()
+    }
+
+    /// What counts for connections and requests without a route.
+    #[must_use]
+    pub fn unrouted(&self) -> &Arc<RouteMeter> {
+        &self.unrouted
     }
 
     pub(super) fn insert(&self, listener: ListenAddress, client: ClientAddress) -> (Arc<Connection>, Counted) {

@@ -25,6 +25,8 @@ use std::time::{Duration, SystemTime};
 use crate::config::{Admin, Log};
 use crate::handler::{Action, Route, Site};
 use crate::net::ListenAddress;
+use crate::route::{Protocol, TlsHandling};
+use crate::telemetry::ROUTES_SHOWN_MAX;
 use crate::upstream::{SetAside, Target};
 
 /// One configured state. A connection keeps the one that it began with; a new request takes the current one.
@@ -92,6 +94,22 @@ impl Generation {
                 set_aside: health.set_aside(),
             })
         })
+    }
+
+    /// Makes the metric series of every route, at zero, if the routes are not too many for that.
+    pub fn show_meters(&self) {
+        if self.routes.len() > ROUTES_SHOWN_MAX {
+            return;
+        }
+        for route in self.routes.iter() {
+            route.meter.show_traffic();
+            if matches!(route.action, Action::Forward(_)) {
+                route.meter.show_connects();
+            }
+            if route.rule.protocol == Protocol::Http && route.rule.tls != TlsHandling::Passthrough {
+                route.meter.show_requests();
+            }
+        }
     }
 
     /// Says which changed settings are only read at start.

@@ -33,13 +33,16 @@ pub struct Terms<'a> {
 /// # Errors
 /// The leading route's refusal.
 pub fn admits_any(site: &Site, leading: RouteId, facts: &ConnectionFacts<'_>) -> Result<(), Refusal> {
-    let admits = |id| match site.route(id) {
-        Some(route) => route.admission.admit(facts.client).map(drop),
+    let client = facts.client;
+    let refusal = |id| match site.route(id) {
+        Some(route) => route.admission.has_room(client),
         // The table's own numbers are those of the site's routes.
         None => Err(Refusal::Blocked),
     };
-    let mut candidates = site.table.candidates(facts).take(CANDIDATES_ASKED_MAX);
-    if candidates.any(|id| admits(id).is_ok()) { Ok(()) } else { admits(leading) }
+    let mut candidates = site.table.candidates(facts);
+    let all_refuse = candidates.by_ref().take(CANDIDATES_ASKED_MAX).all(|id| refusal(id).is_err());
+    // Those beyond them were not asked, and may admit it.
+    if all_refuse && candidates.next().is_none() { refusal(leading) } else { Ok(()) }
 }
 
 /// The route of one request; `terms` are those of the TLS that it is inside of, if any.

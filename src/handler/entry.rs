@@ -17,9 +17,8 @@ pub fn enter(route: &Route, connection: &Connection) -> Result<(), Refusal> {
     }
     let client = client.ip();
     route.admission.permits(client)?;
-    if !connection.is_admitted(route.meter.name()) {
-        let slot = route.admission.admit(client)?;
-        connection.keep_slot(route.meter.name(), slot);
+    if !connection.is_admitted(&route.admission) {
+        connection.keep_slot(route.admission.admit(client)?);
     }
     Ok(())
 }

@@ -75,6 +75,11 @@ pub async fn http<S: Transport + 'static>(
 
 impl Requests {
     async fn answer(&self, request: Request<Incoming>, mut exchange: Exchange) -> Response<Body> {
+        if self.inside.as_ref().is_none_or(|inside| inside.hello.server_name.is_none())
+            && let Some(host) = exchange.host().as_str()
+        {
+            exchange.connection().set_host(host);
+        }
         let site = (self.current.0)().unwrap_or_else(|| Arc::clone(&self.first));
         let route = match self.route(&site, &request, &exchange) {
             Ok(route) => Arc::clone(route),

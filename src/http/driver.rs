@@ -116,7 +116,13 @@ impl<'a> Driver<'a> {
                 self.heard = Some(order);
                 let by_operator = |cause| serving(Party::Operator, cause);
                 match order {
-                    Order::Drain => self.leave(by_operator(Cause::Drained), context, hyper),
+                    Order::Drain => {
+                        // A request that has come already is read first. hyper would close without a look at it.
+                        if let Poll::Ready(result) = hyper(context, Step::Poll) {
+                            return Poll::Ready(End::Done(result));
+                        }
+                        self.leave(by_operator(Cause::Drained), context, hyper);
+                    }
                     Order::Cut => return Poll::Ready(End::Cut(by_operator(Cause::Cut))),
                     Order::Kill => return Poll::Ready(End::Cut(by_operator(Cause::Killed))),
                 }

@@ -259,9 +259,7 @@ impl Drop for Exchange {
         let ended = if std::thread::panicking() { None } else { self.progress.fault().or(self.outcome) };
         let outcome = ended.unwrap_or_else(|| self.dropped());
         let class = self.status.map_or(StatusClass::Unanswered, |status| StatusClass::of(status.as_u16()));
-        if let Some(route) = &self.route {
-            route.request(class);
-        }
+        self.route.as_ref().unwrap_or(self.registry.unrouted()).request(class);
         if outcome.cause.is_failure() {
             self.connection.set_failure(outcome);
         }

@@ -179,14 +179,19 @@ impl Pool {
         expired.into_iter().for_each(|idle| idle.link.close());
     }
 
-    /// Closes every idle connection now, and those in use as their requests end.
-    pub fn close(&self) {
+    /// Closes every idle connection now; those in use stay, and are kept again when they are idle.
+    pub fn clear(&self) {
         let mut shelf = self.shelf();
-        shelf.closed = true;
         shelf.count = 0;
         let idle = std::mem::take(&mut shelf.idle);
         drop(shelf);
         idle.into_values().flatten().for_each(|idle| idle.link.close());
+    }
+
+    /// Closes every idle connection now, and those in use as their requests end.
+    pub fn close(&self) {
+        self.shelf().closed = true;
+        self.clear();
         // The pool's task ends.
         self.bell.notify.notify_one();
     }

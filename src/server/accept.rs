@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,10 +7,11 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::worker::Worker;
-use crate::connection::ConnectionGuard;
-use crate::drain::Leash;
+use crate::connection::{ConnectionGuard, Place};
+use crate::drain::{Counted, Leash, Order};
 use crate::handler::Site;
 use crate::net::{ClientAddress, ListenAddress, Listener, is_near_last_for_clients};
+use crate::telemetry::AcceptFault;
 
 /// The first rest after an error of ours; it doubles up to [`REST_MAX`].
 ///
@@ -23,29 +25,28 @@ const REST_MAX: Duration = Duration::from_secs(1);
 /// the log.
 const SAID_EVERY: Duration = Duration::from_secs(60);
 
+/// How many are taken out of a queue before the tasks of those get a turn.
+const TAKEN_AT_ONCE: usize = 64;
+
+/// How many are taken out of a queue at most before it is closed: the longest backlog that the kernel knows (listen(2)). A
+/// socket that the service manager holds too is never closed, and clients may come to it for ever.
+const TAKEN_MAX: usize = 65_535;
+
 /// One listening address, as one worker serves it.
 #[derive(Debug)]
 pub(super) struct Accepting {
-    /// The address as the configuration writes it, by which the site is found.
-    pub key: ListenAddress,
     /// The socket.
     pub listener: Listener,
+    /// Dropped when the socket is closed, and not before.
+    pub open: Counted,
     /// Told to drain, the loop takes what is already queued and ends.
     pub leash: Arc<Leash>,
     /// What was last served here: who is queued when a reload takes the address away is still served so.
     pub site: Arc<Site>,
 }
 
-/// What an error of `accept` means for the loop. Nothing is a fault of the listener but the last class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AcceptFault {
-    /// The connection that was to be accepted is gone or broken: go on with the next.
-    Peer,
-    /// This process or host is out of something: rest, say the cure once, go on.
-    Exhausted,
-    /// The listener is broken: stop.
-    Broken,
-}
+/// A client that was accepted, and is not served yet.
+type Accepted = (TcpStream, ClientAddress);
 
 /// Accepts until told to drain, or until the listener breaks. Nothing here waits for a client.
 ///
@@ -55,64 +56,149 @@ pub(super) async fn accept(mut accepting: Accepting, worker: Arc<Worker>) -> io:
     let mut rest = Rest::new(accepting.listener.local_address());
     let mut near_last = false;
     loop {
-        if near_last && !accepting.listener.is_free_for_clients().unwrap_or(false) {
-            worker.meters().accept_errors.with_label_values(&[AcceptFault::Exhausted.as_str()]).inc();
-            rest.until_free(&accepting).await;
-        }
         let accepted = tokio::select! {
             biased;
-            _ = accepting.leash.order_above(None) => return finish_queue(accepting, &worker, rest).await,
-            accepted = accepting.listener.accept() => accepted,
+            _ = accepting.leash.order_above(None) => None,
+            accepted = next(&accepting.listener, &worker, &mut rest, near_last) => Some(accepted?),
         };
-        match accepted {
-            Ok((stream, client)) => {
-                near_last = is_near_last_for_clients(&stream);
-                admit(&mut accepting.site, &worker, &mut rest, stream, client).await;
-                rest.over();
+        let Some(accepted) = accepted else {
+            finish_queue(accepting, &worker, rest, None).await;
+            return Ok(());
+        };
+        near_last = is_near_last_for_clients(&accepted.0);
+        let place = tokio::select! {
+            biased;
+            place = place(&worker, &mut rest) => Some(place),
+            _ = accepting.leash.order_above(None) => None,
+        };
+        let Some(place) = place else {
+            finish_queue(accepting, &worker, rest, Some(accepted)).await;
+            return Ok(());
+        };
+        open(&mut accepting.site, &worker, rest.address, place, accepted);
+        rest.over();
+    }
+}
+
+/// The next client, once there is one, and a descriptor for it. The last descriptors are kept for operators.
+///
+/// # Errors
+/// The error that broke the listener.
+///
+/// # Cancel safety
+/// Cancel safe: no connection is lost.
+async fn next(listener: &Listener, worker: &Worker, rest: &mut Rest, near_last: bool) -> io::Result<Accepted> {
+    while near_last && !listener.is_free_for_clients().unwrap_or(false) {
+        worker.run_out();
+        rest.take(&io::Error::from_raw_os_error(libc::EMFILE)).await;
+    }
+    loop {
+        let error = match listener.accept().await {
+            Ok(accepted) => return Ok(accepted),
+            Err(error) => error,
+        };
+        match classify(&error) {
+            AcceptFault::Peer => {
+                worker.meters().accept_error(AcceptFault::Peer);
+                tracing::debug!(%error, "a connection was gone before it was accepted");
             }
-            Err(error) => {
-                worker.meters().accept_errors.with_label_values(&[classify(&error).as_str()]).inc();
-                match classify(&error) {
-                    AcceptFault::Peer => tracing::debug!(%error, "a connection was gone before it was accepted"),
-                    AcceptFault::Exhausted => rest.take(&error).await,
-                    AcceptFault::Broken => return Err(error),
+            AcceptFault::Exhausted => {
+                worker.run_out();
+                rest.take(&error).await;
+            }
+            AcceptFault::Broken => {
+                worker.meters().accept_error(AcceptFault::Broken);
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Takes the clients that the kernel has already accepted for us, so that none is reset by the close, and closes the
+/// address; then serves them as places come. `first` came before them, and has no place yet.
+///
+/// Those who wait take descriptors that nobody else counts on. When there are no more of those, the address stays open, and
+/// the clients behind wait in the kernel's queue.
+async fn finish_queue(accepting: Accepting, worker: &Arc<Worker>, mut rest: Rest, first: Option<Accepted>) {
+    let Accepting { listener, open: counted, mut site, .. } = accepting;
+    let mut waiting: VecDeque<(Accepted, Option<Place>)> = first.map(|first| (first, None)).into_iter().collect();
+    let address = rest.address;
+    let mut queue = match listener.into_queue() {
+        Ok(queue) => Some(queue),
+        Err(error) => {
+            tracing::warn!(%error, %address, "queued connections are lost");
+            None
+        }
+    };
+    for taken in 0..TAKEN_MAX {
+        while !waiting.is_empty()
+            && let Some(place) = worker.gate().try_enter()
+            && let Some((accepted, _room)) = waiting.pop_front()
+        {
+            open(&mut site, worker, address, place, accepted);
+        }
+        if taken % TAKEN_AT_ONCE == TAKEN_AT_ONCE - 1 {
+            tokio::task::yield_now().await;
+        }
+        let full = match queue.as_mut().and_then(Iterator::next) {
+            None => break,
+            Some(Ok(accepted)) => {
+                let room = worker.waiting().try_enter();
+                // The last descriptors are for operators here too.
+                let full = room.is_none() || is_near_last_for_clients(&accepted.0);
+                waiting.push_back((accepted, room));
+                full
+            }
+            Some(Err(error)) => match classify(&error) {
+                AcceptFault::Peer => false,
+                AcceptFault::Exhausted if waiting.is_empty() => {
+                    worker.run_out();
+                    rest.take(&error).await;
+                    false
                 }
-            }
+                AcceptFault::Exhausted => true,
+                AcceptFault::Broken => {
+                    tracing::warn!(%error, %address, "queued connections are lost");
+                    break;
+                }
+            },
+        };
+        if full && let Some((accepted, _room)) = waiting.pop_front() {
+            let place = place(worker, &mut rest).await;
+            open(&mut site, worker, address, place, accepted);
         }
+    }
+    // Closes it.
+    drop(queue);
+    drop(counted);
+    for (accepted, _room) in waiting {
+        let place = place(worker, &mut rest).await;
+        open(&mut site, worker, address, place, accepted);
     }
 }
 
-/// Takes the connections that the kernel has already accepted for us, so that none is reset by the close.
-async fn finish_queue(accepting: Accepting, worker: &Arc<Worker>, mut rest: Rest) -> io::Result<()> {
-    let Accepting { key, listener, mut site, .. } = accepting;
-    for queued in listener.into_queue()? {
-        match queued {
-            Ok((stream, client)) => admit(&mut site, worker, &mut rest, stream, client).await,
-            Err(error) if classify(&error) == AcceptFault::Peer => {}
-            Err(error) => {
-                tracing::warn!(%error, address = %key, "queued connections are lost");
-                return Ok(());
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Starts the connection's task, once the process has a place for it. Until then the loop rests: the clients behind wait in
-/// the kernel's queue.
-async fn admit(site: &mut Arc<Site>, worker: &Arc<Worker>, rest: &mut Rest, stream: TcpStream, client: ClientAddress) {
-    let place = match worker.gate().try_enter() {
+/// A place for one more connection of the process, once there is one. Until then the clients behind wait.
+async fn place(worker: &Worker, rest: &mut Rest) -> Place {
+    match worker.gate().try_enter() {
         Some(place) => place,
         None => {
             rest.complain_of_full(worker.gate().limit());
             worker.gate().enter().await
         }
-    };
-    if let Some(current) = worker.current().site(site.address) {
-        *site = current;
     }
+}
+
+/// Starts the connection's task.
+fn open(site: &mut Arc<Site>, worker: &Arc<Worker>, address: ListenAddress, place: Place, accepted: Accepted) {
+    let (stream, client) = accepted;
     // Opened before the task exists: a task that is dropped before its first poll still gives back what it counts for.
-    let guard = ConnectionGuard::open(worker.registry(), place, rest.address, client);
+    let guard = ConnectionGuard::open(worker.registry(), place, address, client);
+    match worker.current().site(site.address) {
+        Some(current) => *site = current,
+        // A reload has taken the address away. It orders the connections that it finds to drain; this one was opened first
+        // and then asked for its site, so that either it was found or it knows by itself.
+        None => guard.connection().order(Order::Drain),
+    }
     worker.spawn(Arc::clone(site), stream, guard);
 }
 
@@ -135,21 +221,16 @@ pub(super) fn classify(error: &io::Error) -> AcceptFault {
             | libc::ENETUNREACH
             | libc::ETIMEDOUT
             | libc::ECONNRESET
-            | libc::EPERM,
+            | libc::EPERM
+            | libc::ESOCKTNOSUPPORT
+            | libc::EPROTONOSUPPORT,
         ) => AcceptFault::Peer,
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => AcceptFault::Exhausted,
-        Some(_) | None => AcceptFault::Broken,
-    }
-}
-
-impl AcceptFault {
-    /// The name in metrics.
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Peer => "peer",
-            Self::Exhausted => "exhausted",
-            Self::Broken => "broken",
+        // ENOSPC is not accept's own: the runtime watches what was accepted, of which a user may have
+        // fs.epoll.max_user_watches (epoll_ctl(2)).
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::ENOSR | libc::ENOSPC) => {
+            AcceptFault::Exhausted
         }
+        Some(_) | None => AcceptFault::Broken,
     }
 }
 
@@ -180,17 +261,6 @@ impl Rest {
         let rest = self.next.unwrap_or(REST_MIN);
         self.next = Some((rest * 2).min(REST_MAX));
         tokio::time::sleep(rest).await;
-    }
-
-    /// Rests until a descriptor is free for another client. The last ones are kept for operators.
-    async fn until_free(&mut self, accepting: &Accepting) {
-        let exhausted = io::Error::from_raw_os_error(libc::EMFILE);
-        while accepting.leash.order().is_none() {
-            self.take(&exhausted).await;
-            if accepting.listener.is_free_for_clients().unwrap_or(false) {
-                return;
-            }
-        }
     }
 
     /// A connection was accepted with room to spare.
@@ -230,6 +300,7 @@ mod tests {
         assert_eq!(class(libc::ECONNABORTED), AcceptFault::Peer);
         assert_eq!(class(libc::EMFILE), AcceptFault::Exhausted);
         assert_eq!(class(libc::ENOMEM), AcceptFault::Exhausted);
+        assert_eq!(class(libc::ENOSPC), AcceptFault::Exhausted);
         assert_eq!(class(libc::EBADF), AcceptFault::Broken);
         assert_eq!(class(libc::EINVAL), AcceptFault::Broken);
     }

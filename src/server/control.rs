@@ -78,7 +78,11 @@ pub struct Control {
 pub(super) struct Shared {
     pub registry: Arc<Registry>,
     pub gate: Arc<Gate>,
+    /// Who was accepted and waits for a place, since the address that it came to is closed.
+    pub waiting: Arc<Gate>,
     pub current: Arc<Current>,
+    /// Told each time that descriptors have run out.
+    pub exhausted: watch::Sender<()>,
     started: Instant,
     readiness: AtomicU8,
     addresses: Mutex<Vec<ListenAddress>>,
@@ -182,6 +186,8 @@ impl Shared {
         Self {
             registry,
             gate,
+            waiting: Arc::new(Gate::new(0)),
+            exhausted: watch::Sender::new(()),
             current,
             started: Instant::now(),
             readiness: AtomicU8::new(0),

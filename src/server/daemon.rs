@@ -1,16 +1,19 @@
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use super::control::{Asker, Control, Readiness, Request, Shared};
 use super::listeners::{BindError, Bound, Inherited};
 use super::notify::ServiceManager;
 use super::reload::Reloads;
-use super::worker::{BrokenListener, WorkerHandle};
+use super::worker::{Broken, WorkerHandle};
 use crate::connection::{Gate, Registry};
+use crate::drain::{Count, Counted};
 use crate::generation::{Current, Generation, Source};
 use crate::net::{ListenAddress, sys};
 
@@ -33,11 +36,13 @@ pub struct Daemon {
     pub(super) inherited: Inherited,
     /// Each address as configured, and as the system has bound it.
     pub(super) listening: Vec<(ListenAddress, ListenAddress)>,
+    /// The sockets of each address as configured, of those too that are gone and still serve their queue.
+    open: Vec<(ListenAddress, Arc<Count>)>,
     pub(super) manager: ServiceManager,
     pub(super) signals: Signals,
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) reloads: Reloads,
-    broken: mpsc::UnboundedReceiver<BrokenListener>,
+    broken: mpsc::UnboundedReceiver<Broken>,
     control: Control,
 }
 
@@ -57,6 +62,8 @@ pub enum StartError {
 pub enum Exit {
     /// It was told to.
     Stopped,
+    /// A worker thread has panicked, and its connections with it.
+    WorkerPanicked,
     /// A listener broke for good.
     ListenerBroken {
         /// The address.
@@ -78,7 +85,7 @@ enum Event {
     Reload(Option<Asker>),
     Loaded(Result<Box<Generation>, String>),
     Stop(&'static str),
-    Broken(BrokenListener),
+    Broken(Broken),
     Watchdog,
 }
 
@@ -96,19 +103,22 @@ impl Daemon {
         // First of all, so that a signal that comes early is not the default one.
         let signals = Signals::listen()?;
         let worker_count = first.settings.workers.unwrap_or_else(available_cores);
-        let gate = Arc::new(Gate::new(connection_limit(first.settings.max_connections)?));
+        let limits = Limits::of(first.settings.max_connections)?;
+        let gate = Arc::new(Gate::new(limits.connections));
         let addresses: Vec<_> = first.sites.keys().copied().collect();
         let bound = inherited.bind(&addresses, &first, &[], worker_count)?;
         inherited.warn_of_unused(&addresses);
+        first.show_meters();
         let current = Arc::new(Current::new(first));
+        let shared = Arc::new(Shared::new(registry, gate, current, source.path().into()));
+        shared.waiting.set_limit(limits.waiting);
         let (requests_in, requests) = mpsc::channel(REQUESTS_WAITING_MAX);
         let (broken_in, broken) = mpsc::unbounded_channel();
         let workers = (0..worker_count.get())
-            .map(|index| WorkerHandle::start(index, &registry, &gate, &current, broken_in.clone()))
+            .map(|index| WorkerHandle::start(index, &shared, broken_in.clone()))
             .collect::<io::Result<Vec<_>>>()?;
-        let shared = Arc::new(Shared::new(registry, gate, current, source.path().into()));
         let control = Control::new(requests_in, Arc::clone(&shared));
-        let manager = ServiceManager::find();
+        let manager = ServiceManager::find()?;
         let mut daemon = Self {
             source,
             shared,
@@ -116,6 +126,7 @@ impl Daemon {
             worker_count,
             inherited,
             listening: Vec::new(),
+            open: Vec::new(),
             manager,
             signals,
             requests,
@@ -138,7 +149,7 @@ impl Daemon {
         self.shared.set_readiness(Readiness::Ready);
         self.manager.ready(&self.describe());
         tracing::info!(workers = self.workers.len(), max_connections = self.shared.gate.limit(), "ready");
-        let mut watchdog = self.manager.watchdog_interval().map(tokio::time::interval);
+        let mut watchdog = self.manager.watchdog_interval().map(beats);
         loop {
             match self.next_event(&mut watchdog).await {
                 Event::Reload(asker) => self.ask_reload(asker),
@@ -148,7 +159,12 @@ impl Daemon {
                     self.stop(signal).await;
                     return Exit::Stopped;
                 }
-                Event::Broken(BrokenListener { address, error }) => {
+                Event::Broken(Broken::Worker { index }) => {
+                    tracing::error!(worker = index, "a worker thread has panicked; the daemon stops");
+                    self.stop("a panicked worker").await;
+                    return Exit::WorkerPanicked;
+                }
+                Event::Broken(Broken::Listener { address, error }) => {
                     tracing::error!(%address, %error, "the listener is broken; the daemon stops");
                     self.stop("a broken listener").await;
                     return Exit::ListenerBroken { address, error };
@@ -157,7 +173,7 @@ impl Daemon {
         }
     }
 
-    async fn next_event(&mut self, watchdog: &mut Option<tokio::time::Interval>) -> Event {
+    async fn next_event(&mut self, watchdog: &mut Option<Interval>) -> Event {
         let beat = async {
             match watchdog {
                 Some(interval) => interval.tick().await,
@@ -183,16 +199,26 @@ impl Daemon {
     /// Hands new sockets to the workers, and says where they listen.
     pub(super) fn listen(&mut self, bound: Bound) {
         for (key, sockets) in bound {
+            // Bound are the addresses of the generation that runs.
+            let Some(site) = self.shared.current.site(key) else { continue };
             if let Some(first) = sockets.first() {
                 let address = first.local_address();
                 self.listening.push((key, address));
                 tracing::info!(%address, "listening");
             }
+            let open = Arc::new(Count::default());
             for (worker, socket) in self.workers.iter().zip(sockets) {
-                worker.listen(key, socket);
+                worker.listen(&site, socket, Counted::new(&open));
             }
+            self.open.push((key, open));
         }
         self.show_addresses();
+    }
+
+    /// The addresses that our sockets still have.
+    pub(super) fn held(&mut self) -> Vec<ListenAddress> {
+        self.open.retain(|(_, sockets)| sockets.live() > 0);
+        self.open.iter().map(|(key, _)| *key).collect()
     }
 
     pub(super) fn show_addresses(&self) {
@@ -243,26 +269,68 @@ impl Signals {
     }
 }
 
+/// When the service manager is told that the daemon lives, and the workers are asked.
+fn beats(every: Duration) -> Interval {
+    let mut beats = tokio::time::interval(every);
+    // Those missed are not made up for: two at once would leave the workers no time to answer in between, and blame them.
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beats
+}
+
 /// One worker per core that the process may use (its affinity and its cgroup's quota count).
 fn available_cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-/// `server.max_connections`, but never so many that a connection's two descriptors could not be had.
-pub(super) fn connection_limit(wanted: Option<NonZeroUsize>) -> io::Result<usize> {
-    let descriptors = sys::descriptor_limit()?;
-    let most = usize::try_from(descriptors.saturating_mul(CONNECTION_SHARE_PERCENT) / 100).unwrap_or(usize::MAX).max(1);
-    Ok(match wanted {
-        Some(wanted) if wanted.get() > most => {
+/// How many connections there may be at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Served.
+    pub connections: usize,
+    /// Accepted and not served yet, at addresses that are closed. Half of the descriptors that the served ones leave, since
+    /// the others are for runtimes, listeners, files and idle upstream connections.
+    pub waiting: usize,
+}
+
+impl Limits {
+    /// `server.max_connections`, but never so many that a connection's two descriptors could not be had.
+    pub(super) fn of(wanted: Option<NonZeroUsize>) -> io::Result<Self> {
+        let descriptors = sys::descriptor_limit()?;
+        let limits = Self::within(descriptors, wanted);
+        if let Some(wanted) = wanted
+            && wanted.get() > limits.connections
+        {
             tracing::warn!(
                 wanted = wanted.get(),
-                taken = most,
+                taken = limits.connections,
                 descriptors,
                 "server.max_connections is lowered to what the limit of open files allows (LimitNOFILE=)"
             );
-            most
         }
-        Some(wanted) => wanted.get(),
-        None => most,
-    })
+        Ok(limits)
+    }
+
+    fn within(descriptors: u64, wanted: Option<NonZeroUsize>) -> Self {
+        let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let most = count(descriptors.saturating_mul(CONNECTION_SHARE_PERCENT) / 100).max(1);
+        let connections = wanted.map_or(most, |wanted| wanted.get().min(most));
+        let waiting = count(descriptors).saturating_sub(connections.saturating_mul(2)) / 2;
+        Self { connections, waiting }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_and_those_who_wait_leave_descriptors_for_the_rest() {
+        let within = |descriptors, wanted| Limits::within(descriptors, NonZeroUsize::new(wanted));
+        assert_eq!(within(1024, 0), Limits { connections: 460, waiting: 52 });
+        assert_eq!(within(1024, 461), Limits { connections: 460, waiting: 52 });
+        assert_eq!(within(1024, 100), Limits { connections: 100, waiting: 412 });
+        assert_eq!(within(1, 0), Limits { connections: 1, waiting: 0 });
+        let endless = within(u64::MAX, usize::MAX);
+        assert!(endless.connections.saturating_mul(2).saturating_add(endless.waiting) < usize::MAX);
+    }
 }

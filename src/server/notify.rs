@@ -1,17 +1,34 @@
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
+/// How many messages wait for a service manager that does not read; what comes then is for nobody.
+const MESSAGES_WAITING_MAX: usize = 64;
+
 /// The service manager's side of the daemon's life (sd_notify(3)). Without one, nothing is sent.
+///
+/// Its socket blocks when it does not read, so a thread of its own sends: nothing that it does may hold up the daemon.
 #[derive(Debug)]
 pub(super) struct ServiceManager {
     watchdog: Option<Duration>,
+    messages: Option<SyncSender<String>>,
 }
 
 impl ServiceManager {
     /// Finds the service manager in the environment.
-    pub(super) fn find() -> Self {
-        Self { watchdog: sd_notify::watchdog_enabled() }
+    ///
+    /// # Errors
+    /// The system's, if it has no thread to give.
+    pub(super) fn find() -> io::Result<Self> {
+        let watchdog = sd_notify::watchdog_enabled();
+        if std::env::var_os("NOTIFY_SOCKET").is_none() {
+            return Ok(Self { watchdog, messages: None });
+        }
+        let (messages, waiting) = sync_channel(MESSAGES_WAITING_MAX);
+        std::thread::Builder::new().name("notify".into()).spawn(move || deliver(&waiting))?;
+        Ok(Self { watchdog, messages: Some(messages) })
     }
 
     /// How often [`ServiceManager::alive`] is expected: half of what the manager waits (sd_watchdog_enabled(3)).
@@ -20,28 +37,38 @@ impl ServiceManager {
     }
 
     pub(super) fn ready(&self, status: &str) {
-        send(&[NotifyState::Ready, NotifyState::Status(status)]);
+        self.send(&[NotifyState::Ready, NotifyState::Status(status)]);
     }
 
     /// A reload begins; [`ServiceManager::ready`] says that it is over.
     pub(super) fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
-            Ok(now) => send(&[NotifyState::Reloading, now]),
+            Ok(now) => self.send(&[NotifyState::Reloading, now]),
             Err(error) => tracing::warn!(%error, "the service manager was not told of the reload"),
         }
     }
 
     pub(super) fn stopping(&self, status: &str) {
-        send(&[NotifyState::Stopping, NotifyState::Status(status)]);
+        self.send(&[NotifyState::Stopping, NotifyState::Status(status)]);
     }
 
     pub(super) fn alive(&self) {
-        send(&[NotifyState::Watchdog]);
+        self.send(&[NotifyState::Watchdog]);
+    }
+
+    fn send(&self, states: &[NotifyState<'_>]) {
+        let Some(messages) = &self.messages else { return };
+        let lines: Vec<_> = states.iter().map(ToString::to_string).collect();
+        if messages.try_send(lines.join("\n")).is_err() {
+            tracing::debug!("the service manager does not read");
+        }
     }
 }
 
-fn send(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "the service manager was not reached");
+fn deliver(messages: &Receiver<String>) {
+    for message in messages {
+        if let Err(error) = sd_notify::notify(&[NotifyState::Custom(&message)]) {
+            tracing::debug!(%error, "the service manager was not reached");
+        }
     }
 }

@@ -5,15 +5,20 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::control::{Asker, ReloadAnswer};
-use super::daemon::{Daemon, connection_limit};
+use super::daemon::{Daemon, Limits};
 use crate::drain::Order;
 use crate::generation::Generation;
 use crate::net::ListenAddress;
 use crate::outcome::with_causes;
+use crate::telemetry::ReloadResult;
 
 /// How long reading the configuration and the files that it names may take: a hundred thousand routes take seconds, a file
 /// system that does not answer takes for ever. Less than the client commands wait for the answer.
 const LOAD_PATIENCE: Duration = Duration::from_secs(50);
+
+/// How many loads may hang beside each other, each on a thread of its own, before the next is refused unread. More than one,
+/// so that a configuration that no longer names the dead file system can still be loaded.
+const LOADS_HUNG_MAX: usize = 8;
 
 /// The load that runs, and who waits for it. One runs at a time; those who ask meanwhile share the one after it, since what
 /// they have written may be newer than what is being read.
@@ -21,11 +26,15 @@ const LOAD_PATIENCE: Duration = Duration::from_secs(50);
 pub(super) struct Reloads {
     running: Option<Loading>,
     next: Option<Vec<Asker>>,
+    /// Those that were given up, and have not ended.
+    hung: Vec<Load>,
 }
+
+type Load = JoinHandle<Result<Box<Generation>, String>>;
 
 #[derive(Debug)]
 struct Loading {
-    task: JoinHandle<Result<Box<Generation>, String>>,
+    task: Load,
     deadline: Instant,
     askers: Vec<Asker>,
 }
@@ -40,7 +49,13 @@ impl Reloads {
         Ok(())
     }
 
-    fn begin(&mut self, task: JoinHandle<Result<Box<Generation>, String>>, askers: Vec<Asker>) {
+    /// Whether so many loads hang that another one would too.
+    fn is_stuck(&mut self) -> bool {
+        self.hung.retain(|task| !task.is_finished());
+        self.hung.len() >= LOADS_HUNG_MAX
+    }
+
+    fn begin(&mut self, task: Load, askers: Vec<Asker>) {
         self.running = Some(Loading { task, deadline: Instant::now() + LOAD_PATIENCE, askers });
     }
 
@@ -62,9 +77,14 @@ impl Reloads {
 
     /// Tells everyone who waits for the load what came of it; gives those who wait for the next one, if anybody does.
     fn finish(&mut self, answer: &ReloadAnswer) -> Option<Vec<Asker>> {
-        for asker in self.running.take().into_iter().flat_map(|running| running.askers) {
-            // The asker may have gone; the log has it too.
-            let _ = asker.send(answer.clone());
+        if let Some(Loading { task, askers, .. }) = self.running.take() {
+            if !task.is_finished() {
+                self.hung.push(task);
+            }
+            for asker in askers {
+                // The asker may have gone; the log has it too.
+                let _ = asker.send(answer.clone());
+            }
         }
         self.next.take()
     }
@@ -93,7 +113,13 @@ impl Daemon {
             Ok(generation) => Ok(Box::new(generation)),
             Err(error) => Err(error.to_string()),
         };
-        self.reloads.begin(tokio::task::spawn_blocking(load), askers);
+        let task = if self.reloads.is_stuck() {
+            let refusal = format!("{LOADS_HUNG_MAX} earlier reloads still wait for a file system that does not answer");
+            tokio::spawn(std::future::ready(Err(refusal)))
+        } else {
+            tokio::task::spawn_blocking(load)
+        };
+        self.reloads.begin(task, askers);
     }
 
     /// Puts what was loaded in force. Any failure leaves everything as it was, and is logged with every fault.
@@ -101,12 +127,12 @@ impl Daemon {
         let answer = match loaded.and_then(|next| self.renew(*next)) {
             Ok(generation) => {
                 tracing::info!(generation, "reloaded: {}", self.describe());
-                self.count_reload("done");
+                self.count_reload(ReloadResult::Done);
                 ReloadAnswer::Reloaded { generation }
             }
             Err(faults) => {
                 tracing::error!("the reload is refused and nothing has changed:\n{faults}");
-                self.count_reload("refused");
+                self.count_reload(ReloadResult::Refused);
                 ReloadAnswer::Refused { faults }
             }
         };
@@ -120,17 +146,19 @@ impl Daemon {
     /// Binds what is new, swaps, and retires what is gone.
     fn renew(&mut self, next: Generation) -> Result<u64, String> {
         let previous = self.shared.current.load();
-        let limit = connection_limit(next.settings.max_connections).map_err(|error| error.to_string())?;
+        let limits = Limits::of(next.settings.max_connections).map_err(|error| error.to_string())?;
         let added = missing(&next, &previous);
         let removed = missing(&previous, &next);
-        let held: Vec<_> = self.listening.iter().map(|(key, _)| *key).collect();
+        let held = self.held();
         // The last step that can fail.
         let bound =
             self.inherited.bind(&added, &next, &held, self.worker_count).map_err(|error| with_causes(&error))?;
         let number = next.number;
         next.warn_of_what_needs_a_restart(&previous);
+        next.show_meters();
         self.shared.current.replace(next);
-        self.shared.gate.set_limit(limit);
+        self.shared.gate.set_limit(limits.connections);
+        self.shared.waiting.set_limit(limits.waiting);
         self.listen(bound);
         self.retire(&removed);
         Ok(number)
@@ -155,8 +183,8 @@ impl Daemon {
         }
     }
 
-    fn count_reload(&self, result: &str) {
-        self.shared.registry.meters().reloads.with_label_values(&[result]).inc();
+    fn count_reload(&self, result: ReloadResult) {
+        self.shared.registry.meters().reload(result);
     }
 }
 
@@ -233,5 +261,32 @@ mod tests {
         reloads.abandon();
         assert!(answer.await.is_err());
         assert!(tokio::time::timeout(LOAD_PATIENCE * 2, reloads.loaded()).await.is_err(), "none runs");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_so_many_loads_hang_beside_each_other() {
+        let mut reloads = Reloads::default();
+        let (release, released) = tokio::sync::watch::channel(false);
+        for _ in 0..LOADS_HUNG_MAX {
+            assert!(!reloads.is_stuck());
+            let mut released = released.clone();
+            let hanging = async move {
+                let _ended = released.wait_for(|released| *released).await;
+                Err("late".to_owned())
+            };
+            reloads.begin(tokio::spawn(hanging), Vec::new());
+            assert!(reloads.loaded().await.is_err());
+            reloads.finish(&refused("late"));
+        }
+        assert!(reloads.is_stuck());
+        release.send(true).unwrap();
+        while reloads.is_stuck() {
+            tokio::task::yield_now().await;
+        }
+        // A load that ends in its time leaves nothing behind.
+        reloads.begin(tokio::spawn(async { Err("in time".to_owned()) }), Vec::new());
+        assert!(reloads.loaded().await.is_err());
+        reloads.finish(&refused("in time"));
+        assert!(reloads.hung.is_empty());
     }
 }

@@ -10,14 +10,15 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use super::accept::{Accepting, accept};
+use super::control::Shared;
 use super::serve::serve;
 use crate::connection::{ConnectionGuard, Gate, Registry};
-use crate::drain::{Leash, Order};
+use crate::drain::{Counted, Leash, Order};
 use crate::generation::Current;
 use crate::handler::Site;
 use crate::http::Pool;
 use crate::net::{BoundListener, ListenAddress};
-use crate::telemetry::{Level, Meters};
+use crate::telemetry::{AcceptFault, Level, Meters};
 
 /// How often a worker drops upstream connections that have been idle for too long.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -25,9 +26,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// What the connections of one worker thread share. Nothing here is shared between workers but atomics and the registry.
 #[derive(Debug)]
 pub(super) struct Worker {
-    registry: Arc<Registry>,
-    gate: Arc<Gate>,
-    current: Arc<Current>,
+    shared: Arc<Shared>,
     pool: Arc<Pool>,
     idle: Level,
     beats: AtomicU64,
@@ -36,7 +35,7 @@ pub(super) struct Worker {
 /// What the control plane tells a worker.
 #[derive(Debug)]
 enum Command {
-    Listen(ListenAddress, BoundListener),
+    Listen(Arc<Site>, BoundListener, Counted),
     Unlisten(ListenAddress),
     /// Show that the event loop turns.
     Beat,
@@ -56,32 +55,66 @@ pub(super) struct WorkerHandle {
     asked: AtomicU64,
 }
 
-/// A listener that broke for good.
+/// What broke for good.
 #[derive(Debug)]
-pub(super) struct BrokenListener {
-    pub address: ListenAddress,
-    pub error: io::Error,
+pub(super) enum Broken {
+    /// A listener.
+    Listener { address: ListenAddress, error: io::Error },
+    /// A worker, by a fault of ours: what ran on it is gone, and nobody accepts in its place.
+    Worker { index: usize },
+}
+
+/// Tells the control plane of a worker that panics, from the worker's own thread.
+struct Alarm {
+    index: usize,
+    broken: UnboundedSender<Broken>,
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The control plane may have ended first.
+            let _ = self.broken.send(Broken::Worker { index: self.index });
+        }
+    }
 }
 
 impl Worker {
     pub(super) fn registry(&self) -> &Arc<Registry> {
-        &self.registry
+        &self.shared.registry
     }
 
     pub(super) fn meters(&self) -> &Arc<Meters> {
-        self.registry.meters()
+        self.shared.registry.meters()
     }
 
     pub(super) fn gate(&self) -> &Arc<Gate> {
-        &self.gate
+        &self.shared.gate
+    }
+
+    /// Those who were accepted and wait for a place.
+    pub(super) fn waiting(&self) -> &Arc<Gate> {
+        &self.shared.waiting
     }
 
     pub(super) fn current(&self) -> &Arc<Current> {
-        &self.current
+        &self.shared.current
     }
 
     pub(super) fn pool(&self) -> &Arc<Pool> {
         &self.pool
+    }
+
+    /// Counts that a client could not be accepted for want of descriptors, and makes every worker give up its idle upstream
+    /// connections: each holds one.
+    pub(super) fn run_out(&self) {
+        self.meters().accept_error(AcceptFault::Exhausted);
+        self.shared.exhausted.send_replace(());
+    }
+
+    fn sweep(&self, sweep: impl FnOnce(&Pool)) {
+        sweep(&self.pool);
+        self.idle.set(self.pool.idle());
     }
 
     /// Serves one accepted connection on a task of its own. A panic ends that task only; its guard counts it.
@@ -95,19 +128,11 @@ impl WorkerHandle {
     ///
     /// # Errors
     /// The system's, when it has no thread or no descriptor for the runtime.
-    pub(super) fn start(
-        index: usize,
-        registry: &Arc<Registry>,
-        gate: &Arc<Gate>,
-        current: &Arc<Current>,
-        broken: UnboundedSender<BrokenListener>,
-    ) -> io::Result<Self> {
+    pub(super) fn start(index: usize, shared: &Arc<Shared>, broken: UnboundedSender<Broken>) -> io::Result<Self> {
         let worker = Arc::new(Worker {
-            registry: Arc::clone(registry),
-            gate: Arc::clone(gate),
-            current: Arc::clone(current),
+            shared: Arc::clone(shared),
             pool: Pool::new(),
-            idle: registry.meters().idle_upstream(index),
+            idle: shared.registry.meters().idle_upstream(index),
             beats: AtomicU64::new(0),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -117,6 +142,7 @@ impl WorkerHandle {
             let worker = Arc::clone(&worker);
             move || {
                 let _ending: tokio::sync::oneshot::Sender<()> = ending;
+                let _alarm = Alarm { index, broken: broken.clone() };
                 runtime.block_on(obey(received, worker, broken));
                 // What still runs is dropped here, and its guards count it; a resolver that hangs is not waited for.
                 runtime.shutdown_background();
@@ -125,9 +151,9 @@ impl WorkerHandle {
         Ok(Self { commands, worker, thread, ended, asked: AtomicU64::new(0) })
     }
 
-    /// Accepts on one more socket.
-    pub(super) fn listen(&self, key: ListenAddress, listener: BoundListener) {
-        self.tell(Command::Listen(key, listener));
+    /// Accepts on one more socket, for what is served there now; `open` is dropped after the socket is closed.
+    pub(super) fn listen(&self, site: &Arc<Site>, listener: BoundListener, open: Counted) {
+        self.tell(Command::Listen(Arc::clone(site), listener, open));
     }
 
     /// Serves what is queued on the address, and closes its socket.
@@ -174,20 +200,22 @@ async fn join(thread: JoinHandle<()>, ended: tokio::sync::oneshot::Receiver<()>,
 }
 
 /// A worker's main task: its listeners come and go by command, and its pool is swept.
-async fn obey(mut commands: UnboundedReceiver<Command>, worker: Arc<Worker>, broken: UnboundedSender<BrokenListener>) {
+async fn obey(mut commands: UnboundedReceiver<Command>, worker: Arc<Worker>, broken: UnboundedSender<Broken>) {
     let mut listeners: HashMap<ListenAddress, Arc<Leash>> = HashMap::new();
     let mut loops = JoinSet::new();
     let mut keys = HashMap::new();
     let mut stopping = None;
+    let mut exhausted = worker.shared.exhausted.subscribe();
     let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             command = commands.recv() => match command {
-                Some(Command::Listen(key, listener)) => {
+                Some(Command::Listen(site, listener, open)) => {
+                    let key = site.address;
                     let leash = Arc::new(Leash::default());
                     listeners.insert(key, Arc::clone(&leash));
-                    let task = loops.spawn(listen(key, listener, leash, Arc::clone(&worker), broken.clone()));
+                    let task = loops.spawn(listen(site, listener, open, leash, Arc::clone(&worker), broken.clone()));
                     keys.insert(task.id(), key);
                 }
                 Some(Command::Unlisten(key)) => {
@@ -206,15 +234,13 @@ async fn obey(mut commands: UnboundedReceiver<Command>, worker: Arc<Worker>, bro
                 }
                 None => return,
             },
-            _ = sweep.tick() => {
-                worker.pool.sweep();
-                worker.idle.set(worker.pool.idle());
-            }
+            _ = sweep.tick() => worker.sweep(Pool::sweep),
+            Ok(()) = exhausted.changed() => worker.sweep(Pool::clear),
             Some(ended) = loops.join_next_with_id() => {
                 let (id, panicked) = ended.map_or_else(|error| (error.id(), true), |(id, ())| (id, false));
                 if let (Some(address), true) = (keys.remove(&id), panicked) {
                     // The control plane may have ended first.
-                    let _ = broken.send(BrokenListener { address, error: io::Error::other("its accept loop has panicked") });
+                    let _ = broken.send(Broken::Listener { address, error: io::Error::other("its accept loop has panicked") });
                 }
             }
         }
@@ -229,27 +255,47 @@ async fn obey(mut commands: UnboundedReceiver<Command>, worker: Arc<Worker>, bro
 
 /// One accept loop; the control plane hears of a listener that broke.
 async fn listen(
-    key: ListenAddress,
+    site: Arc<Site>,
     listener: BoundListener,
+    open: Counted,
     leash: Arc<Leash>,
     worker: Arc<Worker>,
-    broken: UnboundedSender<BrokenListener>,
+    broken: UnboundedSender<Broken>,
 ) {
-    let result = match (listener.into_listener(), worker.current().site(key)) {
-        (Ok(listener), Some(site)) => accept(Accepting { key, listener, leash, site }, worker).await,
-        // A reload has taken the address away before this began.
-        (Ok(_unused), None) => Ok(()),
-        (Err(error), _) => Err(error),
+    let key = site.address;
+    let result = match listener.into_listener() {
+        Ok(listener) => accept(Accepting { listener, open, leash, site }, worker).await,
+        Err(error) => Err(error),
     };
     if let Err(error) = result {
         // The control plane may have ended first.
-        let _ = broken.send(BrokenListener { address: key, error });
+        let _ = broken.send(Broken::Listener { address: key, error });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl WorkerHandle {
+        /// A worker whose thread does nothing that it is told, not even end, until the other is dropped.
+        pub(in crate::server) fn stuck(index: usize, shared: &Arc<Shared>) -> (Self, std::sync::mpsc::Sender<()>) {
+            let worker = Arc::new(Worker {
+                shared: Arc::clone(shared),
+                pool: Pool::new(),
+                idle: shared.registry.meters().idle_upstream(index),
+                beats: AtomicU64::new(0),
+            });
+            let (commands, received) = unbounded_channel();
+            let (ending, ended) = tokio::sync::oneshot::channel();
+            let (release, held) = std::sync::mpsc::channel::<()>();
+            let thread = std::thread::spawn(move || {
+                let _holds = (received, ending);
+                let _released = held.recv();
+            });
+            (Self { commands, worker, thread, ended, asked: AtomicU64::new(0) }, release)
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_thread_that_does_not_turn_is_left_at_the_deadline() {
@@ -263,5 +309,19 @@ mod tests {
         join(thread, ended, deadline).await;
         assert!(tokio::time::Instant::now() >= deadline);
         drop(release);
+    }
+
+    #[test]
+    fn a_worker_that_panics_is_told_of_and_one_that_ends_is_not() {
+        let (broken, mut told) = unbounded_channel();
+        for panics in [false, true] {
+            let alarm = Alarm { index: 7, broken: broken.clone() };
+            let thread = std::thread::spawn(move || {
+                let _alarm = alarm;
+                assert!(!panics, "as a fault of ours would");
+            });
+            assert_eq!(thread.join().is_err(), panics);
+            assert_eq!(matches!(told.try_recv(), Ok(Broken::Worker { index: 7 })), panics);
+        }
     }
 }

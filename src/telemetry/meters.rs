@@ -14,12 +14,10 @@ pub struct Meters {
     registry: Registry,
     /// Client connections accepted.
     pub accepted: IntCounter,
-    /// Times that accepting failed, by class.
-    pub accept_errors: IntCounterVec,
+    accept_errors: [IntCounter; AcceptFault::ALL.len()],
     /// TLS handshakes, by side, version, key exchange group, kind and result.
     handshakes: IntCounterVec,
-    /// Reloads of the configuration, by result.
-    pub reloads: IntCounterVec,
+    reloads: [IntCounter; ReloadResult::ALL.len()],
     /// Lines of the access log that were dropped since its reader was too slow.
     pub access_lines_dropped: IntCounter,
     /// Lines of the log that were dropped since its reader was too slow.
@@ -48,11 +46,13 @@ impl Meters {
         let registry = Registry::new();
         let ending = ["route", "phase", "party", "cause"];
         let handshake = ["side", "version", "group", "kind", "result"];
+        let accept_errors = counters(&registry, "accept_errors_total", "Failures to accept a connection.", &["class"]);
+        let reloads = counters(&registry, "reloads_total", "Reloads of the configuration.", &["result"]);
         Self {
             accepted: counter(&registry, "connections_accepted_total", "Client connections accepted."),
-            accept_errors: counters(&registry, "accept_errors_total", "Failures to accept a connection.", &["class"]),
+            accept_errors: AcceptFault::ALL.map(|class| accept_errors.with_label_values(&[class.as_str()])),
             handshakes: counters(&registry, "tls_handshakes_total", "TLS handshakes ended.", &handshake),
-            reloads: counters(&registry, "reloads_total", "Reloads of the configuration.", &["result"]),
+            reloads: ReloadResult::ALL.map(|result| reloads.with_label_values(&[result.as_str()])),
             access_lines_dropped: counter(&registry, "access_log_lines_dropped_total", "Access log lines dropped."),
             log_lines_dropped: counter(&registry, "log_lines_dropped_total", "Log lines dropped."),
             closed: counters(&registry, "connections_closed_total", "Client connections ended.", &ending),
@@ -108,6 +108,20 @@ impl Meters {
         Arc::new(RouteMeter::new(self, name))
     }
 
+    /// Counts a failure to accept.
+    pub fn accept_error(&self, class: AcceptFault) {
+        if let Some(counter) = self.accept_errors.get(class as usize) {
+            counter.inc();
+        }
+    }
+
+    /// Counts a reload of the configuration.
+    pub fn reload(&self, result: ReloadResult) {
+        if let Some(counter) = self.reloads.get(result as usize) {
+            counter.inc();
+        }
+    }
+
     /// Counts the end of one connection, once.
     pub fn closed(&self, route: &str, outcome: Outcome, reached_target: bool) {
         let labels = [route, outcome.phase.as_str(), outcome.party.as_str(), outcome.cause.as_str()];
@@ -136,6 +150,49 @@ impl Meters {
             tracing::error!(%error, "metrics could not be written");
         }
         String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+/// What an error of `accept` means for the loop. Nothing is a fault of the listener but the last class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcceptFault {
+    /// The connection that was to be accepted is gone or broken: go on with the next.
+    Peer,
+    /// This process or host is out of something: rest, say the cure once, go on.
+    Exhausted,
+    /// The listener is broken: stop.
+    Broken,
+}
+
+impl AcceptFault {
+    const ALL: [Self; 3] = [Self::Peer, Self::Exhausted, Self::Broken];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Exhausted => "exhausted",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+/// What came of a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReloadResult {
+    /// The new generation runs.
+    Done,
+    /// Everything is as it was.
+    Refused,
+}
+
+impl ReloadResult {
+    const ALL: [Self; 2] = [Self::Done, Self::Refused];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+        }
     }
 }
 
@@ -238,5 +295,27 @@ mod tests {
         assert!(meters.text().contains(r#"smartproxy_connections_active{route="shop"} 1"#));
         drop(held);
         assert!(meters.text().contains(r#"smartproxy_connections_active{route="shop"} 0"#));
+    }
+
+    #[test]
+    fn what_has_fixed_names_is_there_at_zero_and_each_is_counted_under_its_own() {
+        let meters = Meters::new();
+        let text = meters.text();
+        for series in [
+            r#"accept_errors_total{class="peer"} 0"#,
+            r#"accept_errors_total{class="exhausted"} 0"#,
+            r#"accept_errors_total{class="broken"} 0"#,
+            r#"reloads_total{result="done"} 0"#,
+            r#"reloads_total{result="refused"} 0"#,
+            "connections_accepted_total 0",
+            "access_log_lines_dropped_total 0",
+            "log_lines_dropped_total 0",
+        ] {
+            assert!(text.contains(&format!("smartproxy_{series}\n")), "{series} in {text}");
+        }
+        AcceptFault::ALL.iter().for_each(|class| meters.accept_error(*class));
+        ReloadResult::ALL.iter().for_each(|result| meters.reload(*result));
+        assert_eq!(meters.text().matches("_total{class=").count(), 3);
+        assert_eq!(meters.text().matches("} 1\n").count(), 5);
     }
 }

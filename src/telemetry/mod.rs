@@ -9,7 +9,7 @@ mod traffic;
 
 pub use access_log::AccessLog;
 pub use line::{Format, Line};
-pub use meters::{HandshakeSide, Held, Level, Meters};
-pub use route::{ConnectResult, NO_ROUTE, RouteMeter, StatusClass};
+pub use meters::{AcceptFault, HandshakeSide, Held, Level, Meters, ReloadResult};
+pub use route::{ConnectResult, NO_ROUTE, ROUTES_SHOWN_MAX, RouteMeter, StatusClass};
 pub use sink::{BYTES_QUEUED_MAX, LINES_QUEUED_MAX, Sink, SinkWriter};
 pub use traffic::Traffic;

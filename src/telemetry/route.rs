@@ -7,13 +7,18 @@ use super::meters::{Held, Meters};
 /// What stands for the route of a connection that has none yet. Names of routes begin with a letter or digit.
 pub const NO_ROUTE: &str = "-";
 
+/// So many routes at most have their series from the start, at zero; where there are more, each series begins with its first
+/// event. A route has up to 17, so this is a text of 2 MiB; a hundred thousand routes would be two million series that nobody
+/// has touched.
+pub const ROUTES_SHOWN_MAX: usize = 1_000;
+
 /// The metric handles of one route, each looked up once.
 #[derive(Debug)]
 pub struct RouteMeter {
     name: Arc<str>,
     meters: Arc<Meters>,
     active: IntGauge,
-    // Made at first use: a hundred thousand routes would else be a million series that nobody has touched.
+    // Made when shown, or at first use.
     received: OnceLock<IntCounter>,
     sent: OnceLock<IntCounter>,
     connects: [OnceLock<IntCounter>; ConnectResult::ALL.len()],
@@ -151,30 +156,93 @@ impl RouteMeter {
         u64::try_from(self.active.get()).unwrap_or(0)
     }
 
+    /// Makes the series of payload bytes, at zero: a counter that begins with its first event hides that event from who asks
+    /// for a rate.
+    pub fn show_traffic(&self) {
+        self.received();
+        self.sent();
+    }
+
+    /// Makes the series of attempts to connect, at zero.
+    pub fn show_connects(&self) {
+        for result in ConnectResult::ALL {
+            self.connects(result);
+        }
+    }
+
+    /// Makes the series of requests, at zero.
+    pub fn show_requests(&self) {
+        for class in StatusClass::ALL {
+            self.requests(class);
+        }
+    }
+
     /// Counts payload bytes from and to clients.
     pub fn moved(&self, received: u64, sent: u64) {
-        let label = [&*self.name];
         if received > 0 {
-            self.received.get_or_init(|| self.meters.received.with_label_values(&label)).inc_by(received);
+            self.received().inc_by(received);
         }
         if sent > 0 {
-            self.sent.get_or_init(|| self.meters.sent.with_label_values(&label)).inc_by(sent);
+            self.sent().inc_by(sent);
         }
     }
 
     /// Counts one attempt to connect to a target.
     pub fn connect(&self, result: ConnectResult) {
-        let labels = [&*self.name, result.as_str()];
-        if let Some(counter) = self.connects.get(result as usize) {
-            counter.get_or_init(|| self.meters.connects.with_label_values(&labels)).inc();
+        if let Some(counter) = self.connects(result) {
+            counter.inc();
         }
     }
 
     /// Counts one request.
     pub fn request(&self, class: StatusClass) {
-        let labels = [&*self.name, class.as_str()];
-        if let Some(counter) = self.requests.get(class as usize) {
-            counter.get_or_init(|| self.meters.requests.with_label_values(&labels)).inc();
+        if let Some(counter) = self.requests(class) {
+            counter.inc();
         }
+    }
+
+    fn received(&self) -> &IntCounter {
+        self.received.get_or_init(|| self.meters.received.with_label_values(&[&*self.name]))
+    }
+
+    fn sent(&self) -> &IntCounter {
+        self.sent.get_or_init(|| self.meters.sent.with_label_values(&[&*self.name]))
+    }
+
+    fn connects(&self, result: ConnectResult) -> Option<&IntCounter> {
+        let made = || self.meters.connects.with_label_values(&[&*self.name, result.as_str()]);
+        self.connects.get(result as usize).map(|counter| counter.get_or_init(made))
+    }
+
+    fn requests(&self, class: StatusClass) -> Option<&IntCounter> {
+        let made = || self.meters.requests.with_label_values(&[&*self.name, class.as_str()]);
+        self.requests.get(class as usize).map(|counter| counter.get_or_init(made))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_routes_series_are_there_once_shown_and_none_is_counted_by_it() {
+        let meters = Arc::new(Meters::new());
+        let route = meters.route("shop");
+        assert_eq!(meters.text().matches(r#"route="shop""#).count(), 1, "the gauge alone");
+        route.show_traffic();
+        route.show_connects();
+        route.show_requests();
+        let text = meters.text();
+        assert_eq!(text.matches(r#"route="shop""#).count(), 1 + 2 + ConnectResult::ALL.len() + StatusClass::ALL.len());
+        assert!(
+            text.contains(r#"smartproxy_upstream_connects_total{result="resolve_failed",route="shop"} 0"#),
+            "{text}"
+        );
+        route.connect(ConnectResult::ResolveFailed);
+        let text = meters.text();
+        assert!(
+            text.contains(r#"smartproxy_upstream_connects_total{result="resolve_failed",route="shop"} 1"#),
+            "{text}"
+        );
     }
 }

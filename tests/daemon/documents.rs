@@ -100,7 +100,7 @@ fn what_the_documents_say_of_where_a_request_goes_is_where_it_goes() {
                 continue;
             };
             let route = route.split('`').next().unwrap();
-            let (code, answer) = run(&folder, &["match", what]);
+            let (code, answer) = run(&folder, &["match"].into_iter().chain(what.split(' ')).collect::<Vec<_>>());
             assert_eq!(code, Some(0), "{}: {line}\n{answer}", example.place);
             assert!(answer.contains(&format!("route {route} takes it")), "{}: {line}\n{answer}", example.place);
             said += 1;

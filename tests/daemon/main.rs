@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod access_log;
+mod admin;
 mod backpressure;
 mod causes;
 mod client_commands;

@@ -52,7 +52,10 @@ fn a_header_of_either_version_from_a_trusted_peer_is_believed_even_in_pieces() {
             let client = served(client);
             let live = proxy.connections();
             assert_eq!(live[0]["client"], "192.0.2.7:4711", "{live:?}");
+            assert_eq!(live[0]["peer"], mine.client.to_string(), "what stands in front is shown: {live:?}");
             left(client);
+            let of_mine = |line: &serde_json::Value| line["peer"] == mine.client.to_string();
+            proxy.line("connection", "the peer", |line| of_mine(line) && line["client"] == "192.0.2.7:4711");
             proxy.connections_until("it has left", <[_]>::is_empty);
         }
     }
@@ -96,7 +99,8 @@ fn where_no_header_is_required_one_is_taken_from_trusted_peers_only() {
         let client = Peer::connect_from(from, address);
         let mine = client.ends();
         left(served(client));
-        assert_eq!(proxy.line_of(mine)["cause"], "finished");
+        let line = proxy.line_of(mine);
+        assert_eq!((line["cause"].as_str(), line.get("peer")), (Some("finished"), None), "{line}");
     }
     // The header of a peer that is not trusted is payload, and no TLS.
     let mut client = Peer::connect_from("127.0.8.1", address);

@@ -223,8 +223,78 @@ fn connections_that_wait_in_the_queue_of_a_removed_address_are_served() {
     proxy.finish();
 }
 
+/// Who comes out of the queue of a removed address is told to end like those who were in before.
+#[test]
+fn requests_that_wait_in_the_queue_of_a_removed_address_are_answered_and_their_connections_end() {
+    const QUEUED: usize = 20;
+    let (echo, target) = (Target::echo(), Target::http("target"));
+    let kept = Way::Tcp.route("kept", "127.0.0.3", echo.address, "");
+    let removed = Way::Http.route("removed", "127.0.0.2", target.address, "");
+    let mut proxy = Proxy::start(&(String::from("server.max_connections = 1\n") + &removed + &kept));
+    let address = proxy.address("127.0.0.2");
+    // It holds the only place, so that those behind it come out of the queue after the reload.
+    let mut long = Peer::connect(proxy.address("127.0.0.3"));
+    long.send(b"in");
+    long.expect(b"in");
+    let mut clients: Vec<_> = (0..QUEUED).map(|_| Peer::connect(address)).collect();
+    for client in &mut clients {
+        client.request(HOST, "/");
+    }
+    proxy.reload(&(String::from("server.max_connections = 1\n") + &kept));
+    crate::harness::until(|| match std::net::TcpStream::connect(address) {
+        Ok(_) => Err("the removed address still takes connections".to_owned()),
+        Err(_) => Ok(()),
+    })
+    .unwrap();
+    long.finish();
+    assert_eq!(long.end(), End::Whole);
+    for client in &mut clients {
+        let answer = client.message();
+        assert_eq!((answer.status(), answer.field("connection")), (200, "close"), "{answer:?}");
+        assert_eq!(client.end(), End::Whole);
+    }
+    proxy.rebase();
+    proxy.finish();
+}
+
+/// The old socket of the address is open until its queue has been served, and must not be in the way of the new one. Neither
+/// may those who wait take the descriptors that a reload needs.
+#[test]
+fn an_address_that_comes_back_while_its_queue_is_still_served_is_listened_on_again() {
+    const QUEUED: usize = 40;
+    let echo = Target::echo();
+    let free = std::net::TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap();
+    let kept = Way::Tcp.route("kept", "127.0.0.3", echo.address, "");
+    let back = Way::Tcp.route("back", "127.0.0.2", echo.address, "").replace("127.0.0.2:0", &free.to_string());
+    let one_place = |routes: &str| format!("server.max_connections = 1\n{routes}");
+    let mut proxy = Proxy::start(&one_place(&(kept.clone() + &back)));
+    let mut long = Peer::connect(proxy.address("127.0.0.3"));
+    long.send(b"in");
+    long.expect(b"in");
+    let mut clients: Vec<_> = (0..QUEUED).map(|_| Peer::connect(free)).collect();
+    let old = proxy.limit_descriptors(proxy.lowest_free_descriptor() + 30);
+    proxy.reload(&one_place(&kept));
+    proxy.reload(&one_place(&(kept.clone() + &back)));
+    proxy.limit_descriptors(old.current.unwrap());
+    long.finish();
+    assert_eq!(long.end(), End::Whole);
+    clients.push(Peer::connect(free));
+    thread::scope(|scope| {
+        for mut client in clients {
+            scope.spawn(move || {
+                client.send(b"queued");
+                client.expect(b"queued");
+                client.finish();
+                assert_eq!(client.end(), End::Whole);
+            });
+        }
+    });
+    proxy.rebase();
+    proxy.finish();
+}
+
 /// So many routes that reading them takes long enough for a signal to come meanwhile.
-fn slow_to_read(target: std::net::SocketAddr) -> String {
+pub(crate) fn slow_to_read(target: std::net::SocketAddr) -> String {
     let mut config = Way::Tcp.route("kept", "127.0.0.2", target, "");
     for number in 0..40_000 {
         config += &format!(

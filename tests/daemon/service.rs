@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -43,6 +43,19 @@ impl Manager {
                 return message;
             }
         }
+    }
+
+    /// Fills the socket, so that whoever writes to it is held up.
+    fn fill(&self) {
+        let filling = UnixDatagram::unbound().unwrap();
+        filling.connect(self.folder.path().join("notify")).unwrap();
+        filling.set_nonblocking(true).unwrap();
+        while filling.send(b"X_FULL=1").is_ok() {}
+    }
+
+    /// Reads whatever else comes, to the end of the test.
+    fn read_on(self) {
+        std::thread::spawn(move || while self.socket.recv(&mut [0; 4096]).is_ok() {});
     }
 
     fn any(&self) -> Vec<String> {
@@ -91,6 +104,73 @@ fn the_watchdog_is_fed_twice_in_its_time() {
     for _ in 0..4 {
         assert_eq!(manager.any(), ["WATCHDOG=1"]);
     }
+    proxy.finish();
+}
+
+#[test]
+fn the_watchdog_is_fed_while_a_reload_reads() {
+    const BEATS_MIN: usize = 3;
+    let (manager, echo) = (Manager::new(), Target::echo());
+    let watchdog = Duration::from_millis(40);
+    let mut proxy = manager.start(&Way::Tcp.route("kept", "127.0.0.2", echo.address, ""), Some(watchdog));
+    proxy.write(&crate::reload::slow_to_read(echo.address));
+    proxy.signal(Signal::HUP);
+    while !has(&manager.any(), "RELOADING=1") {}
+    let begun = Instant::now();
+    let mut beats = 0;
+    while !has(&manager.any(), "READY=1") {
+        beats += 1;
+    }
+    // All that is said in between is that the daemon lives. A load on the control plane's own thread would leave none.
+    assert!(beats >= BEATS_MIN, "{beats} signs of life within the {:?} of a reload", begun.elapsed());
+    proxy.event("reloaded", |_| true);
+    manager.read_on();
+    proxy.rebase();
+    proxy.finish();
+}
+
+/// The service manager's socket takes a few messages and then blocks whoever writes to it.
+#[test]
+fn a_service_manager_that_does_not_read_holds_up_nothing() {
+    let (manager, echo) = (Manager::new(), Target::echo());
+    let config = Way::Tcp.route("one", "127.0.0.2", echo.address, "");
+    let mut proxy = manager.start(&config, Some(Duration::from_millis(20)));
+    manager.fill();
+    proxy.reload(&config);
+    assert_eq!(proxy.ask("/healthz").0, 200);
+    // The sender waits with its socket open until it is heard.
+    manager.read_on();
+    proxy.finish();
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_service_manager_that_does_not_read() {
+    let (manager, echo) = (Manager::new(), Target::echo());
+    let proxy = manager.start(&Way::Tcp.route("one", "127.0.0.2", echo.address, ""), None);
+    manager.fill();
+    proxy.signal(Signal::TERM);
+    proxy.ended();
+}
+
+/// A process that was stopped, or a machine that was suspended, goes on where it was: nothing of it hangs.
+#[test]
+fn a_daemon_that_was_held_up_does_not_blame_its_workers() {
+    let (manager, echo) = (Manager::new(), Target::echo());
+    let watchdog = Duration::from_millis(100);
+    let proxy = manager.start(&Way::Tcp.route("one", "127.0.0.2", echo.address, ""), Some(watchdog));
+    manager.next();
+    for _ in 0..3 {
+        assert_eq!(manager.any(), ["WATCHDOG=1"]);
+        proxy.signal(Signal::STOP);
+        // Nothing to wait for: a silence of several beats is what is played here.
+        manager.socket.set_read_timeout(Some(watchdog * 5)).unwrap();
+        while manager.socket.recv(&mut [0; 64]).is_ok() {}
+        manager.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        proxy.signal(Signal::CONT);
+        assert_eq!(manager.any(), ["WATCHDOG=1"]);
+    }
+    let said = proxy.log_text();
+    assert!(!said.contains("does not turn"), "{said}");
     proxy.finish();
 }
 

@@ -9,6 +9,15 @@ fn live(proxy: &Proxy, count: usize) {
     proxy.connections_until("clients are connected", |live| live.len() == count);
 }
 
+/// Waits until nobody is taken at the address any more. One that still is ends by itself, as it says nothing.
+fn closed(address: std::net::SocketAddr) {
+    crate::harness::until(|| match std::net::TcpStream::connect(address) {
+        Ok(_) => Err("the stopping daemon still takes connections".to_owned()),
+        Err(_) => Ok(()),
+    })
+    .unwrap();
+}
+
 fn cause(line: &Value) -> (&str, &str) {
     (line["party"].as_str().unwrap_or_default(), line["cause"].as_str().unwrap_or_default())
 }
@@ -34,12 +43,7 @@ fn a_stop_closes_the_listeners_and_lets_every_connection_finish() {
         proxy.event("stopping", |_| true);
         assert_eq!(idle.end(), End::Whole, "an idle HTTP connection is told to end");
         let secure = proxy.address("127.0.0.4");
-        // One that is still taken ends by itself, as it says nothing.
-        crate::harness::until(|| match std::net::TcpStream::connect(secure) {
-            Ok(_) => Err("the stopping daemon still takes connections".to_owned()),
-            Err(_) => Ok(()),
-        })
-        .unwrap();
+        closed(secure);
         assert_eq!(proxy.ask("/readyz").0, 503, "a draining daemon is not ready");
         assert_eq!(proxy.ask("/healthz").0, 200, "and healthy all the same");
         busy_target.answer("the last answer");
@@ -122,6 +126,10 @@ fn connections_that_wait_in_the_queue_at_a_stop_are_served() {
     let mut queued: Vec<_> = (0..5).map(|_| Peer::connect(address)).collect();
     proxy.signal(Signal::TERM);
     proxy.event("stopping", |_| true);
+    // Closed to others at once, though those in the queue are not served yet.
+    closed(address);
+    first.send(b"still first");
+    first.expect(b"still first");
     first.finish();
     assert_eq!(first.end(), End::Whole);
     // In turn, as each waits for the place of the one before; which is first, the kernel decides.
@@ -202,5 +210,50 @@ fn hundreds_of_connections_that_wait_in_the_queue_at_a_stop_are_served() {
         assert_eq!(client.end(), End::Whole);
     }
     proxy.event("stopping", |_| true);
+    proxy.ended();
+}
+
+/// Whoever the daemon has taken out of its queue is counted and logged, also when no place comes in time.
+#[test]
+fn connections_that_wait_for_a_place_at_the_shutdown_timeout_are_cut_and_counted() {
+    let echo = Target::echo();
+    let config = String::from("server.max_connections = 1\nserver.shutdown_timeout = \"500ms\"\n")
+        + &Way::Tcp.route("echo", "127.0.0.2", echo.address, "");
+    let proxy = Proxy::start(&config);
+    let address = proxy.address("127.0.0.2");
+    let mut first = Peer::connect(address);
+    first.send(b"first");
+    first.expect(b"first");
+    let mut queued: Vec<_> = (0..5).map(|_| Peer::connect(address)).collect();
+    proxy.signal(Signal::TERM);
+    proxy.event("cutting", |event| event.to_string().contains("shutdown_timeout"));
+    for client in queued.iter_mut().chain([&mut first]) {
+        assert_ne!(client.rest().1, End::Silence);
+        assert_eq!(cause(&proxy.line_of(client.ends())), ("operator", "cut"));
+    }
+    proxy.ended();
+}
+
+/// The order to drain must not come before the request that a queued client has sent.
+#[test]
+fn requests_that_wait_in_the_queue_at_a_stop_are_answered() {
+    const QUEUED: usize = 20;
+    let target = Target::http("target");
+    let config = Way::Http.route("web", "127.0.0.2", target.address, "")
+        + &Way::TerminateHttp.route("secure", "127.0.0.3", target.address, "");
+    let proxy = Proxy::start(&config);
+    let address = proxy.address("127.0.0.2");
+    proxy.signal(Signal::STOP);
+    let mut clients: Vec<_> = (0..QUEUED).map(|_| Peer::connect(address)).collect();
+    for client in &mut clients {
+        client.request("shop.test", "/");
+    }
+    proxy.signal(Signal::TERM);
+    proxy.signal(Signal::CONT);
+    for client in &mut clients {
+        let answer = client.message();
+        assert_eq!((answer.status(), answer.field("connection")), (200, "close"), "{answer:?}");
+        assert_eq!(client.end(), End::Whole);
+    }
     proxy.ended();
 }

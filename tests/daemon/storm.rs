@@ -50,10 +50,11 @@ fn ten_thousand_clients_that_come_and_go_are_each_counted_exactly_once() {
     });
     let all = CLIENTS as i64;
     let metrics = proxy.metrics_until("every client is closed", |metrics| {
-        // A connection is counted as closed before it stops being counted as active, so this one comes last.
-        metrics.sum("connections_accepted_total", &[]) >= all
-            && metrics.sum("connections_closed_total", &[]) >= all
-            && metrics.sum("connections_active", &[]) == 0
+        let count = |name| metrics.sum(name, &[]);
+        // The gauge falls after the ending is counted, so that none is missing when nobody is live.
+        count("connections_accepted_total") >= all
+            && count("connections_closed_total") >= all
+            && count("connections_active") == 0
     });
     assert_eq!(metrics.sum("connections_accepted_total", &[]), all);
     assert_eq!(metrics.sum("connections_closed_total", &[]), all);
@@ -94,6 +95,9 @@ fn out_of_descriptors_the_proxy_rests_without_spinning_and_recovers() {
     let event = proxy.event("cannot accept connections for now", |_| true);
     assert!(event.to_string().contains("LimitNOFILE"), "the log names the cure: {event}");
     let (begin, ticks) = (Instant::now(), processor_ticks(&proxy));
+    let exhausted = |proxy: &Proxy| proxy.metrics().sum("accept_errors_total", &[("class", "exhausted")]);
+    let counted = exhausted(&proxy);
+    assert!(counted > 0, "want of descriptors is counted");
     // The last one to come is not even accepted.
     let last = clients.last_mut().unwrap();
     last.patience(Duration::from_secs(1));
@@ -103,6 +107,7 @@ fn out_of_descriptors_the_proxy_rests_without_spinning_and_recovers() {
     // A tick is 10 ms: a spinning loop would use one for every 10 ms passed.
     assert!(u128::from(used) * 100 < passed.as_millis(), "{used} ticks within {passed:?}: the loop spins");
     assert!(proxy.connections().len() < clients.len(), "some wait in the kernel's queue");
+    assert!(exhausted(&proxy) > counted, "and counted for as long as it lasts");
     proxy.limit_descriptors(old.current.unwrap());
     proxy.event("accepting connections again", |_| true);
     for client in &mut clients {
@@ -113,6 +118,34 @@ fn out_of_descriptors_the_proxy_rests_without_spinning_and_recovers() {
     }
     let said = proxy.log_text().matches("cannot accept connections for now").count();
     assert!(said <= 4, "the cure is said once for each rest, not {said} times");
+    proxy.finish();
+}
+
+#[test]
+fn idle_connections_to_targets_are_given_up_for_clients_when_descriptors_run_out() {
+    let (target, echo) = (Target::http("target"), Target::echo());
+    let config = String::from("defaults.timeouts.upstream_keep_alive = \"10m\"\ndefaults.timeouts.sniff = \"1m\"\n")
+        + &Way::Http.route("web", "127.0.0.2", target.address, "")
+        + &Way::Passthrough.route("echo", "127.0.0.3", echo.address, "");
+    let mut proxy = Proxy::start(&config);
+    let web = proxy.address("127.0.0.2");
+    // At once, so that each has a connection to the target of its own.
+    let mut clients: Vec<_> = (0..8).map(|_| Peer::connect(web)).collect();
+    clients.iter_mut().for_each(|client| client.request("shop.test", "/"));
+    clients.iter_mut().for_each(|client| assert_eq!(client.message().status(), 200));
+    drop(clients);
+    let idle = |metrics: &crate::harness::Metrics| metrics.sum("upstream_idle_connections", &[]);
+    let pooled = idle(&proxy.metrics_until("connections are pooled", |metrics| idle(metrics) > 0));
+    // The last one, which the operator's side has for itself.
+    let old = proxy.limit_descriptors(proxy.lowest_free_descriptor() + 1);
+    let address = proxy.address("127.0.0.3");
+    let silent: Vec<_> = (0..pooled + 4).map(|_| Peer::connect(address)).collect();
+    proxy.event("cannot accept connections for now", |_| true);
+    proxy.metrics_until("the pools are empty", |metrics| idle(metrics) == 0);
+    proxy.limit_descriptors(old.current.unwrap());
+    proxy.connections_until("everyone is in", |live| live.len() == silent.len());
+    drop(silent);
+    proxy.rebase();
     proxy.finish();
 }
 

@@ -164,8 +164,6 @@ impl<'a, S: Transport> Client<'a, S> {
             let begun = self.scan.begun();
             if begun {
                 self.head_since.get_or_insert_with(Instant::now);
-            } else if let Some(outcome) = self.leaving {
-                return ended(End::Left(outcome));
             }
             match self.wire.poll_fill(context, Keep::Copied) {
                 Poll::Ready(Ok(0)) => {
@@ -178,6 +176,8 @@ impl<'a, S: Transport> Client<'a, S> {
                 }
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => return ended(End::Lost(serving(Party::Client, Cause::Reset))),
+                // Only now: what has come by then is still answered.
+                Poll::Pending if !begun && let Some(outcome) = self.leaving => return ended(End::Left(outcome)),
                 Poll::Pending => {
                     let (at, outcome) = match self.head_since {
                         Some(since) => {

@@ -15,6 +15,7 @@ pub(crate) use certificates::{CERTIFICATES, certificate_for};
 pub(crate) use curl::Curl;
 pub(crate) use http::{Message, parsed_head};
 pub(crate) use lines::field;
+pub(crate) use metrics::Metrics;
 pub(crate) use peer::{End, Ends, Peer};
 pub(crate) use proxy::{BINARY, FILE, Proxy, folder_with};
 pub(crate) use target::{Refusing, Target, UNREACHABLE, Unanswering, listener};
