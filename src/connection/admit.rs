@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::net::{AddressSet, canonical};
 use crate::outcome::{Cause, Outcome, Party, Phase};
@@ -28,8 +28,11 @@ pub struct Admission {
 #[derive(Debug, Default)]
 pub struct RouteLoad {
     live: AtomicU32,
-    by_address: [Mutex<HashMap<IpAddr, u32>>; SHARDS],
+    /// Made for the first connection: most of a hundred thousand routes have none.
+    by_address: OnceLock<Box<Shards>>,
 }
+
+type Shards = [Mutex<HashMap<IpAddr, u32>>; SHARDS];
 
 /// Why a route does not admit a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,8 +52,7 @@ pub enum Refusal {
 #[derive(Debug)]
 pub struct Slot {
     load: Arc<RouteLoad>,
-    /// The address, if it is counted.
-    address: Option<IpAddr>,
+    address: IpAddr,
 }
 
 impl Admission {
@@ -60,20 +62,18 @@ impl Admission {
     /// The rule that refuses.
     pub fn admit(&self, client: IpAddr) -> Result<Slot, Refusal> {
         self.permits(client)?;
-        let address = (self.max_connections_per_ip > 0).then(|| canonical(client));
-        match address {
-            None => self.load.enter(self.max_connections)?,
-            // Both limits are asked before either counts: who is refused by one must not, however shortly, hold the other.
-            Some(address) => {
-                let mut shard = self.load.shard(address);
-                let live = shard.get(&address).copied().unwrap_or(0);
-                if live >= self.max_connections_per_ip {
-                    return Err(Refusal::ClientConnectionLimit);
-                }
-                self.load.enter(self.max_connections)?;
-                shard.insert(address, live + 1);
-            }
+        let address = canonical(client);
+        // Counted without a limit too, so that one that a reload brings holds for those who are in: 80 ns for a connection,
+        // which costs 20 us at the least.
+        let mut shard = self.load.shard(address);
+        let live = shard.get(&address).copied().unwrap_or(0);
+        // Both limits are asked before either counts: who is refused by one must not, however shortly, hold the other.
+        if self.max_connections_per_ip > 0 && live >= self.max_connections_per_ip {
+            return Err(Refusal::ClientConnectionLimit);
         }
+        self.load.enter(self.max_connections)?;
+        shard.insert(address, live + 1);
+        drop(shard);
         Ok(Slot { load: Arc::clone(&self.load), address })
     }
 
@@ -138,7 +138,7 @@ impl RouteLoad {
     /// Addresses that are counted now.
     #[must_use]
     pub fn addresses(&self) -> usize {
-        self.by_address.iter().map(|shard| locked(shard).len()).sum()
+        self.by_address.get().into_iter().flat_map(|shards| shards.iter()).map(|shard| locked(shard).len()).sum()
     }
 
     /// Counts one more of the route's. Only a [`Slot`] takes it back.
@@ -155,13 +155,13 @@ impl RouteLoad {
             // The interface part of a /64 is the client's to choose, the network's last byte is not.
             IpAddr::V6(address) => address.octets()[7] ^ address.octets()[15],
         };
-        locked(&self.by_address[usize::from(byte) % SHARDS])
+        locked(&self.by_address.get_or_init(Box::default)[usize::from(byte) % SHARDS])
     }
 }
 
 impl Slot {
     /// Whether it is a place in the counts that these rules ask. A route that one reload took away and another brought back
-    /// has new ones, whatever its name.
+    /// may have new ones, whatever its name.
     pub(super) fn is_of(&self, admission: &Admission) -> bool {
         Arc::ptr_eq(&self.load, &admission.load)
     }
@@ -169,17 +169,13 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let Some(address) = self.address else {
-            self.load.live.fetch_sub(1, Ordering::AcqRel);
-            return;
-        };
         // Both under the lock, so that nobody sees the one given back and the other not.
-        let mut shard = self.load.shard(address);
+        let mut shard = self.load.shard(self.address);
         self.load.live.fetch_sub(1, Ordering::AcqRel);
-        if let Some(live) = shard.get_mut(&address) {
+        if let Some(live) = shard.get_mut(&self.address) {
             *live -= 1;
             if *live == 0 {
-                shard.remove(&address);
+                shard.remove(&self.address);
             }
         }
     }
@@ -251,6 +247,17 @@ mod tests {
         assert_eq!((admission.load.addresses(), admission.load.live()), (1, 1));
         drop(slot);
         assert_eq!((admission.load.addresses(), admission.load.live()), (0, 0));
+    }
+
+    #[test]
+    fn who_came_before_there_was_a_limit_is_counted_by_it() {
+        let before = Admission::default();
+        let slots: Vec<_> = (0..2).map(|_| before.admit(address("10.0.0.1")).unwrap()).collect();
+        let after = Admission { max_connections_per_ip: 2, load: Arc::clone(&before.load), ..Admission::default() };
+        assert_eq!(after.admit(address("10.0.0.1")).err(), Some(Refusal::ClientConnectionLimit));
+        drop(slots);
+        assert!(after.admit(address("10.0.0.1")).is_ok());
+        assert_eq!((after.load.addresses(), after.load.live()), (0, 0));
     }
 
     #[test]
