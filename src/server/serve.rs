@@ -187,12 +187,9 @@ fn let_in<'a>(
         return Ok(route);
     }
     let client = connection.client().ip();
-    let mut refusals = site
-        .table
-        .candidates(facts)
-        .take(CANDIDATES_ASKED_MAX)
-        .map(|id| site.route(id).map_or(Err(Refusal::Blocked), |route| route.admission.has_room(client)));
-    if refusals.all(|admitted| admitted.is_err()) {
+    let refuses = |id| site.route(id).is_none_or(|route| route.admission.has_room(client).is_err());
+    let mut candidates = site.table.candidates(facts);
+    if candidates.by_ref().take(CANDIDATES_ASKED_MAX).all(refuses) && candidates.next().is_none() {
         connection.set_route(&route.meter);
         route.admission.has_room(client)?;
     }

@@ -197,3 +197,23 @@ fn a_client_that_never_ends_its_request_counts_and_one_above_the_limit_is_turned
     }
     proxy.finish();
 }
+
+/// At the connection only so many routes are asked whether they would let a client in (`CANDIDATES_ASKED_MAX` in
+/// `src/server/serve.rs`). One that comes after them may.
+#[test]
+fn a_route_behind_more_refusals_than_are_asked_at_once_still_lets_its_clients_in() {
+    let target = Target::http("target");
+    let path = |number: usize| format!("match.path = \"/{number:02}\"\n");
+    let mut config = String::new();
+    for number in 0..65 {
+        let more = path(number) + "security.allow = [\"127.0.8.0/24\"]";
+        config += &Way::Http.route(&format!("closed-{number:02}"), "127.0.0.2", target.address, &more);
+    }
+    config += &Way::Http.route("open", "127.0.0.2", target.address, &path(65));
+    let proxy = Proxy::start(&config);
+    let mut client = Peer::connect_from("127.0.9.1", proxy.address("127.0.0.2"));
+    assert_eq!(client.get(HOST, "/65").status(), 200);
+    assert_eq!(client.get(HOST, "/64").status(), 403);
+    left(&mut client);
+    proxy.finish();
+}
