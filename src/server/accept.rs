@@ -217,9 +217,15 @@ pub(super) fn classify(error: &io::Error) -> AcceptFault {
             | libc::ENETUNREACH
             | libc::ETIMEDOUT
             | libc::ECONNRESET
-            | libc::EPERM,
+            | libc::EPERM
+            | libc::ESOCKTNOSUPPORT
+            | libc::EPROTONOSUPPORT,
         ) => AcceptFault::Peer,
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => AcceptFault::Exhausted,
+        // ENOSPC is not accept's own: the runtime watches what was accepted, of which a user may have
+        // fs.epoll.max_user_watches (epoll_ctl(2)).
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::ENOSR | libc::ENOSPC) => {
+            AcceptFault::Exhausted
+        }
         Some(_) | None => AcceptFault::Broken,
     }
 }
@@ -290,6 +296,7 @@ mod tests {
         assert_eq!(class(libc::ECONNABORTED), AcceptFault::Peer);
         assert_eq!(class(libc::EMFILE), AcceptFault::Exhausted);
         assert_eq!(class(libc::ENOMEM), AcceptFault::Exhausted);
+        assert_eq!(class(libc::ENOSPC), AcceptFault::Exhausted);
         assert_eq!(class(libc::EBADF), AcceptFault::Broken);
         assert_eq!(class(libc::EINVAL), AcceptFault::Broken);
     }
