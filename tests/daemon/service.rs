@@ -170,6 +170,28 @@ fn a_stop_does_not_wait_for_a_service_manager_that_does_not_read() {
     proxy.ended();
 }
 
+/// A process that was stopped, or a machine that was suspended, goes on where it was: nothing of it hangs.
+#[test]
+fn a_daemon_that_was_held_up_does_not_blame_its_workers() {
+    let (manager, echo) = (Manager::new(), Target::echo());
+    let watchdog = Duration::from_millis(100);
+    let proxy = manager.start(&Way::Tcp.route("one", "127.0.0.2", echo.address, ""), Some(watchdog));
+    manager.next();
+    for _ in 0..3 {
+        assert_eq!(manager.any(), ["WATCHDOG=1"]);
+        proxy.signal(Signal::STOP);
+        // Nothing to wait for: a silence of several beats is what is played here.
+        manager.socket.set_read_timeout(Some(watchdog * 5)).unwrap();
+        while manager.socket.recv(&mut [0; 64]).is_ok() {}
+        manager.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        proxy.signal(Signal::CONT);
+        assert_eq!(manager.any(), ["WATCHDOG=1"]);
+    }
+    let said = proxy.log_text();
+    assert!(!said.contains("does not turn"), "{said}");
+    proxy.finish();
+}
+
 /// Starts the daemon with the listener as the service manager passes it: descriptor 3, and the daemon's own number.
 fn inheriting(listener: &TcpListener, config: &str) -> Proxy {
     Proxy::start_with(config, |command| {
