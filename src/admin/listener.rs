@@ -24,6 +24,10 @@ const CONNECTIONS_MAX: usize = 64;
 /// How long an operator's connection may take for a request's head, or idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long one connection to the HTTP address is kept at most: a reader that takes a byte now and then makes progress, and
+/// must not hold a place for ever all the same. The longest text, of a hundred thousand routes, takes seconds.
+const PAGE_LIFETIME_MAX: Duration = Duration::from_secs(60);
+
 /// The rest after a failed accept: descriptors may come back.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
@@ -203,7 +207,34 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send, face: Face
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(Unstalled::new(stream)), service);
-    if let Err(error) = connection.await {
-        tracing::debug!(%error, "an operator's connection failed");
+    match bounded(face, connection).await {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(%error, "an operator's connection failed"),
+        None => tracing::debug!("an operator's connection was cut at its longest"),
+    }
+}
+
+/// Waits for the connection to end, on the HTTP address for [`PAGE_LIFETIME_MAX`].
+async fn bounded<T>(face: Face, connection: impl Future<Output = T>) -> Option<T> {
+    match face {
+        // Who may come to the socket is known, and some of what it is asked takes its time.
+        Face::Socket => Some(connection.await),
+        Face::Page => tokio::time::timeout(PAGE_LIFETIME_MAX, connection).await.ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_of_the_page_is_cut_at_its_longest_and_one_of_the_socket_never() {
+        let begun = Instant::now();
+        assert_eq!(bounded(Face::Page, std::future::pending::<()>()).await, None);
+        assert_eq!(begun.elapsed(), PAGE_LIFETIME_MAX);
+        assert_eq!(bounded(Face::Page, sleep(PAGE_LIFETIME_MAX - Duration::from_secs(1))).await, Some(()));
+        assert_eq!(bounded(Face::Socket, sleep(PAGE_LIFETIME_MAX * 100)).await, Some(()));
     }
 }
