@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::worker::Worker;
 use crate::connection::{ConnectionGuard, Place};
-use crate::drain::{Leash, Order};
+use crate::drain::{Counted, Leash, Order};
 use crate::handler::Site;
 use crate::net::{ClientAddress, ListenAddress, Listener, is_near_last_for_clients};
 use crate::telemetry::AcceptFault;
@@ -37,6 +37,8 @@ const TAKEN_MAX: usize = 65_535;
 pub(super) struct Accepting {
     /// The socket.
     pub listener: Listener,
+    /// Dropped when the socket is closed, and not before.
+    pub open: Counted,
     /// Told to drain, the loop takes what is already queued and ends.
     pub leash: Arc<Leash>,
     /// What was last served here: who is queued when a reload takes the address away is still served so.
@@ -118,7 +120,7 @@ async fn next(listener: &Listener, worker: &Worker, rest: &mut Rest, near_last: 
 /// Those who wait take descriptors that nobody else counts on. When there are no more of those, the address stays open, and
 /// the clients behind wait in the kernel's queue.
 async fn finish_queue(accepting: Accepting, worker: &Arc<Worker>, mut rest: Rest, first: Option<Accepted>) {
-    let Accepting { listener, mut site, .. } = accepting;
+    let Accepting { listener, open: counted, mut site, .. } = accepting;
     let mut waiting: VecDeque<(Accepted, Option<Place>)> = first.map(|first| (first, None)).into_iter().collect();
     let address = rest.address;
     let mut queue = match listener.into_queue() {
@@ -142,7 +144,8 @@ async fn finish_queue(accepting: Accepting, worker: &Arc<Worker>, mut rest: Rest
             None => break,
             Some(Ok(accepted)) => {
                 let room = worker.waiting().try_enter();
-                let full = room.is_none();
+                // The last descriptors are for operators here too.
+                let full = room.is_none() || is_near_last_for_clients(&accepted.0);
                 waiting.push_back((accepted, room));
                 full
             }
@@ -167,6 +170,7 @@ async fn finish_queue(accepting: Accepting, worker: &Arc<Worker>, mut rest: Rest
     }
     // Closes it.
     drop(queue);
+    drop(counted);
     for (accepted, _room) in waiting {
         let place = place(worker, &mut rest).await;
         open(&mut site, worker, address, place, accepted);

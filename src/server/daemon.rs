@@ -13,6 +13,7 @@ use super::notify::ServiceManager;
 use super::reload::Reloads;
 use super::worker::{Broken, WorkerHandle};
 use crate::connection::{Gate, Registry};
+use crate::drain::{Count, Counted};
 use crate::generation::{Current, Generation, Source};
 use crate::net::{ListenAddress, sys};
 
@@ -35,6 +36,8 @@ pub struct Daemon {
     pub(super) inherited: Inherited,
     /// Each address as configured, and as the system has bound it.
     pub(super) listening: Vec<(ListenAddress, ListenAddress)>,
+    /// The sockets of each address as configured, of those too that are gone and still serve their queue.
+    open: Vec<(ListenAddress, Arc<Count>)>,
     pub(super) manager: ServiceManager,
     pub(super) signals: Signals,
     pub(super) requests: mpsc::Receiver<Request>,
@@ -123,6 +126,7 @@ impl Daemon {
             worker_count,
             inherited,
             listening: Vec::new(),
+            open: Vec::new(),
             manager,
             signals,
             requests,
@@ -196,11 +200,19 @@ impl Daemon {
                 self.listening.push((key, address));
                 tracing::info!(%address, "listening");
             }
+            let open = Arc::new(Count::default());
             for (worker, socket) in self.workers.iter().zip(sockets) {
-                worker.listen(&site, socket);
+                worker.listen(&site, socket, Counted::new(&open));
             }
+            self.open.push((key, open));
         }
         self.show_addresses();
+    }
+
+    /// The addresses that our sockets still have.
+    pub(super) fn held(&mut self) -> Vec<ListenAddress> {
+        self.open.retain(|(_, sockets)| sockets.live() > 0);
+        self.open.iter().map(|(key, _)| *key).collect()
     }
 
     pub(super) fn show_addresses(&self) {

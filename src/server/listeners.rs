@@ -40,7 +40,7 @@ impl Inherited {
 
     /// Binds every wanted address for every worker, inherited sockets first. Either all are bound or none is.
     ///
-    /// An address is shared with other sockets only where it overlaps one of ours, `held` or wanted: a second daemon on the
+    /// An address is shared with other sockets only where it is, or overlaps, one of ours, `held` or wanted: a second daemon on the
     /// same address is an error, not a thief of half the connections.
     ///
     /// # Errors
@@ -58,7 +58,8 @@ impl Inherited {
                     && other.port() == address.port()
                     && (other.ip().is_unspecified() || address.ip().is_unspecified())
             };
-            let shared = wanted.iter().chain(held).any(overlaps);
+            // Held and wanted is one that has gone and comes back while what was queued there is still being served.
+            let shared = held.contains(&address) || wanted.iter().chain(held).any(overlaps);
             let sharing = if shared { Sharing::Shared } else { Sharing::Exclusive };
             let group = self.bind_one(address, sharing, workers).map_err(|source| BindError::new(address, source))?;
             bound.insert(address, group);

@@ -150,7 +150,7 @@ impl Daemon {
         let limits = Limits::of(next.settings.max_connections).map_err(|error| error.to_string())?;
         let added = missing(&next, &previous);
         let removed = missing(&previous, &next);
-        let held: Vec<_> = self.listening.iter().map(|(key, _)| *key).collect();
+        let held = self.held();
         // The last step that can fail.
         let bound = self.inherited.bind(&added, &held, self.worker_count).map_err(|error| with_causes(&error))?;
         let number = next.number;

@@ -10,7 +10,7 @@ use super::worker::WorkerHandle;
 use super::{Daemon, Inherited};
 use crate::config::Config;
 use crate::connection::Registry;
-use crate::drain::Order;
+use crate::drain::{Count, Counted, Order};
 use crate::generation::{Generation, Source};
 use crate::net::{BoundListener, Sharing};
 use crate::telemetry::{AccessLog, Meters};
@@ -71,7 +71,8 @@ async fn an_address_that_is_gone_before_its_worker_hears_of_it_still_serves_who_
     let bound = BoundListener::bind("127.0.0.2:0".parse().unwrap(), Sharing::Exclusive).unwrap();
     let client = TcpStream::connect(bound.local_address().socket()).await.unwrap();
     let [worker, ..] = &daemon.workers[..] else { panic!("there are two workers") };
-    worker.listen(&site, bound);
+    let open = Arc::new(Count::default());
+    worker.listen(&site, bound, Counted::new(&open));
     worker.unlisten(key);
     let registry = Arc::clone(&daemon.shared.registry);
     while registry.live() == 0 {
@@ -88,5 +89,5 @@ async fn an_address_that_is_gone_before_its_worker_hears_of_it_still_serves_who_
     let begun = Instant::now();
     daemon.stop("a test").await;
     assert!(begun.elapsed() < CUT_PATIENCE, "each loop has been told to end");
-    assert_eq!(registry.live(), 0);
+    assert_eq!((registry.live(), open.live()), (0, 0));
 }

@@ -13,7 +13,7 @@ use super::accept::{Accepting, accept};
 use super::control::Shared;
 use super::serve::serve;
 use crate::connection::{ConnectionGuard, Gate, Registry};
-use crate::drain::{Leash, Order};
+use crate::drain::{Counted, Leash, Order};
 use crate::generation::Current;
 use crate::handler::Site;
 use crate::http::Pool;
@@ -35,7 +35,7 @@ pub(super) struct Worker {
 /// What the control plane tells a worker.
 #[derive(Debug)]
 enum Command {
-    Listen(Arc<Site>, BoundListener),
+    Listen(Arc<Site>, BoundListener, Counted),
     Unlisten(ListenAddress),
     /// Show that the event loop turns.
     Beat,
@@ -151,9 +151,9 @@ impl WorkerHandle {
         Ok(Self { commands, worker, thread, ended, asked: AtomicU64::new(0) })
     }
 
-    /// Accepts on one more socket, for what is served there now.
-    pub(super) fn listen(&self, site: &Arc<Site>, listener: BoundListener) {
-        self.tell(Command::Listen(Arc::clone(site), listener));
+    /// Accepts on one more socket, for what is served there now; `open` is dropped after the socket is closed.
+    pub(super) fn listen(&self, site: &Arc<Site>, listener: BoundListener, open: Counted) {
+        self.tell(Command::Listen(Arc::clone(site), listener, open));
     }
 
     /// Serves what is queued on the address, and closes its socket.
@@ -211,13 +211,13 @@ async fn obey(mut commands: UnboundedReceiver<Command>, worker: Arc<Worker>, bro
     loop {
         tokio::select! {
             command = commands.recv() => match command {
-                Some(Command::Listen(site, listener)) => {
+                Some(Command::Listen(site, listener, open)) => {
                     let key = site.address;
                     let leash = Arc::new(Leash::default());
                     if let Some(before) = listeners.insert(key, Arc::clone(&leash)) {
                         before.pull(Order::Drain);
                     }
-                    let task = loops.spawn(listen(site, listener, leash, Arc::clone(&worker), broken.clone()));
+                    let task = loops.spawn(listen(site, listener, open, leash, Arc::clone(&worker), broken.clone()));
                     keys.insert(task.id(), key);
                 }
                 Some(Command::Unlisten(key)) => {
@@ -259,13 +259,14 @@ async fn obey(mut commands: UnboundedReceiver<Command>, worker: Arc<Worker>, bro
 async fn listen(
     site: Arc<Site>,
     listener: BoundListener,
+    open: Counted,
     leash: Arc<Leash>,
     worker: Arc<Worker>,
     broken: UnboundedSender<Broken>,
 ) {
     let key = site.address;
     let result = match listener.into_listener() {
-        Ok(listener) => accept(Accepting { listener, leash, site }, worker).await,
+        Ok(listener) => accept(Accepting { listener, open, leash, site }, worker).await,
         Err(error) => Err(error),
     };
     if let Err(error) = result {

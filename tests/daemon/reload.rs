@@ -257,6 +257,42 @@ fn requests_that_wait_in_the_queue_of_a_removed_address_are_answered_and_their_c
     proxy.finish();
 }
 
+/// The old socket of the address is open until its queue has been served, and must not be in the way of the new one. Neither
+/// may those who wait take the descriptors that a reload needs.
+#[test]
+fn an_address_that_comes_back_while_its_queue_is_still_served_is_listened_on_again() {
+    const QUEUED: usize = 40;
+    let echo = Target::echo();
+    let free = std::net::TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap();
+    let kept = Way::Tcp.route("kept", "127.0.0.3", echo.address, "");
+    let back = Way::Tcp.route("back", "127.0.0.2", echo.address, "").replace("127.0.0.2:0", &free.to_string());
+    let one_place = |routes: &str| format!("server.max_connections = 1\n{routes}");
+    let mut proxy = Proxy::start(&one_place(&(kept.clone() + &back)));
+    let mut long = Peer::connect(proxy.address("127.0.0.3"));
+    long.send(b"in");
+    long.expect(b"in");
+    let mut clients: Vec<_> = (0..QUEUED).map(|_| Peer::connect(free)).collect();
+    let old = proxy.limit_descriptors(proxy.lowest_free_descriptor() + 30);
+    proxy.reload(&one_place(&kept));
+    proxy.reload(&one_place(&(kept.clone() + &back)));
+    proxy.limit_descriptors(old.current.unwrap());
+    long.finish();
+    assert_eq!(long.end(), End::Whole);
+    clients.push(Peer::connect(free));
+    thread::scope(|scope| {
+        for mut client in clients {
+            scope.spawn(move || {
+                client.send(b"queued");
+                client.expect(b"queued");
+                client.finish();
+                assert_eq!(client.end(), End::Whole);
+            });
+        }
+    });
+    proxy.rebase();
+    proxy.finish();
+}
+
 /// So many routes that reading them takes long enough for a signal to come meanwhile.
 pub(crate) fn slow_to_read(target: std::net::SocketAddr) -> String {
     let mut config = Way::Tcp.route("kept", "127.0.0.2", target, "");
