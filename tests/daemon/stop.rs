@@ -292,3 +292,41 @@ fn connections_that_wait_in_the_queue_at_a_stop_are_served_though_there_are_no_d
     closed(address);
     proxy.ended();
 }
+
+/// A client that is refused and does not leave is lingered for; that must not outlast a cut, nor a kill.
+#[test]
+fn clients_that_are_being_turned_away_are_cut_and_killed_like_all_others() {
+    let echo = Target::echo();
+    let config = String::from("server.shutdown_timeout = \"300ms\"\ndefaults.timeouts.linger = \"1m\"\n")
+        + &Way::Http.route("blocked", "127.0.0.2", echo.address, "security.block = [\"127.0.0.0/8\"]")
+        + &Way::TerminateHttp.route("named", "127.0.0.3", echo.address, "match.domains = [\"elsewhere.test\"]");
+    let proxy = Proxy::start(&config);
+    let turned_away = || {
+        let mut blocked = Peer::connect(proxy.address("127.0.0.2"));
+        blocked.request(HOST, "/");
+        assert_eq!(blocked.message().status(), 403);
+        let mut unrouted = Peer::connect(proxy.address("127.0.0.3"));
+        unrouted.request(HOST, "/");
+        assert_eq!(unrouted.message().status(), 404);
+        let mut unnamed = Peer::connect(proxy.address("127.0.0.3"));
+        unnamed.send(&HELLO);
+        // The alert, and no more: TLS 1.2's record of two bytes.
+        assert_eq!(unnamed.receive(7).first(), Some(&21));
+        [blocked, unrouted, unnamed]
+    };
+    let killed = turned_away();
+    for live in proxy.connections() {
+        let output = proxy.command(&["kill", &live["id"].to_string()]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    for client in &killed {
+        assert_eq!(cause(&proxy.line_of(client.ends())), ("operator", "killed"));
+    }
+    let cut = turned_away();
+    proxy.signal(Signal::TERM);
+    for client in &cut {
+        assert_eq!(cause(&proxy.line_of(client.ends())), ("operator", "cut"));
+    }
+    assert!(!proxy.log_text().contains("did not end"), "{}", proxy.log_text());
+    proxy.ended();
+}
