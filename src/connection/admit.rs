@@ -161,7 +161,7 @@ impl RouteLoad {
 
 impl Slot {
     /// Whether it is a place in the counts that these rules ask. A route that one reload took away and another brought back
-    /// has new ones, whatever its name.
+    /// may have new ones, whatever its name.
     pub(super) fn is_of(&self, admission: &Admission) -> bool {
         Arc::ptr_eq(&self.load, &admission.load)
     }

@@ -319,8 +319,9 @@ impl Connection {
         let (now_in, now_out) = (self.traffic.bytes_in(), self.traffic.bytes_out());
         let Some(route) = route(&details) else { return };
         let (before_in, before_out) = (details.settled_in, details.settled_out);
-        details.settled_in = now_in;
-        details.settled_out = now_out;
+        // Bytes that are taken back, to be counted again, must not be settled twice.
+        details.settled_in = now_in.max(before_in);
+        details.settled_out = now_out.max(before_out);
         drop(details);
         route.moved(now_in.saturating_sub(before_in), now_out.saturating_sub(before_out));
     }

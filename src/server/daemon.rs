@@ -174,12 +174,6 @@ impl Daemon {
     }
 
     async fn next_event(&mut self, watchdog: &mut Option<Interval>) -> Event {
-        let beat = async {
-            match watchdog {
-                Some(interval) => interval.tick().await,
-                None => std::future::pending().await,
-            };
-        };
         let Signals { hangup, terminate, interrupt } = &mut self.signals;
         tokio::select! {
             biased;
@@ -192,7 +186,7 @@ impl Daemon {
                 Request::Stop => Event::Stop("the operator"),
             },
             loaded = self.reloads.loaded() => Event::Loaded(loaded),
-            () = beat => Event::Watchdog,
+            () = beat(watchdog) => Event::Watchdog,
         }
     }
 
@@ -237,7 +231,7 @@ impl Daemon {
     }
 
     /// Tells the service manager that the daemon lives, if every worker has shown so since the last time.
-    fn watch(&self) {
+    pub(super) fn watch(&self) {
         let mut all_alive = true;
         for (index, worker) in self.workers.iter().enumerate() {
             if !worker.is_alive() {
@@ -270,11 +264,22 @@ impl Signals {
 }
 
 /// When the service manager is told that the daemon lives, and the workers are asked.
-fn beats(every: Duration) -> Interval {
+pub(super) fn beats(every: Duration) -> Interval {
     let mut beats = tokio::time::interval(every);
     // Those missed are not made up for: two at once would leave the workers no time to answer in between, and blame them.
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     beats
+}
+
+/// Waits for the next beat, for ever if there is no watchdog.
+///
+/// # Cancel safety
+/// Cancel safe.
+pub(super) async fn beat(watchdog: &mut Option<Interval>) {
+    match watchdog {
+        Some(beats) => _ = beats.tick().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// One worker per core that the process may use (its affinity and its cgroup's quota count).

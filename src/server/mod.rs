@@ -9,6 +9,8 @@ mod notify;
 mod reload;
 mod serve;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use control::{Control, LastReload, Readiness, ReloadAnswer, Request, Stopped};

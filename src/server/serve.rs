@@ -79,7 +79,7 @@ async fn encrypted(
         }
         // A plain route never takes a TLS connection.
         Decision::Plain { .. } | Decision::NoRoute => {
-            handler::refuse_unknown_name(stream, Instant::now() + site.linger).await
+            unless_ended(connection, handler::refuse_unknown_name(stream, Instant::now() + site.linger)).await
         }
     }
 }
@@ -148,15 +148,30 @@ async fn plain(
             let version = if opening == Opening::Http2 { Version::Http2 } else { Version::Http1 };
             match let_in(site, leading, &facts, connection) {
                 Ok(route) => handler::http(stream, version, route, requests(worker, site, None), connection).await,
-                Err(refusal) => handler::turn_away(stream, version, TurnedAway::Refused(refusal), site.linger).await,
+                Err(refusal) => {
+                    let why = TurnedAway::Refused(refusal);
+                    unless_ended(connection, handler::turn_away(stream, version, why, site.linger)).await
+                }
             }
         }
         Decision::Passthrough(_) | Decision::Terminate { .. } | Decision::NoRoute => match opening {
-            Opening::Http1 => handler::turn_away(stream, Version::Http1, TurnedAway::NoRoute, site.linger).await,
+            Opening::Http1 => {
+                let telling = handler::turn_away(stream, Version::Http1, TurnedAway::NoRoute, site.linger);
+                unless_ended(connection, telling).await
+            }
             Opening::Http2 | Opening::Tls(_) | Opening::Other => {
                 Outcome::new(Phase::Route, Party::Proxy, Cause::NoRoute)
             }
         },
+    }
+}
+
+/// Tells a client why it is turned away, and lingers until it has heard, or until somebody ends the connection.
+async fn unless_ended(connection: &Connection, telling: impl Future<Output = Outcome>) -> Outcome {
+    tokio::select! {
+        biased;
+        outcome = telling => outcome,
+        order = connection.leash().end() => handler::ended(connection.phase(), order),
     }
 }
 

@@ -1,3 +1,4 @@
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -5,14 +6,16 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::control::{Readiness, Stopped};
-use super::daemon::Daemon;
+use super::daemon::{Daemon, beat, beats};
 use super::worker::WorkerHandle;
 use crate::connection::Registry;
 use crate::drain::Order;
 
-/// How long connections have to end after they were cut, and then workers. They only have to notice; a worker that does not
-/// turn is left.
-const CUT_PATIENCE: Duration = Duration::from_secs(5);
+/// How long connections and workers have to end after the cut. They only have to notice; a worker that does not turn is left.
+pub(super) const CUT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long workers have at least to end, however long the connections took: those that turn need no more than a moment.
+pub(super) const END_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why draining ended.
 enum Drained {
@@ -35,11 +38,17 @@ impl Daemon {
         let registry = Arc::clone(&self.shared.registry);
         // Those that are opened from now on hear of it too.
         registry.order(Order::Drain);
-        let drained = tokio::select! {
-            biased;
-            () = empty(&mut accepting, &registry) => Drained::All,
-            signal = self.signals.stop() => Drained::Again(signal),
-            () = tokio::time::sleep(timeout) => Drained::TimedOut,
+        let mut watchdog = self.manager.watchdog_interval().map(beats);
+        let mut timed_out = pin!(tokio::time::sleep(timeout));
+        let drained = loop {
+            tokio::select! {
+                biased;
+                () = empty(&mut accepting, &registry) => break Drained::All,
+                signal = self.signals.stop() => break Drained::Again(signal),
+                () = timed_out.as_mut() => break Drained::TimedOut,
+                // A drain may take longer than a service manager waits for a sign of life.
+                () = beat(&mut watchdog) => self.watch(),
+            }
         };
         let deadline = Instant::now() + CUT_PATIENCE;
         let why = match drained {
@@ -54,7 +63,8 @@ impl Daemon {
             }
             Some(why) => cut(why, accepting, &registry, deadline).await,
         };
-        finish(self.workers, deadline).await;
+        finish(self.workers, deadline.max(Instant::now() + END_PATIENCE)).await;
+        self.manager.finish().await;
         tracing::info!("stopped");
         self.shared.set_stopped(Stopped { live, cut, why });
     }
@@ -98,51 +108,5 @@ async fn finish(workers: Vec<WorkerHandle>, deadline: Instant) {
     let ending: Vec<_> = workers.into_iter().map(|worker| worker.finish(deadline)).collect();
     for ended in ending {
         ended.await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::config::Config;
-    use crate::generation::Source;
-    use crate::server::{Daemon, Inherited};
-    use crate::telemetry::{AccessLog, Meters};
-
-    const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(200);
-
-    /// A daemon that listens with two workers.
-    fn daemon() -> Daemon {
-        let config = "server.workers = 2\nserver.shutdown_timeout = \"200ms\"\n[[routes]]\nname = \"one\"\n\
-                      match.ports = [\"127.0.0.1:0\"]\nprotocol = \"tcp\"\ntargets = [\"127.0.0.1:1\"]\n";
-        let config = Config::from_text(config, Path::new("test.toml")).unwrap();
-        let meters = Arc::new(Meters::new());
-        let source = Source::new(Path::new("test.toml"), Arc::clone(&meters)).unwrap();
-        let first = source.assemble(&config, None).unwrap();
-        let registry = Arc::new(Registry::new(meters, AccessLog::off()));
-        Daemon::start(Arc::new(source), first, registry, Inherited::default()).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_stop_waits_for_a_worker_that_does_not_turn_until_its_deadline_and_no_longer() {
-        let mut daemon = daemon();
-        let (stuck, _release) = WorkerHandle::stuck(2, &daemon.shared);
-        daemon.workers.push(stuck);
-        let shared = Arc::clone(&daemon.shared);
-        let begun = Instant::now();
-        daemon.stop("a test").await;
-        let took = begun.elapsed();
-        assert!(took >= SHUTDOWN_TIMEOUT + CUT_PATIENCE, "{took:?}: it was waited for");
-        assert!(took < SHUTDOWN_TIMEOUT + CUT_PATIENCE + Duration::from_secs(2), "{took:?}: all waits end at once");
-        assert_eq!(Arc::strong_count(&shared), 1, "those that turn have ended, and let go of what they shared");
-    }
-
-    #[tokio::test]
-    async fn a_stop_whose_workers_turn_ends_at_once() {
-        let begun = Instant::now();
-        daemon().stop("a test").await;
-        assert!(begun.elapsed() < CUT_PATIENCE);
     }
 }

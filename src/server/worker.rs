@@ -214,7 +214,9 @@ async fn obey(mut commands: UnboundedReceiver<Command>, worker: Arc<Worker>, bro
                 Some(Command::Listen(site, listener, open)) => {
                     let key = site.address;
                     let leash = Arc::new(Leash::default());
-                    listeners.insert(key, Arc::clone(&leash));
+                    if let Some(before) = listeners.insert(key, Arc::clone(&leash)) {
+                        before.pull(Order::Drain);
+                    }
                     let task = loops.spawn(listen(site, listener, open, leash, Arc::clone(&worker), broken.clone()));
                     keys.insert(task.id(), key);
                 }

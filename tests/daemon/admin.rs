@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
-use crate::harness::{CERTIFICATES, End, HOST, PATIENCE, Peer, Proxy, Target, Way, until};
+use crate::harness::{CERTIFICATES, End, HOST, PATIENCE, Peer, Proxy, Target, Way, listener, until};
 
 /// What the admin address answers to a GET for this host: the status.
 fn asked_for(proxy: &Proxy, host: &str, path: &str) -> u16 {
@@ -137,6 +137,10 @@ fn every_series_whose_labels_are_known_is_there_at_zero_from_the_start_and_after
     for series in of_bytes("later") {
         assert!(text.contains(&format!("smartproxy_{series}")), "no {series} in {text}");
     }
+    let (_taken, address) = listener();
+    let never = Way::Tcp.route("never", "127.0.0.5", echo.address, "").replace("127.0.0.5:0", &address.to_string());
+    proxy.reload_refused(&never);
+    assert!(!proxy.ask("/metrics").1.contains("never"), "what is refused has changed nothing");
     proxy.finish();
 }
 

@@ -129,6 +129,24 @@ fn the_watchdog_is_fed_while_a_reload_reads() {
     proxy.finish();
 }
 
+#[test]
+fn the_watchdog_is_fed_while_connections_drain() {
+    let (manager, echo) = (Manager::new(), Target::echo());
+    let watchdog = Duration::from_millis(100);
+    let proxy = manager.start(&Way::Tcp.route("one", "127.0.0.2", echo.address, ""), Some(watchdog));
+    let mut client = Peer::connect(proxy.address("127.0.0.2"));
+    client.send(b"in");
+    client.expect(b"in");
+    proxy.signal(Signal::TERM);
+    while !has(&manager.any(), "STOPPING=1") {}
+    for _ in 0..4 {
+        assert_eq!(manager.any(), ["WATCHDOG=1"]);
+    }
+    client.finish();
+    assert_eq!(client.end(), End::Whole);
+    proxy.ended();
+}
+
 /// The service manager's socket takes a few messages and then blocks whoever writes to it.
 #[test]
 fn a_service_manager_that_does_not_read_holds_up_nothing() {
