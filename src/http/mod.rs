@@ -10,6 +10,7 @@ mod driver;
 mod exchange;
 mod forward;
 mod forwarded;
+mod frames;
 mod hop;
 mod host;
 mod incoming;

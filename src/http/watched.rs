@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::frames::FrameBudget;
 use crate::connection::Connection;
 use crate::net::{Transport, sys};
 
@@ -16,6 +17,7 @@ pub(super) struct Watched<S> {
     stream: S,
     connection: Arc<Connection>,
     notebook: Arc<Notebook>,
+    budget: FrameBudget,
 }
 
 /// What is known of the stream while hyper owns it.
@@ -59,7 +61,7 @@ impl Notebook {
 
 impl<S: Transport> Watched<S> {
     pub(super) fn new(stream: S, connection: &Arc<Connection>, notebook: &Arc<Notebook>) -> Self {
-        Self { stream, connection: Arc::clone(connection), notebook: Arc::clone(notebook) }
+        Self { stream, connection: Arc::clone(connection), notebook: Arc::clone(notebook), budget: FrameBudget::new() }
     }
 
     /// Notes what a write has come to.
@@ -113,6 +115,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         }
         notes.touched = true;
         this.connection.traffic().add_in(bytes.len() as u64);
+        if !this.budget.received(bytes) {
+            this.connection.set_error("the client sends frame after frame that ask for nothing");
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -120,6 +126,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 impl<S: Transport> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if let Poll::Ready(Ok(count)) = &result {
+            self.budget.sent(bytes.get(..*count).unwrap_or_default());
+        }
         self.wrote(result, |count| *count)
     }
 
@@ -129,6 +138,14 @@ impl<S: Transport> AsyncWrite for Watched<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        if let Poll::Ready(Ok(count)) = &result {
+            let mut left = *count;
+            for slice in slices {
+                let taken = slice.len().min(left);
+                self.budget.sent(slice.get(..taken).unwrap_or_default());
+                left = left.saturating_sub(taken);
+            }
+        }
         self.wrote(result, |count| *count)
     }
 

@@ -12,6 +12,7 @@ mod demo;
 mod documents;
 mod drain;
 mod endings;
+mod flood;
 mod harness;
 mod hello;
 mod keys;
