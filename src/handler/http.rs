@@ -8,7 +8,9 @@ use super::entry::enter;
 use super::route::{Action, Forward, Route};
 use super::site::Site;
 use crate::connection::{Connection, Registry, State};
-use crate::http::{Body, Exchange, Forwarding, Host, Incoming, Pool, Scheme, Version, answer, forward, serve};
+use crate::http::{
+    Body, Exchange, Forwarding, Host, Incoming, Pool, Scheme, TlsNames, Version, answer, forward, serve,
+};
 use crate::name::normalize_path;
 use crate::net::Transport;
 use crate::outcome::{Cause, Outcome, Party, Phase};
@@ -87,9 +89,17 @@ impl Requests {
         }
         match &route.action {
             Action::Forward(way) => self.forward(request, exchange, &route, way).await,
-            Action::Redirect(redirect) => redirect.answer(request.uri(), exchange),
-            Action::Respond(respond) => respond.answer(exchange),
+            Action::Redirect(redirect) => redirect.answer(exchange, self.tls_names(), &route.http.headers.response),
+            Action::Respond(respond) => respond.answer(exchange, self.tls_names(), &route.http.headers.response),
         }
+    }
+
+    /// What TLS with the client has come to.
+    fn tls_names(&self) -> TlsNames<'_> {
+        self.inside.as_ref().map_or_else(TlsNames::default, |inside| TlsNames {
+            version: Some(inside.session.agreed.version.as_str()),
+            sni: inside.hello.server_name.as_ref(),
+        })
     }
 
     /// The route of one request.
@@ -157,6 +167,8 @@ impl Requests {
             timeouts: &route.http.timeouts,
             forwarded: &route.http.forwarded,
             scheme: if self.inside.is_some() { Scheme::Https } else { Scheme::Http },
+            tls: self.tls_names(),
+            rewrite: way.rewrite.as_ref(),
             preserve_host: way.preserve_host,
             request_headers: &route.http.headers.request,
             response_headers: &route.http.headers.response,

@@ -5,6 +5,7 @@ use super::redirect::Redirect;
 use super::respond::Respond;
 use crate::connection::Admission;
 use crate::http::{ForwardedPolicy, HeaderEdits, Settings, Timeouts};
+use crate::name::PathRewrite;
 use crate::relay;
 use crate::route::Rule;
 use crate::sniff::ProxyVersion;
@@ -93,4 +94,6 @@ pub struct Forward {
     pub timeouts: upstream::Timeouts,
     /// Whether Host reaches the target as the client sent it.
     pub preserve_host: bool,
+    /// How the path of a request is changed.
+    pub rewrite: Option<PathRewrite>,
 }

@@ -152,6 +152,24 @@ impl Exchange {
         self.head.as_ref().map(|(method, _)| method)
     }
 
+    /// What it asks for, as the client sent it; `None` if its head could not be read.
+    #[must_use]
+    pub fn uri(&self) -> Option<&Uri> {
+        self.head.as_ref().map(|(_, uri)| uri)
+    }
+
+    /// The name of its route, or `-`.
+    #[must_use]
+    pub fn route_name(&self) -> &str {
+        self.route.as_ref().map_or(NO_ROUTE, |route| route.name())
+    }
+
+    /// The status that it is answered with, once that is known.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        self.status
+    }
+
     /// Notes the route that takes it, for the request and, if it is its first, for the connection.
     pub fn set_route(&mut self, route: &Arc<RouteMeter>) {
         self.connection.set_route(route);
@@ -217,7 +235,7 @@ impl Exchange {
         line.field("request", self.id.as_str());
         line.number("connection", self.connection.id().0);
         line.field("client", &self.connection.client().to_string());
-        line.field("route", self.route.as_ref().map_or(NO_ROUTE, |route| route.name()));
+        line.field("route", self.route_name());
         if let Some((method, uri)) = &self.head {
             line.field("method", method.as_str());
             line.field_if("host", self.host.as_str());

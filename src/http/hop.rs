@@ -5,16 +5,19 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 
 /// Fields that `Connection` cannot take from a message: it is framed, routed and attributed by them, and a client must
 /// not be able to strip what a proxy before us has said of it.
-const KEPT: [&str; 9] = [
+const KEPT: [&str; 12] = [
     "host",
     "content-length",
     "content-type",
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
     "x-forwarded-proto",
     "x-request-id",
     "trailer",
+    "via",
 ];
 
 /// Removes what concerns one connection only (RFC 9110 section 7.6.1).
@@ -53,7 +56,7 @@ pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     if sound && has_token(headers, &CONNECTION, "upgrade") { Some(field.clone()) } else { None }
 }
 
-fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+pub(super) fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     headers
         .get_all(name)
         .iter()

@@ -6,7 +6,9 @@ mod activity;
 pub mod answer;
 mod body;
 mod driver;
+mod edits;
 mod exchange;
+mod facts;
 mod forward;
 mod forwarded;
 mod hop;
@@ -26,11 +28,14 @@ mod streams;
 mod tests;
 mod trailers;
 mod tunnel;
+mod via;
 mod watched;
 
 pub use body::{Body, BodyError};
+pub use edits::HeaderEdits;
 pub use exchange::Exchange;
-pub use forward::{ForwardedPolicy, Forwarding, HeaderEdits, Scheme, Timeouts, forward};
+pub use facts::TlsNames;
+pub use forward::{ForwardedPolicy, Forwarding, Scheme, Timeouts, forward};
 pub use host::{Host, InvalidHost};
 pub use incoming::{Incoming, IncomingError};
 pub use pool::{IDLE_MAX, IDLE_PER_KEY_MAX, Pool, RESPONSE_HEAD_MAX};
@@ -40,3 +45,4 @@ pub use serve::{
     H2_CONNECTION_WINDOW_BYTES, H2_RESETS_MAX, H2_SEND_BUFFER_BYTES, H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX, Settings,
     Version, serve,
 };
+pub use via::{VIA_SELF_MAX, Via};

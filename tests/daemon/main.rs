@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod answers;
 mod backpressure;
 mod causes;
 mod command_line;

@@ -1,13 +1,15 @@
 use std::time::Duration;
 
 use super::section::{Sub, section};
-use crate::config::value::{List, Network, Size, Time, TimeOrOff, Whole};
+use crate::config::value::{List, Network, Pseudonym, Size, Time, TimeOrOff, Whole};
 
 section! {
     /// `[defaults]`.
     DefaultsSection {
         /// Whose X-Forwarded-*, Forwarded and X-Request-Id are believed.
         trusted_proxies: List<Network> = Vec::new(),
+        /// Our name in Via, of requests and responses (RFC 9110 section 7.6.3); "" = no Via.
+        via: Pseudonym = Pseudonym("smartproxy".into()),
         /// Which clients are let in.
         security: Sub<SecuritySection>,
         /// Named limits.

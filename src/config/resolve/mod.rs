@@ -10,7 +10,9 @@ mod headers;
 mod listen;
 mod policy;
 mod redirect;
+mod rewrite;
 mod route;
+mod template;
 mod tls;
 
 use std::num::NonZeroUsize;

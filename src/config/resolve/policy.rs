@@ -18,6 +18,7 @@ const HEAD_MAX: u64 = 1024 * 1024;
 pub(super) fn defaults(section: &DefaultsSection, report: &mut Report) -> Defaults {
     Defaults {
         trusted_proxies: set(&section.trusted_proxies()),
+        via: via(&section.via().0),
         security: security(or_empty(&section.security), report),
         limits: limits(or_empty(&section.limits), report),
         timeouts: timeouts(or_empty(&section.timeouts)),
@@ -38,10 +39,15 @@ pub(super) fn of_route(table: &RouteTable, base: &DefaultsSection, report: &mut 
     let merged_timeouts = or_empty::<TimeoutsSection>(&table.timeouts).over(or_empty(&base.timeouts));
     Defaults {
         trusted_proxies: trusted.value().map(set).unwrap_or_default(),
+        via: via(&table.via.value().map_or_else(|| base.via().0, |name| name.0.clone())),
         security: merged_security,
         limits: merged_limits,
         timeouts: timeouts(&merged_timeouts),
     }
+}
+
+fn via(name: &str) -> Option<Box<str>> {
+    if name.is_empty() { None } else { Some(name.into()) }
 }
 
 pub(super) fn set(list: &List<Network>) -> AddressSet {

@@ -102,6 +102,7 @@ fn route(table: &Located<RouteTable>, id: RouteId, context: &Context<'_>, report
         action: action?,
         headers,
         trusted_proxies: policy.trusted_proxies,
+        via: policy.via,
         security: policy.security,
         limits: policy.limits,
         timeouts: policy.timeouts,
@@ -112,7 +113,7 @@ fn route(table: &Located<RouteTable>, id: RouteId, context: &Context<'_>, report
 }
 
 fn wanted_headers(wanted: &MatchSection, report: &mut Report) -> Vec<(HeaderName, HeaderValue)> {
-    wanted.headers.value().map(|table| headers::pairs(table, report)).unwrap_or_default()
+    wanted.headers.value().map(|table| headers::literals(table, report)).unwrap_or_default()
 }
 
 /// A list in `match` that is written and empty could be read as everything or as nothing.

@@ -12,8 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use action::{
-    Action, Forward, Host, LoadBalancing, ProxyVersion, Redirect, RedirectPiece, Respond, Target, TargetPort,
-    UpstreamProtocol,
+    Action, Forward, Host, LoadBalancing, ProxyVersion, Redirect, Respond, Target, TargetPort, UpstreamProtocol,
 };
 pub use policy::{Defaults, HeaderEdits, HeaderRules, Limits, Security, Timeouts};
 pub use route::Route;

@@ -1,8 +1,9 @@
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 
+use crate::name::FieldValue;
 use crate::net::AddressSet;
 
 /// `[defaults]`: what holds where a route says nothing else.
@@ -10,6 +11,8 @@ use crate::net::AddressSet;
 pub struct Defaults {
     /// Whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed.
     pub trusted_proxies: AddressSet,
+    /// Our name in `Via`; `None` is no `Via`.
+    pub via: Option<Box<str>>,
     /// Which clients are let in.
     pub security: Security,
     /// Named limits.
@@ -73,7 +76,7 @@ pub struct Timeouts {
     pub upstream_keep_alive: Duration,
 }
 
-/// Headers that are changed on the way. Values are literal.
+/// Headers that are changed on the way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderRules {
     /// On the way to the target.
@@ -86,9 +89,9 @@ pub struct HeaderRules {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderEdits {
     /// Replaces every value.
-    pub set: Vec<(HeaderName, HeaderValue)>,
+    pub set: Vec<(HeaderName, FieldValue)>,
     /// Added after what is there.
-    pub add: Vec<(HeaderName, HeaderValue)>,
+    pub add: Vec<(HeaderName, FieldValue)>,
     /// Taken away.
     pub remove: Vec<HeaderName>,
 }

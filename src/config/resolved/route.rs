@@ -20,6 +20,8 @@ pub struct Route {
     pub headers: HeaderRules,
     /// Whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed.
     pub trusted_proxies: AddressSet,
+    /// Our name in `Via`; `None` is no `Via`.
+    pub via: Option<Box<str>>,
     /// Which clients are let in.
     pub security: Security,
     /// Named limits.
