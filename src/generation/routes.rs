@@ -2,10 +2,11 @@ use std::num::{NonZeroU16, NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HeaderValue};
 
 use super::Source;
 use super::certificates::Tls;
+use super::pages::Pages;
 use crate::config;
 use crate::connection::{Admission, RouteLoad};
 use crate::handler::{Action, Content, Forward, HeaderRules, HttpSettings, PoolClass, Redirect, Respond, Route};
@@ -26,7 +27,7 @@ impl<'a> Routes<'a> {
     }
 
     /// Builds one route; faults in its TLS are kept in `tls`.
-    pub(super) fn build(&self, route: &config::Route, tls: &mut Tls<'_>) -> Route {
+    pub(super) fn build(&self, route: &config::Route, tls: &mut Tls<'_>, pages: &mut Pages<'_>) -> Route {
         let timeouts = &route.timeouts;
         Route {
             rule: Arc::new(route.rule.clone()),
@@ -40,7 +41,7 @@ impl<'a> Routes<'a> {
                 linger: timeouts.linger,
                 max_lifetime: timeouts.max_lifetime,
             },
-            http: http_settings(route),
+            http: http_settings(route, pages),
             action: self.action(route, tls),
         }
     }
@@ -121,7 +122,7 @@ impl<'a> Routes<'a> {
     }
 }
 
-fn http_settings(route: &config::Route) -> HttpSettings {
+fn http_settings(route: &config::Route, pages: &mut Pages<'_>) -> HttpSettings {
     let timeouts = &route.timeouts;
     HttpSettings {
         connection: Settings {
@@ -145,8 +146,21 @@ fn http_settings(route: &config::Route) -> HttpSettings {
             // The configuration lets names through that a header can hold.
             via: route.via.as_deref().and_then(|name| Via::new(name).ok()),
         },
+        errors: pages.answers(&route.errors),
+        hsts: route.hsts.and_then(|hsts| HeaderValue::try_from(strict_transport(hsts)).ok()),
         headers: HeaderRules { request: edits(&route.headers.request), response: edits(&route.headers.response) },
     }
+}
+
+fn strict_transport(hsts: config::Hsts) -> String {
+    let mut text = format!("max-age={}", hsts.max_age.as_secs());
+    if hsts.include_subdomains {
+        text.push_str("; includeSubDomains");
+    }
+    if hsts.preload {
+        text.push_str("; preload");
+    }
+    text
 }
 
 fn edits(edits: &config::HeaderEdits) -> HeaderEdits {

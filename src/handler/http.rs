@@ -2,6 +2,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use http::header::STRICT_TRANSPORT_SECURITY;
 use http::{Request, Response};
 
 use super::entry::enter;
@@ -81,14 +82,26 @@ impl Requests {
         let site = (self.current.0)().unwrap_or_else(|| Arc::clone(&self.first));
         let route = match self.route(&site, &request, &exchange) {
             Ok(route) => Arc::clone(route),
-            Err(outcome) => return answer::failure(outcome, exchange),
+            Err(outcome) => {
+                exchange.set_errors(&site.errors);
+                return answer::failure(outcome, exchange);
+            }
         };
         exchange.set_route(&route.meter);
-        if let Err(refusal) = enter(&route, exchange.connection()) {
+        exchange.set_errors(&route.http.errors);
+        let mut response = self.routed(request, exchange, &route).await;
+        if let Some(hsts) = &route.http.hsts {
+            response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+        }
+        response
+    }
+
+    async fn routed(&self, request: Request<Incoming>, exchange: Exchange, route: &Route) -> Response<Body> {
+        if let Err(refusal) = enter(route, exchange.connection()) {
             return answer::failure(refusal.outcome(), exchange);
         }
         match &route.action {
-            Action::Forward(way) => self.forward(request, exchange, &route, way).await,
+            Action::Forward(way) => self.forward(request, exchange, route, way).await,
             Action::Redirect(redirect) => redirect.answer(exchange, self.tls_names(), &route.http.headers.response),
             Action::Respond(respond) => respond.answer(exchange, self.tls_names(), &route.http.headers.response),
         }

@@ -5,6 +5,7 @@ use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, Head
 use http::{Method, Response, StatusCode, Version};
 
 use super::body::Body;
+use super::errors::ErrorAnswers;
 use super::exchange::Exchange;
 use crate::outcome::{Cause, Outcome};
 
@@ -41,7 +42,8 @@ pub fn whole_with(
     response
 }
 
-/// The answer to a request that has failed: the status that belongs to the cause, and a few words with the request's id.
+/// The answer to a request that has failed: the status that belongs to the cause, and a page of the
+/// operator's or a few words with the request's id.
 #[must_use]
 pub fn failure(outcome: Outcome, exchange: Exchange) -> Response<Body> {
     failure_with(status_of(outcome.cause), outcome, exchange)
@@ -58,11 +60,12 @@ pub fn failure_with(status: StatusCode, outcome: Outcome, exchange: Exchange) ->
     } else if multiplexed && turns_away(outcome.cause) {
         exchange.activity().set_parting(outcome);
     }
-    let reason = status.canonical_reason().unwrap_or("Failed");
-    let text = format!("{} {reason}: {}\nrequest id: {}\n", status.as_u16(), outcome.cause.as_str(), exchange.id());
-    let mut response = whole(status, text, exchange);
+    let ours = ErrorAnswers::default();
+    let errors = exchange.errors().map_or(&ours, |errors| &**errors);
+    let (content_type, body) = errors.write(status, outcome.cause, &exchange);
+    let mut response = whole(status, body, exchange);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CONTENT_TYPE, content_type);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -2,9 +2,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use http::header::{ACCEPT, HeaderValue};
 use http::{Method, Request, StatusCode, Uri, Version};
 
 use super::activity::Activity;
+use super::errors::ErrorAnswers;
 use super::host::Host;
 use super::request_id::RequestId;
 use crate::connection::{Connection, Registry};
@@ -27,6 +29,9 @@ pub struct Exchange {
     head: Option<(Method, Uri)>,
     version: Version,
     host: Host,
+    accept: Option<HeaderValue>,
+    /// How a failure is shown; `None` is in our own words.
+    errors: Option<Arc<ErrorAnswers>>,
     route: Option<Arc<RouteMeter>>,
     target: Option<Arc<str>>,
     error: Option<Box<str>>,
@@ -85,7 +90,9 @@ impl Exchange {
         host: Host,
     ) -> Self {
         let head = Some((request.method().clone(), request.uri().clone()));
-        Self::begin(registry, connection, activity, head, request.version(), host)
+        let mut exchange = Self::begin(registry, connection, activity, head, request.version(), host);
+        exchange.accept = request.headers().get(ACCEPT).cloned();
+        exchange
     }
 
     /// One whose head could not be read, and which will be refused.
@@ -112,6 +119,8 @@ impl Exchange {
             head,
             version,
             host,
+            accept: None,
+            errors: None,
             route: None,
             target: None,
             error: None,
@@ -174,6 +183,20 @@ impl Exchange {
     pub fn set_route(&mut self, route: &Arc<RouteMeter>) {
         self.connection.set_route(route);
         self.route = Some(Arc::clone(route));
+    }
+
+    /// Notes how the client is to be shown a failure from here on.
+    pub fn set_errors(&mut self, errors: &Arc<ErrorAnswers>) {
+        self.errors = Some(Arc::clone(errors));
+    }
+
+    pub(super) fn errors(&self) -> Option<&Arc<ErrorAnswers>> {
+        self.errors.as_ref()
+    }
+
+    /// What the client would have its answer written in.
+    pub(super) fn accept(&self) -> Option<&HeaderValue> {
+        self.accept.as_ref()
     }
 
     /// Notes the target that it goes to.

@@ -7,6 +7,7 @@ pub mod answer;
 mod body;
 mod driver;
 mod edits;
+mod errors;
 mod exchange;
 mod facts;
 mod forward;
@@ -33,6 +34,7 @@ mod watched;
 
 pub use body::{Body, BodyError};
 pub use edits::HeaderEdits;
+pub use errors::{ErrorAnswers, ErrorPage};
 pub use exchange::Exchange;
 pub use facts::TlsNames;
 pub use forward::{ForwardedPolicy, Forwarding, Scheme, Timeouts, forward};

@@ -117,8 +117,21 @@ impl Template {
     /// an `allowed` name is a placeholder, and everything else stands for itself, doubled braces too.
     ///
     /// # Errors
-    /// With `strict`, a word of lower-case letters between braces that is no placeholder.
-    pub fn parse_embedded(text: &str, allowed: &[Placeholder], strict: bool) -> Result<Self, InvalidTemplate> {
+    /// A word of lower-case letters between braces that is no placeholder.
+    pub fn parse_embedded(text: &str, allowed: &[Placeholder]) -> Result<Self, InvalidTemplate> {
+        let (template, unknown) = Self::embedded(text, allowed);
+        unknown.map_or(Ok(template), |name| Err(InvalidTemplate::Unknown(name)))
+    }
+
+    /// The same for a text that may hold such words of its own.
+    #[must_use]
+    pub fn of_page(text: &str, allowed: &[Placeholder]) -> Self {
+        Self::embedded(text, allowed).0
+    }
+
+    /// The template, and the first word between braces that is no placeholder.
+    fn embedded(text: &str, allowed: &[Placeholder]) -> (Self, Option<Box<str>>) {
+        let mut unknown = None;
         let mut pieces = Vec::new();
         let mut literal = String::new();
         let mut rest = text;
@@ -140,8 +153,8 @@ impl Template {
                     }
                     pieces.push(Piece::Placeholder(*placeholder));
                 }
-                None if strict => return Err(InvalidTemplate::Unknown(name.into())),
                 None => {
+                    unknown.get_or_insert_with(|| name.into());
                     literal.push('{');
                     literal.push_str(name);
                     literal.push('}');
@@ -153,7 +166,7 @@ impl Template {
         if !literal.is_empty() {
             pieces.push(Piece::Literal(literal.into()));
         }
-        Ok(Self(pieces.into()))
+        (Self(pieces.into()), unknown)
     }
 
     /// Its pieces, in order.
@@ -253,20 +266,17 @@ mod tests {
 
     #[test]
     fn in_another_language_only_whole_names_are_placeholders() {
-        let embedded = |text: &str, strict| {
-            Template::parse_embedded(text, &ALL, strict)
-                .map(|template| template.expand(|_, out| out.push('!')))
-                .map_err(|error| error.to_string())
-        };
+        let page = |text: &str| Template::of_page(text, &ALL).expand(|_, out| out.push('!'));
         for (text, expected) in [
             ("{\"a\":{\"b\":\"{host}\"}}", "{\"a\":{\"b\":\"!\"}}"),
             ("a{color:red}{}{{host}}{", "a{color:red}{}{!}{"),
             ("{Host}}", "{Host}}"),
         ] {
-            assert_eq!(embedded(text, true).as_deref(), Ok(expected), "{text}");
+            assert_eq!(page(text), expected, "{text}");
+            assert!(Template::parse_embedded(text, &ALL).is_ok(), "{text}");
         }
-        assert_eq!(embedded("{hots}", true).unwrap_err(), "`{hots}` is not a placeholder");
-        assert_eq!(embedded("{hots}{host}", false).as_deref(), Ok("{hots}!"));
+        assert_eq!(Template::parse_embedded("{hots}", &ALL), Err(InvalidTemplate::Unknown("hots".into())));
+        assert_eq!(page("{hots}{host}"), "{hots}!");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a route changes in requests and answers, in the real process, over HTTP/1.1 and HTTP/2 alike.
 
-use crate::harness::{Curl, HOST, Message, Proxy, Target, Way};
+use crate::harness::{Curl, HOST, Message, Peer, Proxy, Refusing, Target, Way};
 
 /// The two versions, as curl names them.
 const VERSIONS: [&str; 2] = ["--http1.1", "--http2"];
@@ -57,7 +57,7 @@ fn headers_hold_what_is_known_of_a_request() {
         assert_eq!((answer.field("x-of"), answer.field("x-id")), (&*format!("fields {HOST}"), id), "{answer:?}");
     }
     // What is not known leaves no field, and not the client's either.
-    let mut client = crate::harness::Peer::connect(proxy.address("127.0.0.3"));
+    let mut client = Peer::connect(proxy.address("127.0.0.3"));
     client.send(format!("GET / HTTP/1.1\r\nhost: {HOST}\r\nx-sni: forged\r\nx-tls: forged\r\n\r\n").as_bytes());
     let text = client.message().text();
     assert_eq!((seen(&text, "x-sni"), seen(&text, "x-tls")), (None, None), "{text}");
@@ -195,5 +195,115 @@ headers.response = { set = { "x-more" = "{client_ip}" } }"#;
         let answer = client.message();
         assert_eq!((answer.status(), answer.field("location")), (400, ""), "{host}");
     }
+    proxy.finish();
+}
+
+#[test]
+fn a_failure_is_shown_as_the_client_and_the_operator_want_it() {
+    if !Curl::found() {
+        return;
+    }
+    let refusing = Refusing::new();
+    let folder = tempfile::tempdir().unwrap();
+    let page = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let missing = page("404.html", "<p>{status} {host} {request_id}<style>p{color:red}</style>");
+    let gateway = page("502.json", "{\"id\":\"{request_id}\"}");
+    let down = page("down.txt", "down {status}");
+    let own = format!("match.path = \"/a/\"\nerror_pages = {{ \"502\" = \"{gateway}\" }}");
+    let config = format!("defaults.error_pages = {{ \"404\" = \"{missing}\", \"5xx\" = \"{down}\" }}\n")
+        + &Way::TerminateHttp.route("pages", "127.0.0.2", refusing.address, &own)
+        + &Way::TerminateHttp.route("class", "127.0.0.3", refusing.address, "limits.max_request_body = \"1B\"")
+        + &Way::Http.route("ours", "127.0.0.4", refusing.address, "show_cause = true");
+    let proxy = Proxy::start(&config);
+    for version in VERSIONS {
+        let answer = ask(&proxy, version, "127.0.0.2", "/a/", &[]);
+        let page = (answer.status(), answer.field("content-type"), answer.text());
+        assert_eq!(page, (502, "application/json", format!("{{\"id\":\"{}\"}}", answer.field("x-request-id"))));
+        assert_eq!(answer.field("cache-control"), "no-store");
+        // Without a route the pages of [defaults] hold.
+        let answer = ask(&proxy, version, "127.0.0.2", "/", &[]);
+        let expected = format!("<p>404 {HOST} {}<style>p{{color:red}}</style>", answer.field("x-request-id"));
+        assert_eq!((answer.field("content-type"), answer.text()), ("text/html; charset=utf-8", expected));
+        let answer = ask(&proxy, version, "127.0.0.3", "/", &[]);
+        assert_eq!((answer.status(), answer.text().as_str()), (502, "down 502"));
+        // No page is for it.
+        let json = ["-H", "accept: application/json", "--data", "long"];
+        let answer = ask(&proxy, version, "127.0.0.3", "/", &json);
+        let problem: serde_json::Value = serde_json::from_str(&answer.text()).unwrap();
+        assert_eq!((answer.status(), answer.field("content-type")), (413, "application/problem+json"));
+        assert_eq!((&problem["status"], problem.get("cause")), (&413.into(), None), "{problem}");
+        let head = ask(&proxy, version, "127.0.0.3", "/", &["--head"]);
+        assert_eq!((head.status(), head.text().as_str(), head.field("content-length")), (502, "", "8"));
+    }
+    let mut client = Peer::connect(proxy.address("127.0.0.4"));
+    assert!(client.get("a.test", "/").text().starts_with("down 502"));
+    drop(client);
+    proxy.finish();
+}
+
+#[test]
+fn the_cause_of_a_failure_is_shown_only_where_the_route_says_so() {
+    let refusing = Refusing::new();
+    let config = Way::Http.route("shown", "127.0.0.2", refusing.address, "show_cause = true")
+        + &Way::Http.route("hidden", "127.0.0.3", refusing.address, "");
+    let proxy = Proxy::start(&config);
+    for (ip, shown) in [("127.0.0.2", true), ("127.0.0.3", false)] {
+        let mut client = Peer::connect(proxy.address(ip));
+        client.send(format!("GET / HTTP/1.1\r\nhost: {HOST}\r\naccept: text/html\r\n\r\n").as_bytes());
+        let answer = client.message();
+        assert_eq!((answer.status(), answer.field("content-type")), (502, "text/html; charset=utf-8"));
+        assert_eq!(answer.text().contains("refused"), shown, "{}", answer.text());
+        assert!(answer.text().contains(answer.field("x-request-id")));
+    }
+    proxy.finish();
+}
+
+#[test]
+fn an_error_page_that_cannot_be_had_is_a_fault_at_its_line() {
+    let target = Target::echo();
+    let config = Way::Http.route("a", "127.0.0.2", target.address, "");
+    let proxy = Proxy::start(&config);
+    let broken = Way::Http.route("a", "127.0.0.2", target.address, "error_pages = { \"502\" = \"absent.html\" }");
+    let refused = proxy.reload_refused(&broken);
+    assert!(refused.contains("absent.html: the file does not exist"), "{refused}");
+    proxy.finish();
+}
+
+#[test]
+fn only_routes_that_terminate_tls_are_kept_to_it_and_the_targets_own_word_is_replaced() {
+    if !Curl::found() {
+        return;
+    }
+    let target = Target::serving(|mut peer| {
+        drop(peer.head());
+        peer.send_what_is_taken(b"HTTP/1.1 200 OK\r\nstrict-transport-security: max-age=1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    });
+    let config = String::from("defaults.hsts = { max_age = \"1d\" }\n")
+        + &Way::TerminateHttp.route(
+            "own",
+            "127.0.0.2",
+            target.address,
+            "hsts = { max_age = \"365d\", include_subdomains = true, preload = true }",
+        )
+        + &Way::TerminateHttp.route("default", "127.0.0.3", target.address, "")
+        + &answering("fixed", "127.0.0.4", "respond = {}")
+        + &Way::Http.route("plain", "127.0.0.5", target.address, "");
+    let proxy = Proxy::start(&config);
+    for version in VERSIONS {
+        for (ip, expected) in [
+            ("127.0.0.2", "max-age=31536000; includeSubDomains; preload"),
+            ("127.0.0.3", "max-age=86400"),
+            ("127.0.0.4", "max-age=86400"),
+        ] {
+            let answer = ask(&proxy, version, ip, "/", &[]);
+            assert_eq!(answer.field("strict-transport-security"), expected, "{version} {ip}");
+        }
+    }
+    let answer = Peer::connect(proxy.address("127.0.0.5")).get(HOST, "/");
+    assert_eq!(answer.field("strict-transport-security"), "max-age=1");
     proxy.finish();
 }

@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, Error};
 
 pub(super) use certificate::{CertificateSpec, CertificateTable};
-pub(super) use policy::{DefaultsSection, LimitsSection, SecuritySection, TimeoutsSection};
+pub(super) use policy::{DefaultsSection, HstsSection, HstsSub, LimitsSection, SecuritySection, TimeoutsSection};
 pub(super) use process::{AdminSection, ListenerTable, LogSection, ServerSection};
 pub(super) use route::{
     EditsSection, HeadersSection, LoadBalancingSection, MatchSection, RedirectSection, ReplaceSection, RespondSection,

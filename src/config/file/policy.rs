@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::section::{Sub, section};
-use crate::config::value::{List, Network, Pseudonym, Size, Time, TimeOrOff, Whole};
+use crate::config::value::{FilePath, List, Network, Pseudonym, Size, Table, Time, TimeOrOff, Whole};
 
 section! {
     /// `[defaults]`.
@@ -10,12 +10,33 @@ section! {
         trusted_proxies: List<Network> = Vec::new(),
         /// Our name in Via, of requests and responses (RFC 9110 section 7.6.3); "" = no Via.
         via: Pseudonym = Pseudonym("smartproxy".into()),
+        /// Whether error answers name their cause; the access log does either way.
+        show_cause: bool = false,
+        /// Files that stand in the place of our own error answers, by status: "502", "4xx", "5xx".
+        error_pages: Table<FilePath>,
+        /// Strict-Transport-Security of routes that terminate TLS; absent = none.
+        hsts: HstsSub,
         /// Which clients are let in.
         security: Sub<SecuritySection>,
         /// Named limits.
         limits: Sub<LimitsSection>,
         /// Times without progress.
         timeouts: Sub<TimeoutsSection>,
+    }
+}
+
+/// `hsts`, where it may be absent.
+pub(in crate::config) type HstsSub = Sub<HstsSection>;
+
+section! {
+    /// `hsts` (RFC 6797).
+    HstsSection {
+        /// How long browsers come by TLS only, "365d" for instance; "0s" makes them forget.
+        max_age: TimeOrOff [required],
+        /// Whether that holds for every name below this one, too.
+        include_subdomains: bool = false,
+        /// Whether browsers may carry the name in their own list; hard to take back.
+        preload: bool = false,
     }
 }
 

@@ -1,11 +1,11 @@
 use http::StatusCode;
 
-use super::policy::{LimitsSection, SecuritySection, TimeoutsSection};
+use super::policy::{HstsSub, LimitsSection, SecuritySection, TimeoutsSection};
 use super::section::{Sub, section};
 use super::tls::TlsSection;
 use crate::config::resolved::Target;
 use crate::config::value::{
-    Algorithm, Alpn, HeaderText, List, MethodName, Network, PortSpec, ProtocolWord, ProxyHeader, Pseudonym,
+    Algorithm, Alpn, FilePath, HeaderText, List, MethodName, Network, PortSpec, ProtocolWord, ProxyHeader, Pseudonym,
     RedirectStatus, Signed, Table, Text, UpstreamWord, Version, Whole,
 };
 use crate::name::{HostPattern, PathPattern, PathPrefix};
@@ -47,6 +47,12 @@ section! {
         via: Pseudonym,
         /// Whether Host reaches the target as the client sent it.
         preserve_host: bool = true,
+        /// Whether error answers name their cause; absent = what [defaults] says.
+        show_cause: bool,
+        /// Files that stand in the place of our own error answers, by status; others = those of [defaults].
+        error_pages: Table<FilePath>,
+        /// Strict-Transport-Security, on a route that terminates TLS; absent = what [defaults] says.
+        hsts: HstsSub,
         /// Which clients are let in.
         security: Sub<SecuritySection>,
         /// Named limits.

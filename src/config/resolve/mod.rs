@@ -6,7 +6,9 @@ mod action;
 pub(super) mod comeback;
 mod contradiction;
 mod cross;
+mod errors;
 mod headers;
+mod hsts;
 mod listen;
 mod policy;
 mod redirect;
@@ -79,7 +81,7 @@ pub(super) fn config(root: &Root, whole: bool, source: Arc<Source>, report: &mut
         server: server(or_empty(&root.server)),
         log: log(or_empty(&root.log)),
         admin: admin(or_empty(&root.admin), &checked, &context, report),
-        defaults: policy::defaults(context.defaults, report),
+        defaults: policy::defaults(context.defaults, &context, report),
         listeners,
         certificates: listed(&root.certificates).iter().filter_map(|table| context.certificate(&table.value)).collect(),
         routes: checked.into_iter().map(|checked| checked.route).collect(),

@@ -22,7 +22,7 @@ pub(super) fn template(text: &str, allowed: &[Placeholder]) -> Result<Template, 
 
 /// Reads a text of another language, whose own braces stand for themselves.
 pub(super) fn embedded(text: &str, allowed: &[Placeholder]) -> Result<Template, Problem> {
-    Template::parse_embedded(text, allowed, true).map_err(|fault| problem(&fault, allowed, false))
+    Template::parse_embedded(text, allowed).map_err(|fault| problem(&fault, allowed, false))
 }
 
 /// The value of a header; `None` with a fault.

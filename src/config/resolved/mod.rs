@@ -14,7 +14,7 @@ use std::time::Duration;
 pub use action::{
     Action, Forward, Host, LoadBalancing, ProxyVersion, Redirect, Respond, Target, TargetPort, UpstreamProtocol,
 };
-pub use policy::{Defaults, HeaderEdits, HeaderRules, Limits, Security, Timeouts};
+pub use policy::{Defaults, ErrorAnswers, ErrorPage, HeaderEdits, HeaderRules, Hsts, Limits, Security, Timeouts};
 pub use route::Route;
 pub use tls::{Certificate, ClientAuth, Tls, TlsServer, TlsUpstream};
 

@@ -1,8 +1,11 @@
 use std::num::{NonZeroU64, NonZeroUsize};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
 
+use crate::config::place::Located;
 use crate::name::FieldValue;
 use crate::net::AddressSet;
 
@@ -13,12 +16,45 @@ pub struct Defaults {
     pub trusted_proxies: AddressSet,
     /// Our name in `Via`; `None` is no `Via`.
     pub via: Option<Box<str>>,
+    /// How failures are shown to clients.
+    pub errors: ErrorAnswers,
     /// Which clients are let in.
     pub security: Security,
     /// Named limits.
     pub limits: Limits,
     /// Times without progress.
     pub timeouts: Timeouts,
+}
+
+/// How failures are shown to clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorAnswers {
+    /// Whether the cause is named.
+    pub show_cause: bool,
+    /// Pages that stand in the place of ours: those of one status before those of a class, none twice.
+    pub pages: Vec<ErrorPage>,
+}
+
+/// A page of the operator's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorPage {
+    /// The statuses that it is for, within 400 to 599.
+    pub statuses: RangeInclusive<u16>,
+    /// Its file.
+    pub path: Located<PathBuf>,
+    /// Its media type.
+    pub media_type: &'static str,
+}
+
+/// `Strict-Transport-Security` (RFC 6797).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hsts {
+    /// How long; zero makes browsers forget.
+    pub max_age: Duration,
+    /// Whether names below are meant too.
+    pub include_subdomains: bool,
+    /// Whether browsers may carry the name in their list.
+    pub preload: bool,
 }
 
 /// Which clients are let in.

@@ -12,6 +12,7 @@ mod path;
 mod port;
 mod scalar;
 mod size;
+mod status;
 mod suggest;
 mod word;
 
@@ -27,6 +28,7 @@ pub(super) use path::Pseudonym;
 pub(super) use port::{PortSpec, decimal};
 pub(super) use scalar::{Alpn, HeaderText, MethodName, Text};
 pub(super) use size::Size;
+pub(super) use status::error_statuses;
 pub(super) use suggest::nearest;
 pub(super) use word::{
     Algorithm, AuthMode, CertificateWord, LogForm, ProtocolWord, ProxyHeader, TlsMode, UpstreamWord, Version,

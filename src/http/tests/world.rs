@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use crate::connection::{Connection, ConnectionGuard, Gate, Registry};
 use crate::http::{
-    Exchange, ForwardedPolicy, Forwarding, HeaderEdits, Pool, Scheme, Settings, Timeouts, TlsNames, Version, answer,
-    forward, serve,
+    ErrorAnswers, Exchange, ForwardedPolicy, Forwarding, HeaderEdits, Pool, Scheme, Settings, Timeouts, TlsNames,
+    Version, answer, forward, serve,
 };
 use crate::name::PathRewrite;
 use crate::net::{ClientAddress, ListenAddress};
@@ -85,6 +85,7 @@ impl Route {
     ) -> http::Response<crate::http::Body> {
         let meter = self.meter.clone().unwrap();
         exchange.set_route(&meter);
+        exchange.set_errors(&Arc::new(ErrorAnswers { show_cause: true, pages: Vec::new() }));
         if request.uri().path() == "/panic" {
             panic!("as a fault of ours would");
         }
