@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use http::header::{ACCEPT, HeaderValue};
+use http::header::{ACCEPT, HeaderValue, REFERER};
 use http::{Method, Request, StatusCode, Uri, Version};
 
 use super::activity::Activity;
@@ -11,7 +11,7 @@ use super::host::Host;
 use super::request_id::RequestId;
 use crate::connection::{Connection, Registry};
 use crate::outcome::{Cause, Outcome, Party, Phase};
-use crate::telemetry::{Line, NO_ROUTE, RouteMeter, StatusClass};
+use crate::telemetry::{LOGGED_FIELD_MAX, Line, NO_ROUTE, RouteMeter, StatusClass};
 
 /// The life of one request: opened at its head, ended once by [`Exchange::close`] or by its drop.
 ///
@@ -30,6 +30,8 @@ pub struct Exchange {
     version: Version,
     host: Host,
     accept: Option<HeaderValue>,
+    /// Values of the headers that the access log wants, in its order; empty if it wants none.
+    logged: Box<[Option<HeaderValue>]>,
     /// How a failure is shown; `None` is in our own words.
     errors: Option<Arc<ErrorAnswers>>,
     route: Option<Arc<RouteMeter>>,
@@ -91,6 +93,8 @@ impl Exchange {
     ) -> Self {
         let head = Some((request.method().clone(), request.uri().clone()));
         let mut exchange = Self::begin(registry, connection, activity, head, request.version(), host);
+        let wanted = &registry.access_log().detail().headers;
+        exchange.logged = wanted.iter().map(|name| request.headers().get(name).cloned()).collect();
         exchange.accept = request.headers().get(ACCEPT).cloned();
         exchange
     }
@@ -120,6 +124,7 @@ impl Exchange {
             version,
             host,
             accept: None,
+            logged: Box::default(),
             errors: None,
             route: None,
             target: None,
@@ -262,7 +267,8 @@ impl Exchange {
         if let Some((method, uri)) = &self.head {
             line.field("method", method.as_str());
             line.field_if("host", self.host.as_str());
-            line.field("path", uri.path_and_query().map_or("/", |path| path.as_str()));
+            let path = uri.path_and_query().map_or("/", |path| path.as_str());
+            line.field("path", &self.registry.access_log().detail().mask.apply(path));
         }
         line.field("protocol", protocol(self.version));
         if let Some(status) = self.status {
@@ -281,6 +287,19 @@ impl Exchange {
         }
         if let Some(first_byte) = self.first_byte {
             line.seconds("first_byte_seconds", first_byte);
+        }
+        self.describe_headers(line);
+    }
+
+    fn describe_headers(&self, line: &mut Line) {
+        let detail = self.registry.access_log().detail();
+        for (name, value) in detail.headers.iter().zip(&self.logged) {
+            let Some(value) = value else { continue };
+            let bytes = value.as_bytes();
+            let text = String::from_utf8_lossy(bytes.get(..LOGGED_FIELD_MAX).unwrap_or(bytes));
+            let key = format!("header_{}", name.as_str().replace('-', "_"));
+            // A referer is a URI of somebody's, with secrets of its own.
+            if *name == REFERER { line.field(&key, &detail.mask.apply(&text)) } else { line.field(&key, &text) }
         }
     }
 }

@@ -307,3 +307,48 @@ fn only_routes_that_terminate_tls_are_kept_to_it_and_the_targets_own_word_is_rep
     assert_eq!(answer.field("strict-transport-security"), "max-age=1");
     proxy.finish();
 }
+
+#[test]
+fn a_line_of_the_access_log_holds_what_was_asked_for_and_no_secret() {
+    if !Curl::found() {
+        return;
+    }
+    let target = Target::mirror();
+    let config =
+        String::from("log.mask_query = [\"token\"]\nlog.headers = [\"user-agent\", \"referer\", \"x-absent\"]\n")
+            + &Way::TerminateHttp.route("logged", "127.0.0.2", target.address, "");
+    let proxy = Proxy::start(&config);
+    let more = ["-A", "an \"agent\"", "-e", "https://a.test/?token=s3cret&x=1"];
+    for (version, protocol) in [("--http1.1", "http/1.1"), ("--http2", "h2")] {
+        let answer = ask(&proxy, version, "127.0.0.2", "/p?a=b&%54oken=s3cret", &more);
+        assert_eq!(answer.text().lines().next(), Some("GET /p?a=b&%54oken=s3cret HTTP/1.1"));
+        let line = proxy.line("request", protocol, |line| line["protocol"] == protocol);
+        let held = ["method", "host", "path", "route", "target", "cause", "header_user_agent", "header_referer"];
+        let expected = [
+            "GET",
+            HOST,
+            "/p?a=b&%54oken=***",
+            "logged",
+            &target.address.to_string(),
+            "finished",
+            "an \"agent\"",
+            "https://a.test/?token=***&x=1",
+        ];
+        assert_eq!(held.map(|key| line[key].as_str().unwrap_or_default()), expected, "{line}");
+        assert!(line.get("header_x_absent").is_none() && !line.to_string().contains("s3cret"), "{line}");
+        assert_eq!(
+            (&line["status"], &line["request"]),
+            (&200.into(), &seen(&answer.text(), "x-request-id").into()),
+            "{line}"
+        );
+        assert!(line["bytes_out"].as_u64() == Some(answer.body.len() as u64), "{line}");
+        assert!(line["duration_seconds"].is_f64() && line["first_byte_seconds"].is_f64(), "{line}");
+    }
+    proxy.finish();
+    let all = String::from("log.mask_query = \"all\"\n") + &answering("all", "127.0.0.2", "respond = {}");
+    let proxy = Proxy::start(&all);
+    ask(&proxy, "--http2", "127.0.0.2", "/p?a=s3cret&s3cret", &[]);
+    let line = proxy.line("request", "the masked", |line| line["route"] == "all");
+    assert_eq!(line["path"], "/p?a=***&***", "{line}");
+    proxy.finish();
+}

@@ -7,7 +7,7 @@ use crate::config::file::{EditsSection, HeadersSection, RouteTable, or_empty};
 use crate::config::place::{Located, Place};
 use crate::config::report::Report;
 use crate::config::resolved::{HeaderEdits, HeaderRules};
-use crate::config::value::{HeaderText, Key, Table};
+use crate::config::value::{HeaderText, Key, Table, Text};
 use crate::name::FieldValue;
 
 /// What belongs to one connection or frames the message: the proxy writes these itself (RFC 9110 section 7.6.1, RFC 9112
@@ -91,6 +91,22 @@ fn named<V>(
         }
     }
     pairs
+}
+
+/// The headers that the access log holds.
+pub(super) fn logged(list: &[Located<Text>], report: &mut Report) -> Vec<HeaderName> {
+    let mut names = Vec::with_capacity(list.len());
+    for text in list {
+        let Some(name) = name(&text.as_ref().map(|text| text.0.clone()), report) else { continue };
+        if SECRET.contains(&name) {
+            report.fault(text.place, format!("`{name}` is a secret, and not for a log"));
+        } else if names.contains(&name) {
+            report.fault(text.place, format!("the header `{name}` is there twice"));
+        } else {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// Reports headers that only the proxy may write.

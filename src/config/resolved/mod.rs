@@ -22,6 +22,7 @@ use super::fault::Fault;
 use super::place::{Located, Place};
 use super::source::Source;
 use crate::net::{AddressSet, ListenAddress};
+use crate::telemetry::RequestDetail;
 
 /// A whole configuration.
 #[derive(Clone, Debug)]
@@ -78,6 +79,8 @@ pub struct Log {
     pub format: LogFormat,
     /// Whether each connection and request writes a line at its end.
     pub access: bool,
+    /// What the line of a request holds.
+    pub detail: RequestDetail,
 }
 
 /// The form of a log line.
