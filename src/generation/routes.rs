@@ -174,7 +174,7 @@ fn content(respond: &config::Respond) -> Content {
     }
     let fixed = |value: &FieldValue| match value {
         FieldValue::Fixed(value) => value.to_str().ok().map(Language::of),
-        FieldValue::Template(_) => None,
+        FieldValue::Template { .. } => None,
     };
     let language = respond.headers.iter().find(|(name, _)| *name == CONTENT_TYPE).and_then(|(_, value)| fixed(value));
     Content::Template(respond.body.clone(), language.unwrap_or(Language::Plain))

@@ -199,12 +199,17 @@ impl Template {
 }
 
 /// The value of a header that the configuration gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum FieldValue {
     /// The same for every request.
     Fixed(HeaderValue),
     /// With placeholders.
-    Template(Template),
+    Template {
+        /// The text.
+        text: Template,
+        /// Whether it is a secret, which nothing shows and HPACK keeps out of its tables.
+        sensitive: bool,
+    },
 }
 
 impl FieldValue {
@@ -213,11 +218,31 @@ impl FieldValue {
     pub fn expand(&self, value: impl FnMut(Placeholder, &mut String)) -> Option<HeaderValue> {
         match self {
             Self::Fixed(fixed) => Some(fixed.clone()),
-            Self::Template(template) => {
-                let text = template.expand(value);
+            Self::Template { text, sensitive } => {
+                let text = text.expand(value);
                 let text = text.trim_matches([' ', '\t']);
-                if text.is_empty() { None } else { HeaderValue::from_str(text).ok() }
+                let mut field = HeaderValue::from_str(text).ok().filter(|field| !field.is_empty())?;
+                field.set_sensitive(*sensitive);
+                Some(field)
             }
+        }
+    }
+
+    /// Says whether it is a secret.
+    pub fn set_sensitive(&mut self, secret: bool) {
+        match self {
+            Self::Fixed(value) => value.set_sensitive(secret),
+            Self::Template { sensitive, .. } => *sensitive = secret,
+        }
+    }
+}
+
+impl fmt::Debug for FieldValue {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(value) => value.fmt(formatter),
+            Self::Template { sensitive: true, .. } => formatter.write_str("Sensitive"),
+            Self::Template { text, sensitive: false } => text.fmt(formatter),
         }
     }
 }
@@ -283,13 +308,23 @@ mod tests {
     fn a_field_that_would_be_empty_or_hold_a_line_end_is_none() {
         let field = |value: &'static str| {
             let template = Template::parse("{host} ", &ALL).unwrap();
-            FieldValue::Template(template).expand(|_, out| out.push_str(value))
+            FieldValue::Template { text: template, sensitive: true }.expand(|_, out| out.push_str(value))
         };
         assert_eq!(field("a.test").unwrap(), "a.test");
+        assert!(field("a.test").unwrap().is_sensitive());
         assert_eq!(field(""), None);
         for forged in ["a\r\nx: y", "a\nb", "a\0b", "a\rb", "a\u{7f}"] {
             assert_eq!(field(forged), None, "{forged:?}");
         }
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let mut field =
+            FieldValue::Template { text: Template::parse("s3cret {host}", &ALL).unwrap(), sensitive: false };
+        assert!(format!("{field:?}").contains("s3cret"));
+        field.set_sensitive(true);
+        assert!(!format!("{field:?}").contains("s3cret"));
     }
 
     proptest! {
@@ -303,7 +338,7 @@ mod tests {
         fn no_value_makes_a_field_that_is_not_one(text in any::<String>(), value in any::<String>()) {
             let doubled = text.replace('{', "{{").replace('}', "}}");
             let template = Template::parse(&format!("{doubled}{{host}}"), &ALL).unwrap();
-            let field = FieldValue::Template(template).expand(|_, out| out.push_str(&value));
+            let field = FieldValue::Template { text: template, sensitive: false }.expand(|_, out| out.push_str(&value));
             if let Some(field) = field {
                 let sound = |byte: &u8| *byte == b'\t' || (*byte >= 0x20 && *byte != 0x7f);
                 prop_assert!(field.as_bytes().iter().all(sound) && !field.is_empty());

@@ -56,12 +56,10 @@ fn edits(section: &EditsSection, report: &mut Report) -> HeaderEdits {
 
 /// Names and values of a table, with placeholders; a name that is none, or is there twice, is a fault.
 pub(super) fn pairs(table: &Table<HeaderText>, report: &mut Report) -> Vec<(HeaderName, FieldValue)> {
-    named(table, report, |name, text, report| match template::field(text, report)? {
-        FieldValue::Fixed(mut value) => {
-            value.set_sensitive(SECRET.contains(name));
-            Some(FieldValue::Fixed(value))
-        }
-        FieldValue::Template(template) => Some(FieldValue::Template(template)),
+    named(table, report, |name, text, report| {
+        let mut value = template::field(text, report)?;
+        value.set_sensitive(SECRET.contains(name));
+        Some(value)
     })
 }
 

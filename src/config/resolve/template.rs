@@ -35,7 +35,7 @@ pub(super) fn field(text: &Located<HeaderText>, report: &mut Report) -> Option<F
     let template = template.map_err(|fault| problem(&fault, &IN_TEXT, true).report(text.place, report)).ok()?;
     match template.fixed().map(HeaderValue::from_str) {
         Some(Ok(fixed)) => Some(FieldValue::Fixed(fixed)),
-        Some(Err(_)) | None => Some(FieldValue::Template(template)),
+        Some(Err(_)) | None => Some(FieldValue::Template { text: template, sensitive: false }),
     }
 }
 
