@@ -139,7 +139,7 @@ fn access_log(config: &Config, meters: &Meters) -> io::Result<(AccessLog, Option
         LogFormat::Json => Format::Json,
     };
     let (sink, writer) = Sink::start("access-log", io::stdout(), meters.access_lines_dropped.clone())?;
-    Ok((AccessLog::new(format, sink), Some(writer)))
+    Ok((AccessLog::new(format, sink).with_detail(config.log.detail.clone()), Some(writer)))
 }
 
 fn admin_settings(config: &Config) -> AdminSettings {

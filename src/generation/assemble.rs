@@ -3,10 +3,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::certificates::Tls;
+use super::pages::Pages;
 use super::routes::Routes;
 use super::{Generation, Settings, Source};
 use crate::config::{self, Config, Faults};
 use crate::handler::{ProxyHeaderPolicy, Route, Site};
+use crate::http::ErrorAnswers;
 use crate::net::ListenAddress;
 use crate::route::Table;
 
@@ -18,8 +20,10 @@ pub(super) fn assemble(config: &Config, source: &Source, previous: Option<&Gener
     source.forget_unused();
     let mut tls = Tls::new(config, source);
     let routes = Routes::new(source);
-    let built: Vec<_> = config.routes.iter().map(|route| Arc::new(routes.build(route, &mut tls))).collect();
-    if let Some(faults) = tls.into_faults() {
+    let mut pages = Pages::new(config);
+    let unrouted = pages.answers(&config.defaults.errors);
+    let built: Vec<_> = config.routes.iter().map(|route| Arc::new(routes.build(route, &mut tls, &mut pages))).collect();
+    if let Some(faults) = tls.into_faults(pages.into_faults()) {
         return Err(faults);
     }
     let built: Arc<[Arc<Route>]> = built.into();
@@ -31,14 +35,18 @@ pub(super) fn assemble(config: &Config, source: &Source, previous: Option<&Gener
             max_connections: config.server.max_connections,
             shutdown_timeout: config.server.shutdown_timeout,
         },
-        sites: sites(config, &built),
+        sites: sites(config, &built, &unrouted),
         routes: built,
         fixed: (config.log.clone(), config.admin.clone()),
     })
 }
 
 /// What is served at each address: the address's routes in a table, under the address's own settings.
-fn sites(config: &Config, routes: &Arc<[Arc<Route>]>) -> BTreeMap<ListenAddress, Arc<Site>> {
+fn sites(
+    config: &Config,
+    routes: &Arc<[Arc<Route>]>,
+    unrouted: &Arc<ErrorAnswers>,
+) -> BTreeMap<ListenAddress, Arc<Site>> {
     let mut by_address: HashMap<ListenAddress, Vec<usize>> = HashMap::new();
     for (index, route) in config.routes.iter().enumerate() {
         for address in &route.addresses {
@@ -50,12 +58,18 @@ fn sites(config: &Config, routes: &Arc<[Arc<Route>]>) -> BTreeMap<ListenAddress,
         .iter()
         .map(|listener| {
             let indices = by_address.remove(&listener.address.value).unwrap_or_default();
-            (listener.address.value, Arc::new(site(listener, &indices, config, routes)))
+            (listener.address.value, Arc::new(site(listener, &indices, config, routes, unrouted)))
         })
         .collect()
 }
 
-fn site(listener: &config::Listener, indices: &[usize], config: &Config, routes: &Arc<[Arc<Route>]>) -> Site {
+fn site(
+    listener: &config::Listener,
+    indices: &[usize],
+    config: &Config,
+    routes: &Arc<[Arc<Route>]>,
+    unrouted: &Arc<ErrorAnswers>,
+) -> Site {
     let timeouts = || indices.iter().filter_map(|index| config.routes.get(*index)).map(|route| &route.timeouts);
     let longest = |of: fn(&config::Timeouts) -> Duration, or: Duration| timeouts().map(of).max().unwrap_or(or);
     let defaults = &config.defaults.timeouts;
@@ -67,6 +81,7 @@ fn site(listener: &config::Listener, indices: &[usize], config: &Config, routes:
             .map(|policy| ProxyHeaderPolicy { trusted: policy.trusted.clone(), required: policy.required }),
         sniff: longest(|timeouts| timeouts.sniff, defaults.sniff),
         linger: longest(|timeouts| timeouts.linger, defaults.linger),
+        errors: Arc::clone(unrouted),
         table: Table::new(indices.iter().filter_map(|index| routes.get(*index)).map(|route| Arc::clone(&route.rule))),
         routes: Arc::clone(routes),
     }

@@ -103,8 +103,9 @@ impl<'a> Tls<'a> {
         tls
     }
 
-    /// Every fault that was found, in the order of the file.
-    pub(super) fn into_faults(self) -> Option<Faults> {
+    /// Every fault that was found, here and elsewhere, in the order of the file.
+    pub(super) fn into_faults(mut self, others: Vec<Fault>) -> Option<Faults> {
+        self.faults.extend(others);
         Faults::new(self.faults, self.omitted)
     }
 

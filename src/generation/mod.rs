@@ -8,6 +8,7 @@ mod certificates;
 mod coverage;
 mod current;
 mod kept;
+mod pages;
 mod routes;
 mod source;
 

@@ -1,12 +1,17 @@
 use std::num::{NonZeroU16, NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+
 use super::Source;
 use super::certificates::Tls;
+use super::pages::Pages;
 use crate::config;
 use crate::connection::{Admission, RouteLoad};
-use crate::handler::{Action, Forward, HeaderRules, HttpSettings, PoolClass, Redirect, RedirectPiece, Respond, Route};
-use crate::http::{ForwardedPolicy, HeaderEdits, Settings, Timeouts};
+use crate::handler::{Action, Content, Forward, HeaderRules, HttpSettings, PoolClass, Redirect, Respond, Route};
+use crate::http::{ForwardedPolicy, HeaderEdits, Settings, Timeouts, Via};
+use crate::name::{FieldValue, Language};
 use crate::relay;
 use crate::sniff::ProxyVersion;
 use crate::upstream::{
@@ -34,7 +39,7 @@ impl<'a> Routes<'a> {
     }
 
     /// Builds one route; faults in its TLS are kept in `tls`.
-    pub(super) fn build(&self, route: &config::Route, tls: &mut Tls<'_>) -> Route {
+    pub(super) fn build(&self, route: &config::Route, tls: &mut Tls<'_>, pages: &mut Pages<'_>) -> Route {
         let timeouts = &route.timeouts;
         Route {
             rule: Arc::new(route.rule.clone()),
@@ -48,7 +53,7 @@ impl<'a> Routes<'a> {
                 linger: timeouts.linger,
                 max_lifetime: timeouts.max_lifetime,
             },
-            http: http_settings(route),
+            http: http_settings(route, pages),
             action: self.action(route, tls),
         }
     }
@@ -67,13 +72,12 @@ impl<'a> Routes<'a> {
     fn action(&self, route: &config::Route, tls: &mut Tls<'_>) -> Action {
         match &route.action {
             config::Action::Forward(forward) => Action::Forward(self.forward(route, forward, tls)),
-            config::Action::Redirect(redirect) => Action::Redirect(Redirect {
-                to: redirect.to.iter().map(redirect_piece).collect(),
-                status: redirect.status,
-            }),
+            config::Action::Redirect(redirect) => {
+                Action::Redirect(Redirect { to: redirect.to.clone(), status: redirect.status })
+            }
             config::Action::Respond(respond) => Action::Respond(Respond {
                 status: respond.status,
-                body: respond.body.clone(),
+                body: content(respond),
                 headers: respond.headers.clone(),
             }),
         }
@@ -105,6 +109,7 @@ impl<'a> Routes<'a> {
                 tls_handshake: route.timeouts.tls_handshake,
             },
             preserve_host: forward.preserve_host,
+            rewrite: forward.rewrite.clone(),
         }
     }
 
@@ -136,7 +141,7 @@ impl<'a> Routes<'a> {
     }
 }
 
-fn http_settings(route: &config::Route) -> HttpSettings {
+fn http_settings(route: &config::Route, pages: &mut Pages<'_>) -> HttpSettings {
     let timeouts = &route.timeouts;
     HttpSettings {
         connection: Settings {
@@ -155,22 +160,43 @@ fn http_settings(route: &config::Route) -> HttpSettings {
             upstream_keep_alive: timeouts.upstream_keep_alive,
         },
         max_request_body: route.limits.max_request_body.map(NonZeroU64::get),
-        forwarded: ForwardedPolicy { trusted: route.trusted_proxies.clone() },
+        forwarded: ForwardedPolicy {
+            trusted: route.trusted_proxies.clone(),
+            // The configuration lets names through that a header can hold.
+            via: route.via.as_deref().and_then(|name| Via::new(name).ok()),
+        },
+        errors: pages.answers(&route.errors),
+        hsts: route.hsts.and_then(|hsts| HeaderValue::try_from(strict_transport(hsts)).ok()),
         headers: HeaderRules { request: edits(&route.headers.request), response: edits(&route.headers.response) },
     }
+}
+
+fn strict_transport(hsts: config::Hsts) -> String {
+    let mut text = format!("max-age={}", hsts.max_age.as_secs());
+    if hsts.include_subdomains {
+        text.push_str("; includeSubDomains");
+    }
+    if hsts.preload {
+        text.push_str("; preload");
+    }
+    text
 }
 
 fn edits(edits: &config::HeaderEdits) -> HeaderEdits {
     HeaderEdits { set: edits.set.clone(), add: edits.add.clone(), remove: edits.remove.clone() }
 }
 
-fn redirect_piece(piece: &config::RedirectPiece) -> RedirectPiece {
-    match piece {
-        config::RedirectPiece::Literal(text) => RedirectPiece::Literal(text.clone()),
-        config::RedirectPiece::Host => RedirectPiece::Host,
-        config::RedirectPiece::Path => RedirectPiece::Path,
-        config::RedirectPiece::PathAndQuery => RedirectPiece::PathAndQuery,
+/// The body of an answer, in the language that its `Content-Type` says.
+fn content(respond: &config::Respond) -> Content {
+    if let Some(text) = respond.body.fixed() {
+        return Content::Fixed(Bytes::from(text.to_owned()));
     }
+    let fixed = |value: &FieldValue| match value {
+        FieldValue::Fixed(value) => value.to_str().ok().map(Language::of),
+        FieldValue::Template { .. } => None,
+    };
+    let language = respond.headers.iter().find(|(name, _)| *name == CONTENT_TYPE).and_then(|(_, value)| fixed(value));
+    Content::Template(respond.body.clone(), language.unwrap_or(Language::Plain))
 }
 
 /// A limit as a count; 0 is none. More than the counter holds is as good as none.

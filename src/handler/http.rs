@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::header::STRICT_TRANSPORT_SECURITY;
 use http::{Request, Response};
 
 use super::choose::{Terms, choose};
@@ -8,7 +9,7 @@ use super::entry::enter;
 use super::route::{Action, Forward, Route};
 use super::site::Site;
 use crate::connection::{Connection, Registry, State};
-use crate::http::{Body, Exchange, Forwarding, Incoming, Pool, Scheme, Version, answer, forward, serve};
+use crate::http::{Body, Exchange, Forwarding, Incoming, Pool, Scheme, TlsNames, Version, answer, forward, serve};
 use crate::net::Transport;
 use crate::outcome::Outcome;
 use crate::route::{ConnectionFacts, TlsFacts};
@@ -83,17 +84,37 @@ impl Requests {
         let site = (self.current.0)().unwrap_or_else(|| Arc::clone(&self.first));
         let route = match self.route(&site, &request, &exchange) {
             Ok(route) => Arc::clone(route),
-            Err(outcome) => return answer::failure(outcome, exchange),
+            Err(outcome) => {
+                exchange.set_errors(&site.errors);
+                return answer::failure(outcome, exchange);
+            }
         };
         exchange.set_route(&route.meter);
-        if let Err(refusal) = enter(&route, exchange.connection()) {
+        exchange.set_errors(&route.http.errors);
+        let mut response = self.routed(request, exchange, &route).await;
+        if let Some(hsts) = &route.http.hsts {
+            response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+        }
+        response
+    }
+
+    async fn routed(&self, request: Request<Incoming>, exchange: Exchange, route: &Route) -> Response<Body> {
+        if let Err(refusal) = enter(route, exchange.connection()) {
             return answer::failure(refusal.outcome(), exchange);
         }
         match &route.action {
-            Action::Forward(way) => self.forward(request, exchange, &route, way).await,
-            Action::Redirect(redirect) => redirect.answer(request.uri(), exchange),
-            Action::Respond(respond) => respond.answer(exchange),
+            Action::Forward(way) => self.forward(request, exchange, route, way).await,
+            Action::Redirect(redirect) => redirect.answer(exchange, self.tls_names(), &route.http.headers.response),
+            Action::Respond(respond) => respond.answer(exchange, self.tls_names(), &route.http.headers.response),
         }
+    }
+
+    /// What TLS with the client has come to.
+    fn tls_names(&self) -> TlsNames<'_> {
+        self.inside.as_ref().map_or_else(TlsNames::default, |inside| TlsNames {
+            version: Some(inside.session.agreed.version.as_str()),
+            sni: inside.hello.server_name.as_ref(),
+        })
     }
 
     /// The route of one request.
@@ -141,6 +162,8 @@ impl Requests {
             timeouts: &route.http.timeouts,
             forwarded: &route.http.forwarded,
             scheme: if self.inside.is_some() { Scheme::Https } else { Scheme::Http },
+            tls: self.tls_names(),
+            rewrite: way.rewrite.as_ref(),
             preserve_host: way.preserve_host,
             request_headers: &route.http.headers.request,
             response_headers: &route.http.headers.response,

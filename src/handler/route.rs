@@ -1,10 +1,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use super::redirect::Redirect;
 use super::respond::Respond;
 use crate::connection::Admission;
-use crate::http::{ForwardedPolicy, HeaderEdits, Settings, Timeouts};
+use crate::http::{ErrorAnswers, ForwardedPolicy, HeaderEdits, Settings, Timeouts};
+use crate::name::PathRewrite;
 use crate::relay;
 use crate::route::Rule;
 use crate::sniff::ProxyVersion;
@@ -46,6 +49,10 @@ pub struct HttpSettings {
     pub forwarded: ForwardedPolicy,
     /// Headers that are changed on the way.
     pub headers: HeaderRules,
+    /// How failures are shown to clients.
+    pub errors: Arc<ErrorAnswers>,
+    /// `Strict-Transport-Security`; only where TLS ends here.
+    pub hsts: Option<HeaderValue>,
 }
 
 /// Headers that a route changes.
@@ -93,4 +100,6 @@ pub struct Forward {
     pub timeouts: upstream::Timeouts,
     /// Whether Host reaches the target as the client sent it.
     pub preserve_host: bool,
+    /// How the path of a request is changed.
+    pub rewrite: Option<PathRewrite>,
 }

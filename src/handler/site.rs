@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::route::Route;
+use crate::http::ErrorAnswers;
 use crate::net::{AddressSet, ListenAddress};
 use crate::route::{RouteId, Table};
 
@@ -17,6 +18,8 @@ pub struct Site {
     pub sniff: Duration,
     /// From the first to the last byte of a refused client that is still being told so.
     pub linger: Duration,
+    /// How failures are shown to clients whose request has no route.
+    pub errors: Arc<ErrorAnswers>,
     /// Which route takes what.
     pub table: Table,
     /// Every route of the generation, by its number.

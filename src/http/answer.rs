@@ -1,10 +1,11 @@
 //! Answers of the proxy's own.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{Response, StatusCode, Version};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Response, StatusCode, Version};
 
 use super::body::Body;
+use super::errors::ErrorAnswers;
 use super::exchange::Exchange;
 use crate::outcome::{Cause, Outcome};
 
@@ -13,16 +14,36 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// An answer with a body that is known whole: the end of the exchange is that it has been written.
 #[must_use]
-pub fn whole(status: StatusCode, body: impl Into<Bytes>, mut exchange: Exchange) -> Response<Body> {
+pub fn whole(status: StatusCode, body: impl Into<Bytes>, exchange: Exchange) -> Response<Body> {
+    whole_with(status, body, exchange, |_, _| {})
+}
+
+/// [`whole`] with fields that `fill` adds while the exchange is at hand.
+#[must_use]
+pub fn whole_with(
+    status: StatusCode,
+    body: impl Into<Bytes>,
+    mut exchange: Exchange,
+    fill: impl FnOnce(&mut HeaderMap, &Exchange),
+) -> Response<Body> {
     exchange.set_status(status);
-    let id = exchange.id().header().clone();
-    let mut response = Response::new(Body::whole(body.into(), exchange));
+    let mut headers = HeaderMap::new();
+    headers.insert(X_REQUEST_ID, exchange.id().header().clone());
+    fill(&mut headers, &exchange);
+    let mut body = body.into();
+    if exchange.version() == Version::HTTP_2 && exchange.method() == Some(&Method::HEAD) && !body.is_empty() {
+        // hyper would send the body too, which a stream that answers HEAD must not have (RFC 9110 section 9.3.2).
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        body = Bytes::new();
+    }
+    let mut response = Response::new(Body::whole(body, exchange));
     *response.status_mut() = status;
-    response.headers_mut().insert(X_REQUEST_ID, id);
+    *response.headers_mut() = headers;
     response
 }
 
-/// The answer to a request that has failed: the status that belongs to the cause, and a few words with the request's id.
+/// The answer to a request that has failed: the status that belongs to the cause, and a page of the
+/// operator's or a few words with the request's id.
 #[must_use]
 pub fn failure(outcome: Outcome, exchange: Exchange) -> Response<Body> {
     failure_with(status_of(outcome.cause), outcome, exchange)
@@ -39,11 +60,12 @@ pub fn failure_with(status: StatusCode, outcome: Outcome, exchange: Exchange) ->
     } else if multiplexed && turns_away(outcome.cause) {
         exchange.activity().set_parting(outcome);
     }
-    let reason = status.canonical_reason().unwrap_or("Failed");
-    let text = format!("{} {reason}: {}\nrequest id: {}\n", status.as_u16(), outcome.cause.as_str(), exchange.id());
-    let mut response = whole(status, text, exchange);
+    let ours = ErrorAnswers::default();
+    let errors = exchange.errors().map_or(&ours, |errors| &**errors);
+    let (content_type, body) = errors.write(status, outcome.cause, &exchange);
+    let mut response = whole(status, body, exchange);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CONTENT_TYPE, content_type);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -60,6 +82,7 @@ pub const fn status_of(cause: Cause) -> StatusCode {
         Cause::NoRoute => StatusCode::NOT_FOUND,
         Cause::RequestHeadTimeout => StatusCode::REQUEST_TIMEOUT,
         Cause::RequestBodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Cause::Looped => StatusCode::LOOP_DETECTED,
         Cause::Misdirected => StatusCode::MISDIRECTED_REQUEST,
         Cause::RequestHeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Cause::Refused

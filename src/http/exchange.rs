@@ -2,14 +2,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use http::header::{ACCEPT, HeaderValue, REFERER};
 use http::{Method, Request, StatusCode, Uri, Version};
 
 use super::activity::Activity;
+use super::errors::ErrorAnswers;
 use super::host::Host;
 use super::request_id::RequestId;
 use crate::connection::{Connection, Registry};
 use crate::outcome::{Cause, Outcome, Party, Phase};
-use crate::telemetry::{Line, NO_ROUTE, RouteMeter, StatusClass};
+use crate::telemetry::{LOGGED_FIELD_MAX, Line, NO_ROUTE, RouteMeter, StatusClass};
 
 /// The life of one request: opened at its head, ended once by [`Exchange::close`] or by its drop.
 ///
@@ -27,6 +29,11 @@ pub struct Exchange {
     head: Option<(Method, Uri)>,
     version: Version,
     host: Host,
+    accept: Option<HeaderValue>,
+    /// Values of the headers that the access log wants, in its order; empty if it wants none.
+    logged: Box<[Option<HeaderValue>]>,
+    /// How a failure is shown; `None` is in our own words.
+    errors: Option<Arc<ErrorAnswers>>,
     route: Option<Arc<RouteMeter>>,
     target: Option<Arc<str>>,
     error: Option<Box<str>>,
@@ -95,7 +102,11 @@ impl Exchange {
         host: Host,
     ) -> Self {
         let head = Some((request.method().clone(), request.uri().clone()));
-        Self::begin(registry, connection, activity, head, request.version(), host)
+        let mut exchange = Self::begin(registry, connection, activity, head, request.version(), host);
+        let wanted = &registry.access_log().detail().headers;
+        exchange.logged = wanted.iter().map(|name| request.headers().get(name).cloned()).collect();
+        exchange.accept = request.headers().get(ACCEPT).cloned();
+        exchange
     }
 
     /// One whose head could not be read, and which will be refused.
@@ -122,6 +133,9 @@ impl Exchange {
             head,
             version,
             host,
+            accept: None,
+            logged: Box::default(),
+            errors: None,
             route: None,
             target: None,
             error: None,
@@ -162,10 +176,42 @@ impl Exchange {
         self.head.as_ref().map(|(method, _)| method)
     }
 
+    /// What it asks for, as the client sent it; `None` if its head could not be read.
+    #[must_use]
+    pub fn uri(&self) -> Option<&Uri> {
+        self.head.as_ref().map(|(_, uri)| uri)
+    }
+
+    /// The name of its route, or `-`.
+    #[must_use]
+    pub fn route_name(&self) -> &str {
+        self.route.as_ref().map_or(NO_ROUTE, |route| route.name())
+    }
+
+    /// The status that it is answered with, once that is known.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        self.status
+    }
+
     /// Notes the route that takes it, for the request and, if it is its first, for the connection.
     pub fn set_route(&mut self, route: &Arc<RouteMeter>) {
         self.connection.set_route(route);
         self.route = Some(Arc::clone(route));
+    }
+
+    /// Notes how the client is to be shown a failure from here on.
+    pub fn set_errors(&mut self, errors: &Arc<ErrorAnswers>) {
+        self.errors = Some(Arc::clone(errors));
+    }
+
+    pub(super) fn errors(&self) -> Option<&Arc<ErrorAnswers>> {
+        self.errors.as_ref()
+    }
+
+    /// What the client would have its answer written in.
+    pub(super) fn accept(&self) -> Option<&HeaderValue> {
+        self.accept.as_ref()
     }
 
     /// Notes the target that it goes to.
@@ -227,11 +273,12 @@ impl Exchange {
         line.field("request", self.id.as_str());
         line.number("connection", self.connection.id().0);
         line.field("client", &self.connection.client().to_string());
-        line.field("route", self.route.as_ref().map_or(NO_ROUTE, |route| route.name()));
+        line.field("route", self.route_name());
         if let Some((method, uri)) = &self.head {
             line.field("method", method.as_str());
             line.field_if("host", self.host.as_str());
-            line.field("path", uri.path_and_query().map_or("/", |path| path.as_str()));
+            let path = uri.path_and_query().map_or("/", |path| path.as_str());
+            line.field("path", &self.registry.access_log().detail().mask.apply(path));
         }
         line.field("protocol", protocol(self.version));
         if let Some(status) = self.status {
@@ -250,6 +297,19 @@ impl Exchange {
         }
         if let Some(first_byte) = self.first_byte {
             line.seconds("first_byte_seconds", first_byte);
+        }
+        self.describe_headers(line);
+    }
+
+    fn describe_headers(&self, line: &mut Line) {
+        let detail = self.registry.access_log().detail();
+        for (name, value) in detail.headers.iter().zip(&self.logged) {
+            let Some(value) = value else { continue };
+            let bytes = value.as_bytes();
+            let text = String::from_utf8_lossy(bytes.get(..LOGGED_FIELD_MAX).unwrap_or(bytes));
+            let key = format!("header_{}", name.as_str().replace('-', "_"));
+            // A referer is a URI of somebody's, with secrets of its own.
+            if *name == REFERER { line.field(&key, &detail.mask.apply(&text)) } else { line.field(&key, &text) }
         }
     }
 }

@@ -1,17 +1,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode, Version};
 
 use super::body::Body;
+use super::edits::HeaderEdits;
 use super::exchange::Exchange;
+use super::facts::TlsNames;
 use super::incoming::Incoming;
 use super::pool::{Calling, Pool};
 use super::request::Refusal;
 use super::request_body::RequestBody;
 use super::send::{Failed, send};
 use super::tunnel::Tunnel;
+use super::via::Via;
 use super::{answer, hop, request, response};
+use crate::name::PathRewrite;
 use crate::net::{AddressSet, Prefixed};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::relay;
@@ -37,17 +41,8 @@ pub struct Timeouts {
 pub struct ForwardedPolicy {
     /// Peers whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are kept.
     pub trusted: AddressSet,
-}
-
-/// What is changed in a head, in this order: removed, set, added.
-#[derive(Clone, Debug, Default)]
-pub struct HeaderEdits {
-    /// Fields that go.
-    pub remove: Vec<HeaderName>,
-    /// Fields that are replaced, or made.
-    pub set: Vec<(HeaderName, HeaderValue)>,
-    /// Fields that come to those of the same name.
-    pub add: Vec<(HeaderName, HeaderValue)>,
+    /// How we are named in `Via`; `None` is not at all.
+    pub via: Option<Via>,
 }
 
 /// What the client's side of the connection is.
@@ -75,6 +70,10 @@ pub struct Forwarding<'a> {
     pub forwarded: &'a ForwardedPolicy,
     /// What the client came by.
     pub scheme: Scheme,
+    /// What TLS with the client has come to.
+    pub tls: TlsNames<'a>,
+    /// How the path is changed.
+    pub rewrite: Option<&'a PathRewrite>,
     /// Whether the target gets the client's Host, rather than its own name.
     pub preserve_host: bool,
     /// What is changed in the request's head.
@@ -101,9 +100,11 @@ pub async fn forward(request: Request<Incoming>, mut exchange: Exchange, forward
     let upgrades = upgrade.is_some();
     if let Err(refusal) = request::prepare(&mut parts, upgrade, &mut exchange, &forwarding) {
         tracing::debug!(%refusal, "a request is refused");
+        exchange.set_error(&refusal.to_string());
         let (party, cause) = match refusal {
             Refusal::TooLarge => (Party::Client, Cause::RequestBodyTooLarge),
-            Refusal::Length => (Party::Client, Cause::RequestMalformed),
+            Refusal::Looped => (Party::Client, Cause::Looped),
+            Refusal::Length | Refusal::Path(_) => (Party::Client, Cause::RequestMalformed),
         };
         return answer::failure(serving(party, cause), exchange);
     }
@@ -126,7 +127,7 @@ fn answered(
     forwarding: &Forwarding<'_>,
 ) -> Response<Body> {
     exchange.set_first_byte();
-    if let Err(refused) = response::prepare(&mut parts, upgrade, forwarding.response_headers) {
+    if let Err(refused) = response::prepare(&mut parts, upgrade, &exchange, forwarding) {
         tracing::debug!(%refused, upstream = %calling.call.target().label(), "a target's answer is refused");
         exchange.set_error(&refused.to_string());
         return failure(Failed::of(Party::Target, Cause::ResponseMalformed), exchange);

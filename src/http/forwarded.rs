@@ -9,20 +9,22 @@ use super::host::Host;
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+pub(super) const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+
+/// What is ours to say.
+const OURS: [HeaderName; 6] =
+    [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PREFIX, FORWARDED];
 
 /// What else proxies say of a client; from one that is not trusted it is a lie until proven otherwise.
-const OTHERS: [HeaderName; 3] = [
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-server"),
-    HeaderName::from_static("x-real-ip"),
-];
+const OTHERS: [HeaderName; 2] = [HeaderName::from_static("x-forwarded-server"), HeaderName::from_static("x-real-ip")];
 
 /// Tells the target who the client is (RFC 7239, and its older cousins).
 ///
 /// What the peer says of those before it is kept, and added to, only if it is `trusted`.
-pub(super) fn tell(headers: &mut HeaderMap, client: IpAddr, scheme: Scheme, host: &Host, trusted: bool) {
+pub(super) fn tell(headers: &mut HeaderMap, client: IpAddr, scheme: Scheme, host: &Host, port: u16, trusted: bool) {
     if !trusted {
-        for name in [&X_FORWARDED_FOR, &X_FORWARDED_PROTO, &X_FORWARDED_HOST, &FORWARDED].into_iter().chain(&OTHERS) {
+        for name in OURS.iter().chain(&OTHERS) {
             headers.remove(name);
         }
     }
@@ -41,7 +43,15 @@ pub(super) fn tell(headers: &mut HeaderMap, client: IpAddr, scheme: Scheme, host
     {
         headers.insert(X_FORWARDED_HOST, value);
     }
+    if !headers.contains_key(&X_FORWARDED_PORT) {
+        headers.insert(X_FORWARDED_PORT, HeaderValue::from(port));
+    }
     append(headers, &FORWARDED, &element(client, scheme, host));
+}
+
+/// Tells the target which prefix was taken off the path, behind those that a trusted proxy has taken off.
+pub(super) fn tell_prefix(headers: &mut HeaderMap, prefix: &str) {
+    append(headers, &X_FORWARDED_PREFIX, prefix);
 }
 
 /// Removes fields that a CGI-like target cannot tell from those that we set: it reads `_` and `-` as the same.
@@ -99,11 +109,14 @@ mod tests {
             headers.append(*name, HeaderValue::from_static(value));
         }
         let request = Request::builder().header("host", host).body(()).unwrap();
-        tell(&mut headers, client.parse().unwrap(), Scheme::Https, &Host::of(&request).unwrap(), trusted);
+        tell(&mut headers, client.parse().unwrap(), Scheme::Https, &Host::of(&request).unwrap(), 8443, trusted);
+        tell_prefix(&mut headers, "/api");
         headers
     }
 
-    const CLAIMS: [(&str, &str); 8] = [
+    const CLAIMS: [(&str, &str); 10] = [
+        ("x-forwarded-port", "1"),
+        ("x-forwarded-prefix", "/before"),
         ("x-forwarded-for", "6.6.6.6"),
         ("x-forwarded-for", "7.7.7.7"),
         ("x-forwarded-proto", "ftp"),
@@ -121,7 +134,9 @@ mod tests {
         assert_eq!(headers["x-forwarded-proto"], "https");
         assert_eq!(headers["x-forwarded-host"], "a.test:80");
         assert_eq!(headers["forwarded"], "for=10.0.0.9;host=\"a.test:80\";proto=https");
-        assert_eq!(headers.len(), 4);
+        assert_eq!(headers["x-forwarded-port"], "8443");
+        assert_eq!(headers["x-forwarded-prefix"], "/api");
+        assert_eq!(headers.len(), 6);
     }
 
     #[test]
@@ -130,6 +145,8 @@ mod tests {
         assert_eq!(headers["x-forwarded-for"], "6.6.6.6, 7.7.7.7, 2001:db8::1");
         assert_eq!(headers["x-forwarded-proto"], "ftp");
         assert_eq!(headers["x-forwarded-host"], "evil");
+        assert_eq!(headers["x-forwarded-port"], "1");
+        assert_eq!(headers["x-forwarded-prefix"], "/before, /api");
         assert_eq!(headers["x-real-ip"], "6.6.6.6");
         assert_eq!(headers["forwarded"], "for=6.6.6.6, for=\"[2001:db8::1]\";host=a.test;proto=https");
         assert!(!headers.contains_key("x_forwarded_for") && !headers.contains_key("content_length"));

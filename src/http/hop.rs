@@ -5,16 +5,19 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 
 /// Fields that `Connection` cannot take from a message: it is framed, routed and attributed by them, and a client must
 /// not be able to strip what a proxy before us has said of it.
-const KEPT: [&str; 9] = [
+const KEPT: [&str; 12] = [
     "host",
     "content-length",
     "content-type",
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
     "x-forwarded-proto",
     "x-request-id",
     "trailer",
+    "via",
 ];
 
 /// Removes what concerns one connection only (RFC 9110 section 7.6.1).
@@ -53,7 +56,7 @@ pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     if sound && has_token(headers, &CONNECTION, "upgrade") { Some(field.clone()) } else { None }
 }
 
-fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+pub(super) fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     headers
         .get_all(name)
         .iter()
@@ -80,7 +83,9 @@ mod tests {
     fn what_concerns_one_connection_goes_and_the_rest_stays() {
         let mut all = headers(&[
             ("connection", "close, X-One"),
-            ("connection", "x-two,, host, X-Forwarded-For"),
+            ("connection", "x-two,, host, X-Forwarded-For, Via, x-forwarded-port"),
+            ("via", "1.1 a"),
+            ("x-forwarded-port", "443"),
             ("x-one", "1"),
             ("x-two", "2"),
             ("x-three", "3"),
@@ -96,7 +101,7 @@ mod tests {
         remove(&mut all);
         let mut left: Vec<&str> = all.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
-        assert_eq!(left, ["host", "trailer", "x-forwarded-for", "x-three"]);
+        assert_eq!(left, ["host", "trailer", "via", "x-forwarded-for", "x-forwarded-port", "x-three"]);
     }
 
     #[test]

@@ -7,7 +7,10 @@ pub mod answer;
 mod body;
 pub mod codec;
 mod driver;
+mod edits;
+mod errors;
 mod exchange;
+mod facts;
 mod forward;
 mod forwarded;
 mod frames;
@@ -28,11 +31,15 @@ mod streams;
 mod tests;
 mod trailers;
 mod tunnel;
+mod via;
 mod watched;
 
 pub use body::{Body, BodyError};
+pub use edits::HeaderEdits;
+pub use errors::{ErrorAnswers, ErrorPage};
 pub use exchange::Exchange;
-pub use forward::{ForwardedPolicy, Forwarding, HeaderEdits, Scheme, Timeouts, forward};
+pub use facts::TlsNames;
+pub use forward::{ForwardedPolicy, Forwarding, Scheme, Timeouts, forward};
 pub use host::{Host, InvalidHost};
 pub use incoming::{Incoming, IncomingError};
 pub use pool::{IDLE_MAX, IDLE_PER_KEY_MAX, Pool, RESPONSE_HEAD_MAX};
@@ -42,3 +49,4 @@ pub use serve::{
     H2_CONNECTION_WINDOW_BYTES, H2_RESETS_MAX, H2_SEND_BUFFER_BYTES, H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX, Settings,
     Version, serve,
 };
+pub use via::{VIA_SELF_MAX, Via};

@@ -7,9 +7,12 @@ use http::{Method, Uri, Version};
 
 use super::answer::X_REQUEST_ID;
 use super::exchange::Exchange;
-use super::forward::{Forwarding, HeaderEdits};
+use super::facts::TlsNames;
+use super::forward::Forwarding;
 use super::request_id::RequestId;
+use super::via::VIA_SELF_MAX;
 use super::{forwarded, hop};
+use crate::name::{PathRewrite, Unrewritable};
 use crate::upstream::Target;
 
 /// Why a request is not forwarded.
@@ -19,6 +22,10 @@ pub(super) enum Refusal {
     TooLarge,
     #[error("the request gives its length more than once, or not as a number")]
     Length,
+    #[error("{0}")]
+    Path(Unrewritable),
+    #[error("the request has come through proxies of this name {VIA_SELF_MAX} times")]
+    Looped,
 }
 
 /// Turns the head that a client sent into the head that a target gets, but for the Host. `upgrade` is the protocol that it
@@ -37,9 +44,17 @@ pub(super) fn prepare(
     let trusted = forwarding.forwarded.trusted.contains(client);
     let awaits_continue = parts.version == Version::HTTP_11 && hop::has_token(&parts.headers, &EXPECT, "100-continue");
     let takes_trailers = hop::has_token(&parts.headers, &TE, "trailers");
+    let via = forwarding.forwarded.via.as_ref();
+    if via.is_some_and(|via| via.is_loop(&parts.headers)) {
+        return Err(Refusal::Looped);
+    }
+    let received = parts.version;
     // hyper sends a body of unknown length only with this version (HTTP/2 and HTTP/1.0 clients).
     parts.version = Version::HTTP_11;
     parts.uri = origin_form(&parts.uri);
+    if let Some(rewrite) = forwarding.rewrite {
+        parts.uri = rewritten(&parts.uri, rewrite, exchange, forwarding.tls)?;
+    }
     let headers = &mut parts.headers;
     hop::remove(headers);
     if let Some(protocol) = upgrade {
@@ -54,12 +69,19 @@ pub(super) fn prepare(
         headers.remove(EXPECT);
     }
     join_cookies(headers);
-    forwarded::tell(headers, client, forwarding.scheme, exchange.host(), trusted);
+    let port = exchange.connection().listener().port();
+    forwarded::tell(headers, client, forwarding.scheme, exchange.host(), port, trusted);
+    if let Some(prefix) = forwarding.rewrite.and_then(PathRewrite::stripped) {
+        forwarded::tell_prefix(headers, prefix);
+    }
+    if let Some(via) = via {
+        via.add(headers, received);
+    }
     if trusted && let Some(id) = headers.get(X_REQUEST_ID).and_then(RequestId::adopt) {
         exchange.set_id(id);
     }
     headers.insert(X_REQUEST_ID, exchange.id().header().clone());
-    edit(headers, forwarding.request_headers);
+    forwarding.request_headers.apply(headers, exchange, forwarding.tls);
     Ok(())
 }
 
@@ -86,19 +108,6 @@ pub(super) fn set_host(headers: &mut HeaderMap, exchange: &Exchange, preserve: b
     }
 }
 
-/// Removes, sets and adds fields, in this order.
-pub(super) fn edit(headers: &mut HeaderMap, edits: &HeaderEdits) {
-    for name in &edits.remove {
-        headers.remove(name);
-    }
-    for (name, value) in &edits.set {
-        headers.insert(name.clone(), value.clone());
-    }
-    for (name, value) in &edits.add {
-        headers.append(name.clone(), value.clone());
-    }
-}
-
 /// Whether sending it twice does what sending it once does (RFC 9110 section 9.2.2).
 pub(super) fn is_idempotent(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE, Method::PUT, Method::DELETE].contains(method)
@@ -120,6 +129,21 @@ fn origin_form(uri: &Uri) -> Uri {
     let path = uri.path_and_query().cloned().map(Uri::from);
     // `http://a.test#x` leaves a path that is there and empty, which is no request target (RFC 9112 section 3.2.1).
     path.filter(|path| !path.path().is_empty()).unwrap_or_else(|| Uri::from(PathAndQuery::from_static("/")))
+}
+
+/// The request target with its path changed and its query as it was sent.
+fn rewritten(uri: &Uri, rewrite: &PathRewrite, exchange: &Exchange, tls: TlsNames<'_>) -> Result<Uri, Refusal> {
+    // `OPTIONS *` asks of the server, not of a path.
+    if uri.path() == "*" {
+        return Ok(uri.clone());
+    }
+    let path = rewrite.apply(uri.path(), |placeholder, out| exchange.write(placeholder, tls, out));
+    let mut target = path.map_err(Refusal::Path)?;
+    if let Some(query) = uri.query() {
+        target.push('?');
+        target.push_str(query);
+    }
+    PathAndQuery::try_from(target).map(Uri::from).map_err(|_| Refusal::Path(Unrewritable))
 }
 
 /// HTTP/2 may send cookies in pieces; HTTP/1 has one field (RFC 9113 section 8.2.3).

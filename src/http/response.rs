@@ -2,9 +2,9 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING, U
 use http::response::Parts;
 use http::{StatusCode, Version};
 
-use super::forward::HeaderEdits;
+use super::exchange::Exchange;
+use super::forward::Forwarding;
 use super::hop;
-use super::request::edit;
 
 /// Why an answer of a target is not handed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +19,23 @@ pub(super) enum Refused {
 ///
 /// # Errors
 /// The target's: its answer is ambiguous, and what follows it cannot be trusted either.
-pub(super) fn prepare(parts: &mut Parts, asked_to_upgrade: bool, edits: &HeaderEdits) -> Result<(), Refused> {
+pub(super) fn prepare(
+    parts: &mut Parts,
+    asked_to_upgrade: bool,
+    exchange: &Exchange,
+    forwarding: &Forwarding<'_>,
+) -> Result<(), Refused> {
+    let received = parts.version;
+    clean(parts, asked_to_upgrade)?;
+    if let Some(via) = &forwarding.forwarded.via {
+        via.add(&mut parts.headers, received);
+    }
+    forwarding.response_headers.apply(&mut parts.headers, exchange, forwarding.tls);
+    Ok(())
+}
+
+/// What does not depend on the route.
+fn clean(parts: &mut Parts, asked_to_upgrade: bool) -> Result<(), Refused> {
     check_framing(parts)?;
     let protocol = if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         let protocol = hop::upgrade(&parts.headers).filter(|_| asked_to_upgrade);
@@ -34,7 +50,6 @@ pub(super) fn prepare(parts: &mut Parts, asked_to_upgrade: bool, edits: &HeaderE
         parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         parts.headers.insert(UPGRADE, protocol);
     }
-    edit(&mut parts.headers, edits);
     Ok(())
 }
 
@@ -64,7 +79,7 @@ mod tests {
             response = response.header(*name, *value);
         }
         let mut parts = response.body(()).unwrap().into_parts().0;
-        prepare(&mut parts, asked, &HeaderEdits::default()).map(|()| parts)
+        clean(&mut parts, asked).map(|()| parts)
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl Failed {
 enum Attempt {
     Answered(Parts, Box<Calling>),
     /// The pooled connection was stale, and the request may go out once more.
-    Again(Request<RequestBody>),
+    Again(Box<Request<RequestBody>>),
     Failed(Failed),
 }
 
@@ -59,7 +59,7 @@ pub(super) async fn send(
         Some(lease) => match attempt(request, lease, exchange, forwarding).await {
             Attempt::Answered(parts, calling) => return Ok((parts, calling)),
             Attempt::Failed(failed) => return Err(failed),
-            Attempt::Again(request) => request,
+            Attempt::Again(request) => *request,
         },
     };
     let lease = fresh(order, exchange, forwarding).await?;
@@ -112,7 +112,7 @@ async fn attempt(
                 && harmless
                 && let Some(request) = calling.call.into_request()
             {
-                return Attempt::Again(request);
+                return Attempt::Again(Box::new(request));
             }
             Cause::TargetClosed
         }

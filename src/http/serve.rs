@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
+use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::timeout;
 
 use super::activity::{Abandoned, Activity};
 use super::body::Body;
 use super::driver::{Driver, Step};
 use super::exchange::Exchange;
 use super::host::Host;
-use super::incoming::Incoming;
+use super::incoming::{Incoming, Leftover};
 use super::streams::Streams;
 use super::watched::{Notebook, Watched};
 use super::{answer, one};
@@ -105,9 +107,19 @@ where
     let io = TokioIo::new(Watched::new(stream, &connection, &notebook));
     let streams = Streams::new(settings.body);
     let head = u32::try_from(settings.max_request_head).unwrap_or(u32::MAX);
+    let (executor, patience) = (streams.executor(), settings.body);
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-        let answer = desk.take(request.map(Incoming::http2));
-        async move { Ok::<_, Infallible>(answer.await) }
+        let leftover = Leftover::default();
+        let answer = desk.take(request.map(|body| Incoming::http2(body, &leftover)));
+        let executor = executor.clone();
+        async move {
+            let answer = answer.await;
+            if leftover.is_there() {
+                // A task of the connection, which ends with it.
+                executor.execute(async move { drop(timeout(patience, leftover.discard()).await) });
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let end = {
         let mut serving = pin!(

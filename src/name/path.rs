@@ -1,6 +1,7 @@
 use std::fmt;
 
 use super::normal::normalize_path;
+use super::rewrite::PathPrefix;
 
 /// Which request paths a route stands for: `match.path`.
 ///
@@ -124,6 +125,16 @@ impl PathPattern {
             }
         }
         Ok(Self { text: text.into(), segments: segments.into(), end })
+    }
+
+    /// Whether every path that it takes is the prefix, or below it.
+    #[must_use]
+    pub fn is_below(&self, prefix: &PathPrefix) -> bool {
+        let mut segments = self.segments.iter();
+        prefix.as_str().split('/').skip(1).all(|wanted| match segments.next() {
+            Some(Segment::Literal(literal)) => **literal == *wanted,
+            Some(Segment::Parameter) | None => false,
+        })
     }
 
     /// Whether a path, in normal form, is one of this pattern's. A path without a slash in front never is.

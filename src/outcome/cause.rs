@@ -38,6 +38,7 @@ super::vocabulary! {
         RequestHeadTooLarge = "request_head_too_large": "The request's head is longer than `limits.max_request_head` (431).",
         RequestBodyTooLarge = "request_body_too_large": "The request's body is longer than `limits.max_request_body` (413).",
         RequestMalformed = "request_malformed": "The request is not valid HTTP, or is ambiguous (400).",
+        Looped = "looped": "The request has come through proxies of our `via` name too often: it goes in circles (508).",
         ResponseHeadTimeout = "response_head_timeout": "`timeouts.response_head` passed before the target answered (504).",
         ResponseMalformed = "response_malformed": "The target's answer is not valid HTTP (502).",
         TargetClosed = "target_closed": "The target closed before its answer was complete (502).",

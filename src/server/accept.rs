@@ -88,11 +88,12 @@ pub(super) async fn accept(mut accepting: Accepting, worker: Arc<Worker>) -> io:
 /// # Cancel safety
 /// Cancel safe: no connection is lost.
 async fn next(listener: &Listener, worker: &Worker, rest: &mut Rest, near_last: bool) -> io::Result<Accepted> {
-    while near_last && !listener.is_free_for_clients().unwrap_or(false) {
-        worker.run_out();
-        rest.take(&io::Error::from_raw_os_error(libc::EMFILE)).await;
-    }
+    let mut short = near_last;
     loop {
+        while short && !listener.is_free_for_clients().unwrap_or(false) {
+            worker.run_out();
+            rest.take(&io::Error::from_raw_os_error(libc::EMFILE)).await;
+        }
         let error = match listener.accept().await {
             Ok(accepted) => return Ok(accepted),
             Err(error) => error,
@@ -105,6 +106,8 @@ async fn next(listener: &Listener, worker: &Worker, rest: &mut Rest, near_last: 
             AcceptFault::Exhausted => {
                 worker.run_out();
                 rest.take(&error).await;
+                // The next one that comes back may be an operator's, who is about to need it again.
+                short = true;
             }
             AcceptFault::Broken => {
                 worker.meters().accept_error(AcceptFault::Broken);

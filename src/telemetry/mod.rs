@@ -2,13 +2,15 @@
 
 mod access_log;
 mod line;
+mod mask;
 mod meters;
 mod route;
 mod sink;
 mod traffic;
 
-pub use access_log::AccessLog;
+pub use access_log::{AccessLog, LOGGED_FIELD_MAX, RequestDetail};
 pub use line::{Format, Line};
+pub use mask::QueryMask;
 pub use meters::{AcceptFault, HandshakeSide, Held, Level, Meters, ReloadResult};
 pub use route::{ConnectResult, NO_ROUTE, ROUTES_SHOWN_MAX, RouteMeter, StatusClass};
 pub use sink::{BYTES_QUEUED_MAX, LINES_QUEUED_MAX, Sink, SinkWriter};

@@ -313,6 +313,12 @@ fn proof(cause: Cause) -> Proof {
                 released(client);
             })
         }
+        Cause::Looped => route(Way::Http, "", http(), request("serve", "client"), |_, address| {
+            let mut client = Peer::connect(address);
+            let via = ["1.1 smartproxy"; 8].join(", ");
+            client.send(format!("GET / HTTP/1.1\r\nhost: {HOST}\r\nvia: {via}\r\n\r\n").as_bytes());
+            answered(client, 508);
+        }),
         Cause::RequestHeadTooLarge => {
             let more = "limits.max_request_head = \"8KiB\"";
             route(Way::Http, more, http(), ("connection", "serve", "client"), |_, address| {

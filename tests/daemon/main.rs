@@ -4,6 +4,7 @@
 
 mod access_log;
 mod admin;
+mod answers;
 mod backpressure;
 mod causes;
 mod client_commands;

@@ -12,10 +12,13 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, Error};
 
 pub(super) use certificate::{CertificateSpec, CertificateTable};
-pub(super) use policy::{DefaultsSection, LimitsSection, PassiveHealthSection, SecuritySection, TimeoutsSection};
+pub(super) use policy::{
+    DefaultsSection, HstsSection, HstsSub, LimitsSection, PassiveHealthSection, SecuritySection, TimeoutsSection,
+};
 pub(super) use process::{AdminSection, ListenerTable, LogSection, ServerSection};
 pub(super) use route::{
-    EditsSection, HeadersSection, LoadBalancingSection, MatchSection, RedirectSection, RespondSection, RouteTable,
+    EditsSection, HeadersSection, LoadBalancingSection, MatchSection, RedirectSection, ReplaceSection, RespondSection,
+    RewriteSection, RouteTable,
 };
 pub(super) use section::{listed, or_empty};
 pub(super) use tls::{ClientAuthSection, TlsSection, UpstreamSection};

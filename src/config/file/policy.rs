@@ -1,13 +1,21 @@
 use std::time::Duration;
 
 use super::section::{Sub, section};
-use crate::config::value::{List, Network, Size, Time, TimeOrOff, Whole};
+use crate::config::value::{FilePath, List, Network, Pseudonym, Size, Table, Time, TimeOrOff, Whole};
 
 section! {
     /// `[defaults]`.
     DefaultsSection {
         /// Whose X-Forwarded-*, Forwarded and X-Request-Id are believed.
         trusted_proxies: List<Network> = Vec::new(),
+        /// Our name in Via, of requests and responses (RFC 9110 section 7.6.3); "" = no Via.
+        via: Pseudonym = Pseudonym("smartproxy".into()),
+        /// Whether error answers name their cause; the access log does either way.
+        show_cause: bool = false,
+        /// Files that stand in the place of our own error answers, by status: "502", "4xx", "5xx".
+        error_pages: Table<FilePath>,
+        /// Strict-Transport-Security of routes that terminate TLS; absent = none.
+        hsts: HstsSub,
         /// Which clients are let in.
         security: Sub<SecuritySection>,
         /// Named limits.
@@ -26,6 +34,21 @@ section! {
         failures: Whole<0, { u32::MAX }> = Whole(1),
         /// How long it is then tried only where no other target is left.
         set_aside: Time = Time(Duration::from_secs(10)),
+    }
+}
+
+/// `hsts`, where it may be absent.
+pub(in crate::config) type HstsSub = Sub<HstsSection>;
+
+section! {
+    /// `hsts` (RFC 6797).
+    HstsSection {
+        /// How long browsers come by TLS only, "365d" for instance; "0s" makes them forget.
+        max_age: TimeOrOff [required],
+        /// Whether that holds for every name below this one, too.
+        include_subdomains: bool = false,
+        /// Whether browsers may carry the name in their own list; hard to take back.
+        preload: bool = false,
     }
 }
 

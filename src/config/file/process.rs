@@ -1,7 +1,10 @@
 use std::time::Duration;
 
 use super::section::{Sub, section};
-use crate::config::value::{AddressOrOff, List, LogForm, LogLevel, Network, PortSpec, SocketPath, Time, Whole};
+use crate::config::value::{
+    AddressOrOff, List, LogForm, LogLevel, MaskSpec, Network, PortSpec, SocketPath, Text, Time, Whole,
+};
+use crate::telemetry::QueryMask;
 
 /// Where the client commands find the daemon that was started without saying otherwise.
 pub(in crate::config) const ADMIN_SOCKET: &str = "/run/smartproxy/admin.sock";
@@ -27,6 +30,10 @@ section! {
         format: LogForm = LogForm::Text,
         /// One line per TCP connection and per HTTP request, at its end.
         access: bool = true,
+        /// Parameters of a query whose values are kept out of the access log, or "all".
+        mask_query: MaskSpec = MaskSpec(QueryMask::Nothing),
+        /// Headers of each request that the access log holds, "user-agent" for instance.
+        headers: List<Text> = Vec::new(),
     }
 }
 

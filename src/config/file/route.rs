@@ -1,14 +1,14 @@
 use http::StatusCode;
 
-use super::policy::{LimitsSection, PassiveHealthSection, SecuritySection, TimeoutsSection};
+use super::policy::{HstsSub, LimitsSection, PassiveHealthSection, SecuritySection, TimeoutsSection};
 use super::section::{Sub, section};
 use super::tls::TlsSection;
 use crate::config::resolved::Target;
 use crate::config::value::{
-    Algorithm, Alpn, HeaderText, List, MethodName, Network, PortSpec, ProtocolWord, ProxyHeader, RedirectStatus,
-    Signed, Table, Text, UpstreamWord, Version, Whole,
+    Algorithm, Alpn, FilePath, HeaderText, List, MethodName, Network, PortSpec, ProtocolWord, ProxyHeader, Pseudonym,
+    RedirectStatus, Signed, Table, Text, UpstreamWord, Version, Whole,
 };
-use crate::name::{HostPattern, PathPattern};
+use crate::name::{HostPattern, PathPattern, PathPrefix};
 
 section! {
     /// `[[routes]]`.
@@ -35,14 +35,24 @@ section! {
         redirect: Sub<RedirectSection>,
         /// Answers with a fixed response, instead of targets.
         respond: Sub<RespondSection>,
+        /// How the path of a forwarded request is changed: one of strip_prefix, replace_prefix and set.
+        rewrite: Sub<RewriteSection>,
         /// Headers that are changed on the way.
         headers: Sub<HeadersSection>,
         /// What HTTP targets are spoken to in.
         upstream_protocol: UpstreamWord = UpstreamWord::Http1,
         /// Whose X-Forwarded-*, Forwarded and X-Request-Id are believed; absent = what [defaults] says.
         trusted_proxies: List<Network>,
+        /// Our name in Via, of requests and responses; "" = no Via; absent = what [defaults] says.
+        via: Pseudonym,
         /// Whether Host reaches the target as the client sent it.
         preserve_host: bool = true,
+        /// Whether error answers name their cause; absent = what [defaults] says.
+        show_cause: bool,
+        /// Files that stand in the place of our own error answers, by status; others = those of [defaults].
+        error_pages: Table<FilePath>,
+        /// Strict-Transport-Security, on a route that terminates TLS; absent = what [defaults] says.
+        hsts: HstsSub,
         /// Which clients are let in.
         security: Sub<SecuritySection>,
         /// Named limits.
@@ -87,9 +97,31 @@ section! {
 }
 
 section! {
+    /// `rewrite`.
+    RewriteSection {
+        /// Takes this beginning of the path away, and tells the target in X-Forwarded-Prefix.
+        strip_prefix: PathPrefix,
+        /// Puts another beginning in the place of this one.
+        replace_prefix: Sub<ReplaceSection>,
+        /// Takes this path instead, with {path}, {host} and {route}; the query stays.
+        set: Text,
+    }
+}
+
+section! {
+    /// `replace_prefix`.
+    ReplaceSection {
+        /// The beginning that the request's path has.
+        from: PathPrefix [required],
+        /// The one that the target's path has.
+        to: PathPrefix [required],
+    }
+}
+
+section! {
     /// `redirect`.
     RedirectSection {
-        /// The new location, with {host}, {path} and {path_and_query} of the request.
+        /// The new location, with {host}, {path}, {path_and_query}, {route} and {request_id}.
         to: Text [required],
         /// 301, 302, 303, 307 or 308.
         status: RedirectStatus = RedirectStatus(StatusCode::PERMANENT_REDIRECT),
@@ -101,7 +133,7 @@ section! {
     RespondSection {
         /// 200 to 599.
         status: Whole<200, 599> = Whole(200),
-        /// The body.
+        /// The body, with the placeholders of headers; braces around anything else are its own.
         body: Text = Text(String::new()),
         /// Headers of the response.
         headers: Table<HeaderText> = Table(Vec::new()),
@@ -121,7 +153,7 @@ section! {
 section! {
     /// `headers.request` and `headers.response`.
     EditsSection {
-        /// Replaces every value of each header.
+        /// Replaces every value of each header; with {client_ip}, {host}, {request_id}, {route}, {tls_version} and {sni}.
         set: Table<HeaderText> = Table(Vec::new()),
         /// Adds a value to each header.
         add: Table<HeaderText> = Table(Vec::new()),

@@ -1,7 +1,6 @@
-use bytes::Bytes;
 use http::StatusCode;
 
-use super::{headers, redirect};
+use super::{headers, redirect, rewrite, template};
 use crate::config::file::{LoadBalancingSection, RedirectSection, RespondSection, RouteTable, listed, or_empty};
 use crate::config::place::Located;
 use crate::config::report::Report;
@@ -44,6 +43,7 @@ fn forward(route: &RouteTable, report: &mut Report) -> Option<Forward> {
         let help = "a backup is tried when no other target is left; let one target be none";
         report.fault_with_help(targets.place, "every target is a backup", help);
     }
+    let rewrite = rewrite::resolve(route, report)?;
     let load_balancing = match balancing.algorithm() {
         Algorithm::RoundRobin => LoadBalancing::RoundRobin,
         Algorithm::Random => LoadBalancing::Random,
@@ -67,13 +67,14 @@ fn forward(route: &RouteTable, report: &mut Report) -> Option<Forward> {
         send_proxy_protocol,
         upstream_protocol,
         preserve_host: route.preserve_host(),
+        rewrite,
     })
 }
 
 fn resolve_redirect(section: &RedirectSection, report: &mut Report) -> Option<Redirect> {
     let to = section.to.located()?;
-    match redirect::pieces(&to.value.0) {
-        Ok(pieces) => Some(Redirect { to: pieces, status: section.status().0 }),
+    match redirect::location(&to.value.0) {
+        Ok(template) => Some(Redirect { to: template, status: section.status().0 }),
         Err(problem) => {
             problem.report(to.place, report);
             None
@@ -94,5 +95,8 @@ fn resolve_respond(section: &RespondSection, report: &mut Report) -> Option<Resp
     }
     let table = section.headers();
     headers::owned(&table, report);
-    Some(Respond { status, body: Bytes::from(body), headers: headers::pairs(&table, report) })
+    let headers = headers::pairs(&table, report);
+    let place = section.body.located().map(|body| body.place).unwrap_or_default();
+    let body = template::embedded(&body, &template::IN_TEXT).map_err(|problem| problem.report(place, report)).ok()?;
+    Some(Respond { status, body, headers })
 }

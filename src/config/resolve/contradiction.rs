@@ -48,7 +48,12 @@ pub(super) fn check(table: &RouteTable, wanted: &MatchSection, shape: &Shape, re
         ("match.headers", wanted.headers.written()),
         ("redirect", table.redirect.written()),
         ("respond", table.respond.written()),
+        ("rewrite", table.rewrite.written()),
         ("headers", table.headers.written()),
+        ("via", table.via.written()),
+        ("show_cause", table.show_cause.written()),
+        ("error_pages", table.error_pages.written()),
+        ("hsts", table.hsts.written()),
         ("trusted_proxies", table.trusted_proxies.written()),
         ("preserve_host", table.preserve_host.written()),
         ("upstream_protocol", table.upstream_protocol.written()),
@@ -99,6 +104,8 @@ fn answers(table: &RouteTable, headers: &HeadersSection, shape: &Shape, report: 
         ("send_proxy_protocol", table.send_proxy_protocol.written()),
         ("upstream_protocol", table.upstream_protocol.written()),
         ("preserve_host", table.preserve_host.written()),
+        ("rewrite", table.rewrite.written()),
+        ("via", table.via.written()),
         ("headers.request", headers.request.written()),
     ];
     let untouched = shape.tls == TlsShape::Mode(TlsMode::Passthrough) || shape.protocol == Some(ProtocolWord::Tcp);

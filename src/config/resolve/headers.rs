@@ -2,11 +2,13 @@ use std::collections::HashSet;
 
 use http::header::{self, HeaderName, HeaderValue};
 
+use super::template;
 use crate::config::file::{EditsSection, HeadersSection, RouteTable, or_empty};
 use crate::config::place::{Located, Place};
 use crate::config::report::Report;
 use crate::config::resolved::{HeaderEdits, HeaderRules};
-use crate::config::value::{HeaderText, Key, Table};
+use crate::config::value::{HeaderText, Key, Table, Text};
+use crate::name::FieldValue;
 
 /// What belongs to one connection or frames the message: the proxy writes these itself (RFC 9110 section 7.6.1, RFC 9112
 /// section 6). Host is in their company on the way to the target: `preserve_host` decides on it.
@@ -42,7 +44,6 @@ fn edits(section: &EditsSection, report: &mut Report) -> HeaderEdits {
     let (set, add) = (section.set(), section.add());
     for table in [&set, &add] {
         owned(table, report);
-        literal(table, report);
     }
     let edits = HeaderEdits { set: pairs(&set, report), add: pairs(&add, report), remove: removed(section, report) };
     for (name, place) in keys(&section.set) {
@@ -53,8 +54,29 @@ fn edits(section: &EditsSection, report: &mut Report) -> HeaderEdits {
     edits
 }
 
-/// Names and values of a table; a name that is none, or is there twice, is a fault.
-pub(super) fn pairs(table: &Table<HeaderText>, report: &mut Report) -> Vec<(HeaderName, HeaderValue)> {
+/// Names and values of a table, with placeholders; a name that is none, or is there twice, is a fault.
+pub(super) fn pairs(table: &Table<HeaderText>, report: &mut Report) -> Vec<(HeaderName, FieldValue)> {
+    named(table, report, |name, text, report| {
+        let mut value = template::field(text, report)?;
+        value.set_sensitive(SECRET.contains(name));
+        Some(value)
+    })
+}
+
+/// Names and values of a table, in which every character stands for itself.
+pub(super) fn literals(table: &Table<HeaderText>, report: &mut Report) -> Vec<(HeaderName, HeaderValue)> {
+    named(table, report, |name, text, _| {
+        let mut value = text.value.0.clone();
+        value.set_sensitive(SECRET.contains(name));
+        Some(value)
+    })
+}
+
+fn named<V>(
+    table: &Table<HeaderText>,
+    report: &mut Report,
+    read: impl Fn(&HeaderName, &Located<HeaderText>, &mut Report) -> Option<V>,
+) -> Vec<(HeaderName, V)> {
     let mut seen = HashSet::new();
     let mut pairs = Vec::with_capacity(table.0.len());
     for (key, text) in &table.0 {
@@ -62,25 +84,33 @@ pub(super) fn pairs(table: &Table<HeaderText>, report: &mut Report) -> Vec<(Head
         if !seen.insert(name.clone()) {
             report.fault(key.place, format!("the header `{name}` is there twice"));
         }
-        let mut value = text.value.0.clone();
-        value.set_sensitive(SECRET.contains(&name));
-        pairs.push((name, value));
+        if let Some(value) = read(&name, text, report) {
+            pairs.push((name, value));
+        }
     }
     pairs
+}
+
+/// The headers that the access log holds.
+pub(super) fn logged(list: &[Located<Text>], report: &mut Report) -> Vec<HeaderName> {
+    let mut names = Vec::with_capacity(list.len());
+    for text in list {
+        let Some(name) = name(&text.as_ref().map(|text| text.0.clone()), report) else { continue };
+        if SECRET.contains(&name) {
+            report.fault(text.place, format!("`{name}` is a secret, and not for a log"));
+        } else if names.contains(&name) {
+            report.fault(text.place, format!("the header `{name}` is there twice"));
+        } else {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// Reports headers that only the proxy may write.
 pub(super) fn owned(table: &Table<HeaderText>, report: &mut Report) {
     for (key, _) in &table.0 {
         refuse_owned(&key.value, key.place, report);
-    }
-}
-
-fn literal(table: &Table<HeaderText>, report: &mut Report) {
-    for (_, text) in &table.0 {
-        if text.value.0.as_bytes().contains(&b'{') {
-            report.fault(text.place, "placeholders in headers are not built yet: a value cannot hold `{`");
-        }
     }
 }
 
@@ -103,7 +133,8 @@ fn name(text: &Located<String>, report: &mut Report) -> Option<HeaderName> {
 
 fn refuse_owned(name: &str, place: Place, report: &mut Report) {
     if let Some(owned) = OWNED.iter().find(|owned| owned.as_str().eq_ignore_ascii_case(name)) {
-        report.fault(place, format!("`{owned}` is written by the proxy itself"));
+        let help = "it frames the message, or belongs to one connection: what is set here would break the next one";
+        report.fault_with_help(place, format!("`{owned}` is written by the proxy itself"), help);
     }
 }
 

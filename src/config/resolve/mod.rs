@@ -6,11 +6,15 @@ mod action;
 pub(super) mod comeback;
 mod contradiction;
 mod cross;
+mod errors;
 mod headers;
+mod hsts;
 mod listen;
 mod policy;
 mod redirect;
+mod rewrite;
 mod route;
+mod template;
 mod tls;
 
 use std::num::NonZeroUsize;
@@ -24,6 +28,7 @@ use super::report::Report;
 use super::resolved::{Admin, AdminSocket, CertificateFiles, Config, Log, LogFormat, Server};
 use super::source::Source;
 use super::value::{FilePath, Key, LogForm};
+use crate::telemetry::RequestDetail;
 use route::Checked;
 
 /// The longest path of a Unix socket: `sun_path` with its final NUL has 108 bytes (unix(7)).
@@ -76,9 +81,9 @@ pub(super) fn config(root: &Root, whole: bool, source: Arc<Source>, report: &mut
     }
     Config {
         server: server(or_empty(&root.server)),
-        log: log(or_empty(&root.log)),
+        log: log(or_empty(&root.log), report),
         admin: admin(or_empty(&root.admin), &checked, &context, report),
-        defaults: policy::defaults(context.defaults, report),
+        defaults: policy::defaults(context.defaults, &context, report),
         listeners,
         certificates: listed(&root.certificates).iter().filter_map(|table| context.certificate(&table.value)).collect(),
         routes: checked.into_iter().map(|checked| checked.route).collect(),
@@ -101,12 +106,13 @@ fn server(section: &ServerSection) -> Server {
     }
 }
 
-fn log(section: &LogSection) -> Log {
+fn log(section: &LogSection, report: &mut Report) -> Log {
     let format = match section.format() {
         LogForm::Text => LogFormat::Text,
         LogForm::Json => LogFormat::Json,
     };
-    Log { level: section.level().0, format, access: section.access() }
+    let detail = RequestDetail { mask: section.mask_query().0, headers: headers::logged(&section.headers(), report) };
+    Log { level: section.level().0, format, access: section.access(), detail }
 }
 
 fn admin(section: &AdminSection, routes: &[Checked], context: &Context<'_>, report: &mut Report) -> Admin {

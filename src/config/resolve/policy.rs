@@ -1,6 +1,6 @@
 use std::num::{NonZeroU32, NonZeroU64};
 
-use super::count;
+use super::{Context, count, errors, hsts};
 use crate::config::file::{
     DefaultsSection, LimitsSection, PassiveHealthSection, RouteTable, SecuritySection, TimeoutsSection, or_empty,
     section::Section,
@@ -16,9 +16,12 @@ const HEAD_MIN: u64 = 8 * 1024;
 const HEAD_MAX: u64 = 1024 * 1024;
 
 /// What `[defaults]` says, or is the default of the default.
-pub(super) fn defaults(section: &DefaultsSection, report: &mut Report) -> Defaults {
+pub(super) fn defaults(section: &DefaultsSection, context: &Context<'_>, report: &mut Report) -> Defaults {
+    hsts::check_defaults(section, report);
     Defaults {
         trusted_proxies: set(&section.trusted_proxies()),
+        via: via(&section.via().0),
+        errors: errors::of_defaults(section, context, report),
         security: security(or_empty(&section.security), report),
         limits: limits(or_empty(&section.limits), report),
         timeouts: timeouts(or_empty(&section.timeouts)),
@@ -27,7 +30,8 @@ pub(super) fn defaults(section: &DefaultsSection, report: &mut Report) -> Defaul
 }
 
 /// What a route says, key by key, or else the defaults.
-pub(super) fn of_route(table: &RouteTable, base: &DefaultsSection, report: &mut Report) -> Defaults {
+pub(super) fn of_route(table: &RouteTable, context: &Context<'_>, report: &mut Report) -> Defaults {
+    let base = context.defaults;
     // Where the route says nothing, a fault of the defaults is reported there, once.
     let mut known = Report::default();
     let trusted = table.trusted_proxies.or(&base.trusted_proxies);
@@ -41,11 +45,17 @@ pub(super) fn of_route(table: &RouteTable, base: &DefaultsSection, report: &mut 
     let merged_health = or_empty::<PassiveHealthSection>(&table.passive_health).over(or_empty(&base.passive_health));
     Defaults {
         trusted_proxies: trusted.value().map(set).unwrap_or_default(),
+        via: via(&table.via.value().map_or_else(|| base.via().0, |name| name.0.clone())),
+        errors: errors::of_route(table, context, report),
         security: merged_security,
         limits: merged_limits,
         timeouts: timeouts(&merged_timeouts),
         passive_health: passive_health(&merged_health),
     }
+}
+
+fn via(name: &str) -> Option<Box<str>> {
+    if name.is_empty() { None } else { Some(name.into()) }
 }
 
 pub(super) fn set(list: &List<Network>) -> AddressSet {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 
 use super::contradiction::Shape;
-use super::{Context, action, contradiction, headers, listen, policy, tls};
+use super::{Context, action, contradiction, headers, hsts, listen, policy, tls};
 use crate::config::file::{MatchSection, Root, RouteTable, listed, or_empty};
 use crate::config::place::{Located, Place};
 use crate::config::report::Report;
@@ -76,7 +76,8 @@ fn route(table: &Located<RouteTable>, id: RouteId, context: &Context<'_>, report
     let tls = tls::resolve(written, &shape, context, report);
     let action = action::resolve(table, report);
     let headers = headers::rules(written, report);
-    let policy = policy::of_route(written, context.defaults, report);
+    let policy = policy::of_route(written, context, report);
+    let hsts = hsts::of_route(written, &shape, context.defaults, report);
     let headers_wanted = wanted_headers(wanted, report);
     let name = written.name.located()?;
     let (addresses, ports): (Vec<ListenAddress>, Vec<Place>) = addresses?.into_iter().unzip();
@@ -102,6 +103,9 @@ fn route(table: &Located<RouteTable>, id: RouteId, context: &Context<'_>, report
         action: action?,
         headers,
         trusted_proxies: policy.trusted_proxies,
+        via: policy.via,
+        errors: policy.errors,
+        hsts,
         security: policy.security,
         limits: policy.limits,
         timeouts: policy.timeouts,
@@ -113,7 +117,7 @@ fn route(table: &Located<RouteTable>, id: RouteId, context: &Context<'_>, report
 }
 
 fn wanted_headers(wanted: &MatchSection, report: &mut Report) -> Vec<(HeaderName, HeaderValue)> {
-    wanted.headers.value().map(|table| headers::pairs(table, report)).unwrap_or_default()
+    wanted.headers.value().map(|table| headers::literals(table, report)).unwrap_or_default()
 }
 
 /// A list in `match` that is written and empty could be read as everything or as nothing.

@@ -2,11 +2,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, StatusCode};
 
 use crate::config::place::Located;
-use crate::name::HostName;
+use crate::name::{FieldValue, HostName, PathRewrite, Template};
 
 /// What a route does with what it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +31,8 @@ pub struct Forward {
     pub upstream_protocol: UpstreamProtocol,
     /// Whether Host reaches the target as the client sent it.
     pub preserve_host: bool,
+    /// How the path of a request is changed.
+    pub rewrite: Option<PathRewrite>,
 }
 
 /// One server behind a route.
@@ -125,32 +126,19 @@ pub enum UpstreamProtocol {
 /// A redirect of every request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redirect {
-    /// The pieces of the new location, in order; never empty, and no piece holds a byte that a header value may not.
-    pub to: Vec<RedirectPiece>,
+    /// The new location: it begins with a scheme and a host, or with a slash, that no client chooses.
+    pub to: Template,
     /// 301, 302, 303, 307 or 308.
     pub status: StatusCode,
 }
 
-/// A piece of a redirect's location.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RedirectPiece {
-    /// Itself.
-    Literal(Box<str>),
-    /// `{host}`: the request's host, without port.
-    Host,
-    /// `{path}`: the request's path.
-    Path,
-    /// `{path_and_query}`: the request's path and query.
-    PathAndQuery,
-}
-
-/// A fixed response to every request.
+/// A response to every request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Respond {
     /// 200 to 599.
     pub status: StatusCode,
     /// The body; empty if the status has none.
-    pub body: Bytes,
+    pub body: Template,
     /// Headers besides those of the framing.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub headers: Vec<(HeaderName, FieldValue)>,
 }

@@ -12,10 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use action::{
-    Action, Forward, Host, LoadBalancing, ProxyVersion, Redirect, RedirectPiece, Respond, Target, TargetPort,
-    UpstreamProtocol,
+    Action, Forward, Host, LoadBalancing, ProxyVersion, Redirect, Respond, Target, TargetPort, UpstreamProtocol,
 };
-pub use policy::{Defaults, HeaderEdits, HeaderRules, Limits, PassiveHealth, Security, Timeouts};
+pub use policy::{
+    Defaults, ErrorAnswers, ErrorPage, HeaderEdits, HeaderRules, Hsts, Limits, PassiveHealth, Security, Timeouts,
+};
 pub use route::Route;
 pub use tls::{Certificate, ClientAuth, Tls, TlsServer, TlsUpstream};
 
@@ -23,6 +24,7 @@ use super::fault::Fault;
 use super::place::{Located, Place};
 use super::source::Source;
 use crate::net::{AddressSet, ListenAddress};
+use crate::telemetry::RequestDetail;
 
 /// A whole configuration.
 #[derive(Clone, Debug)]
@@ -79,6 +81,8 @@ pub struct Log {
     pub format: LogFormat,
     /// Whether each connection and request writes a line at its end.
     pub access: bool,
+    /// What the line of a request holds.
+    pub detail: RequestDetail,
 }
 
 /// The form of a log line.

@@ -1,8 +1,12 @@
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 
+use crate::config::place::Located;
+use crate::name::FieldValue;
 use crate::net::AddressSet;
 
 /// `[defaults]`: what holds where a route says nothing else.
@@ -10,6 +14,10 @@ use crate::net::AddressSet;
 pub struct Defaults {
     /// Whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed.
     pub trusted_proxies: AddressSet,
+    /// Our name in `Via`; `None` is no `Via`.
+    pub via: Option<Box<str>>,
+    /// How failures are shown to clients.
+    pub errors: ErrorAnswers,
     /// Which clients are let in.
     pub security: Security,
     /// Named limits.
@@ -27,6 +35,37 @@ pub struct PassiveHealth {
     pub failures: NonZeroU32,
     /// How long it is then tried only where no other target is left.
     pub set_aside: Duration,
+}
+
+/// How failures are shown to clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorAnswers {
+    /// Whether the cause is named.
+    pub show_cause: bool,
+    /// Pages that stand in the place of ours: those of one status before those of a class, none twice.
+    pub pages: Vec<ErrorPage>,
+}
+
+/// A page of the operator's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorPage {
+    /// The statuses that it is for, within 400 to 599.
+    pub statuses: RangeInclusive<u16>,
+    /// Its file.
+    pub path: Located<PathBuf>,
+    /// Its media type.
+    pub media_type: &'static str,
+}
+
+/// `Strict-Transport-Security` (RFC 6797).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hsts {
+    /// How long; zero makes browsers forget.
+    pub max_age: Duration,
+    /// Whether names below are meant too.
+    pub include_subdomains: bool,
+    /// Whether browsers may carry the name in their list.
+    pub preload: bool,
 }
 
 /// Which clients are let in.
@@ -84,7 +123,7 @@ pub struct Timeouts {
     pub upstream_keep_alive: Duration,
 }
 
-/// Headers that are changed on the way. Values are literal.
+/// Headers that are changed on the way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderRules {
     /// On the way to the target.
@@ -97,9 +136,9 @@ pub struct HeaderRules {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderEdits {
     /// Replaces every value.
-    pub set: Vec<(HeaderName, HeaderValue)>,
+    pub set: Vec<(HeaderName, FieldValue)>,
     /// Added after what is there.
-    pub add: Vec<(HeaderName, HeaderValue)>,
+    pub add: Vec<(HeaderName, FieldValue)>,
     /// Taken away.
     pub remove: Vec<HeaderName>,
 }

@@ -1,5 +1,5 @@
 use super::action::Action;
-use super::policy::{HeaderRules, Limits, PassiveHealth, Security, Timeouts};
+use super::policy::{ErrorAnswers, HeaderRules, Hsts, Limits, PassiveHealth, Security, Timeouts};
 use super::tls::Tls;
 use crate::config::place::Place;
 use crate::net::{AddressSet, ListenAddress};
@@ -20,6 +20,12 @@ pub struct Route {
     pub headers: HeaderRules,
     /// Whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed.
     pub trusted_proxies: AddressSet,
+    /// Our name in `Via`; `None` is no `Via`.
+    pub via: Option<Box<str>>,
+    /// How failures are shown to clients.
+    pub errors: ErrorAnswers,
+    /// `Strict-Transport-Security`; only where TLS ends here.
+    pub hsts: Option<Hsts>,
     /// Which clients are let in.
     pub security: Security,
     /// Named limits.

@@ -10,7 +10,7 @@ use super::suggest::nearest;
 pub(in crate::config) const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
 
 /// The units, with their milliseconds, largest first.
-const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
 /// A duration that is not zero.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +22,7 @@ pub(in crate::config) struct TimeOrOff(pub(in crate::config) Option<Duration>);
 
 impl TextKind for Time {
     fn expected() -> String {
-        "a duration such as \"500ms\", \"5s\", \"10m\" or \"1h\"".into()
+        "a duration such as \"500ms\", \"5s\", \"10m\", \"1h\" or \"30d\"".into()
     }
 
     fn parse(text: &str) -> Result<Self, Problem> {
@@ -42,7 +42,7 @@ impl TextKind for Time {
     }
 
     fn text_schema() -> Json {
-        json!({ "type": "string", "pattern": "^[0-9]*[1-9][0-9]*(ms|s|m|h)$" })
+        json!({ "type": "string", "pattern": "^[0-9]*[1-9][0-9]*(ms|s|m|h|d)$" })
     }
 }
 
@@ -64,7 +64,7 @@ impl TextKind for TimeOrOff {
     }
 
     fn text_schema() -> Json {
-        json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h)$" })
+        json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" })
     }
 }
 
@@ -84,7 +84,7 @@ fn parse(text: &str) -> Result<Duration, Problem> {
     let (number, unit) = text.split_at(digits);
     let wrong = || Problem::new(format!("\"{}\" is not a duration", text.escape_debug()));
     if number.is_empty() {
-        return Err(wrong().help("write a whole number and a unit: \"500ms\", \"5s\", \"10m\" or \"1h\""));
+        return Err(wrong().help("write a whole number and a unit: \"500ms\", \"5s\", \"10m\", \"1h\" or \"30d\""));
     }
     if unit.is_empty() {
         return Err(wrong().help(format!("write the unit: \"{number}s\" or \"{number}ms\"")));
@@ -94,13 +94,13 @@ fn parse(text: &str) -> Result<Duration, Problem> {
         let near = nearest(unit, units).filter(|near| near.eq_ignore_ascii_case(unit));
         return Err(match near {
             Some(near) => wrong().help(format!("did you mean `{number}{near}`?")),
-            None => wrong().help("write one whole number and one unit of ms, s, m or h"),
+            None => wrong().help("write one whole number and one unit of ms, s, m, h or d"),
         });
     };
     let total = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*milliseconds));
     match total.map(Duration::from_millis) {
         Some(duration) if duration <= DURATION_MAX => Ok(duration),
-        Some(_) | None => Err(Problem::new("the longest duration is a year, \"8760h\"")),
+        Some(_) | None => Err(Problem::new("the longest duration is a year, \"365d\"")),
     }
 }
 
@@ -125,7 +125,9 @@ mod tests {
 
     #[test]
     fn each_unit_is_read_and_written_back() {
-        for (text, seconds) in [("500ms", 0.5), ("5s", 5.0), ("10m", 600.0), ("1h", 3600.0), ("90s", 90.0)] {
+        for (text, seconds) in
+            [("500ms", 0.5), ("5s", 5.0), ("10m", 600.0), ("1h", 3600.0), ("90s", 90.0), ("2d", 172_800.0)]
+        {
             let time = Time::parse(text).unwrap();
             assert!((time.0.as_secs_f64() - seconds).abs() < f64::EPSILON);
             assert_eq!(time.text(), text);
@@ -137,6 +139,8 @@ mod tests {
     #[test]
     fn the_longest_duration_is_taken_and_one_millisecond_more_is_not() {
         assert_eq!(Time::parse("8760h").unwrap().0, DURATION_MAX);
+        assert_eq!(Time::parse("365d").unwrap().0, DURATION_MAX);
+        assert!(Time::parse("366d").is_err());
         assert!(Time::parse(&format!("{}ms", DURATION_MAX.as_millis() + 1)).is_err());
         assert!(Time::parse("99999999999999999999h").is_err());
         assert!(Time::parse("18446744073709551615h").is_err());

@@ -6,11 +6,14 @@ mod hosts;
 mod kind;
 mod list;
 mod log_level;
+mod log_query;
 mod network;
 mod number;
+mod path;
 mod port;
 mod scalar;
 mod size;
+mod status;
 mod suggest;
 mod word;
 
@@ -20,11 +23,14 @@ pub(super) use files::{FilePath, SocketPath};
 pub(super) use kind::{Key, KeyDoc, Kind, Problem, TextKind, found, table_of};
 pub(super) use list::{List, Table};
 pub(super) use log_level::LogLevel;
+pub(super) use log_query::MaskSpec;
 pub(super) use network::{AddressOrOff, Network};
 pub(super) use number::{RedirectStatus, Signed, Whole, integer};
+pub(super) use path::Pseudonym;
 pub(super) use port::{PortSpec, decimal};
 pub(super) use scalar::{Alpn, HeaderText, MethodName, Text};
 pub(super) use size::Size;
+pub(super) use status::error_statuses;
 pub use suggest::nearest;
 pub(super) use word::{
     Algorithm, AuthMode, CertificateWord, LogForm, ProtocolWord, ProxyHeader, TlsMode, UpstreamWord, Version,

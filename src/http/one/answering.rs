@@ -18,15 +18,12 @@ use crate::http::codec::Length;
 use crate::http::codec::Piece;
 use crate::http::codec::encode::{self, ResponseFraming};
 use crate::http::hop;
-use crate::http::incoming::IncomingError;
+use crate::http::incoming::{DISCARDED_MAX, IncomingError};
 use crate::net::Transport;
 use crate::outcome::Cause;
 
 /// What is read of requests behind the one that is being answered. More stays in the kernel, where it holds the client up.
 const PIPELINED_MAX: usize = 8 * 1024;
-
-/// What is read and thrown away of a body that nobody wanted, so that the connection can take another request.
-const DISCARDED_MAX: u64 = 256 * 1024;
 
 /// The framing of an interim answer.
 const NO_BODY: ResponseFraming = ResponseFraming { length: Length::Empty, declared: None, connection: None };

@@ -2,6 +2,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::world::{Route, Scripted, World, field, milliseconds, until};
 use crate::http::HeaderEdits;
+use crate::name::FieldValue;
 use crate::net::AddressSet;
 use crate::outcome::{Cause, Party};
 
@@ -83,7 +84,7 @@ async fn a_target_that_does_not_read_holds_the_client_back() {
 async fn the_target_gets_one_honest_head() {
     let target = Scripted::echoing().await;
     let mut route = Route::to(&[target.address]);
-    let value = |text| http::HeaderValue::from_static(text);
+    let value = |text| FieldValue::Fixed(http::HeaderValue::from_static(text));
     let name = |text| http::HeaderName::from_static(text);
     route.request_headers = HeaderEdits {
         remove: vec![name("x-remove")],
@@ -114,6 +115,7 @@ async fn the_target_gets_one_honest_head() {
             "x-add",
             "x-forwarded-for",
             "x-forwarded-host",
+            "x-forwarded-port",
             "x-forwarded-proto",
             "x-request-id",
             "x-set",

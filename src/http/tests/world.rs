@@ -14,9 +14,10 @@ use tokio::time::timeout;
 
 use crate::connection::{Connection, ConnectionGuard, Gate, Registry};
 use crate::http::{
-    Exchange, ForwardedPolicy, Forwarding, HeaderEdits, Pool, Scheme, Settings, Timeouts, Version, answer, forward,
-    serve,
+    ErrorAnswers, Exchange, ForwardedPolicy, Forwarding, HeaderEdits, Pool, Scheme, Settings, Timeouts, TlsNames,
+    Version, answer, forward, serve,
 };
+use crate::name::PathRewrite;
 use crate::net::{ClientAddress, ListenAddress};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::telemetry::{AccessLog, Format, Meters, RouteMeter, Sink, SinkWriter};
@@ -30,6 +31,7 @@ pub(super) struct Route {
     pub(super) timeouts: Timeouts,
     pub(super) forwarded: ForwardedPolicy,
     pub(super) preserve_host: bool,
+    pub(super) rewrite: Option<PathRewrite>,
     pub(super) request_headers: HeaderEdits,
     pub(super) response_headers: HeaderEdits,
     pub(super) max_request_body: Option<u64>,
@@ -66,6 +68,7 @@ impl Route {
             },
             forwarded: ForwardedPolicy::default(),
             preserve_host: true,
+            rewrite: None,
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),
             max_request_body: None,
@@ -83,6 +86,7 @@ impl Route {
     ) -> http::Response<crate::http::Body> {
         let meter = self.meter.clone().unwrap();
         exchange.set_route(&meter);
+        exchange.set_errors(&Arc::new(ErrorAnswers { show_cause: true, pages: Vec::new() }));
         if request.uri().path() == "/panic" {
             panic!("as a fault of ours would");
         }
@@ -111,6 +115,8 @@ impl Route {
             timeouts: &self.timeouts,
             forwarded: &self.forwarded,
             scheme: Scheme::Http,
+            tls: TlsNames::default(),
+            rewrite: self.rewrite.as_ref(),
             preserve_host: self.preserve_host,
             request_headers: &self.request_headers,
             response_headers: &self.response_headers,

@@ -111,6 +111,20 @@ impl Target {
         Self::serving(move |peer| answer(peer, name))
     }
 
+    /// Answers every request with the head that it got.
+    pub(crate) fn mirror() -> Self {
+        Self::serving(|mut peer| {
+            while let Some(request) = next_request(&mut peer) {
+                let fields: String = request.fields.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+                let seen = format!("{}\n{fields}", request.start);
+                let head = format!("HTTP/1.1 200 OK\r\nx-of: target\r\ncontent-length: {}\r\n\r\n", seen.len());
+                if peer.write_all((head + &seen).as_bytes()).is_err() {
+                    return;
+                }
+            }
+        })
+    }
+
     /// The same over TLS.
     pub(crate) fn https(name: &'static str, config: Arc<ServerConfig>) -> Self {
         Self::serving(move |peer| drop(peer.try_tls_server(&config).map(|peer| answer(peer, name))))

@@ -1,0 +1,37 @@
+use http::header::{HeaderMap, HeaderName};
+
+use super::exchange::Exchange;
+use super::facts::TlsNames;
+use crate::name::FieldValue;
+
+/// What is changed in a head, in this order: removed, set, added.
+#[derive(Clone, Debug, Default)]
+pub struct HeaderEdits {
+    /// Fields that go.
+    pub remove: Vec<HeaderName>,
+    /// Fields that are replaced, or made.
+    pub set: Vec<(HeaderName, FieldValue)>,
+    /// Fields that come to those of the same name.
+    pub add: Vec<(HeaderName, FieldValue)>,
+}
+
+impl HeaderEdits {
+    /// Changes a head. A field of whose value nothing is left is not there: what was there under its name goes all the same,
+    /// since a peer must not be able to say what the route says.
+    pub fn apply(&self, headers: &mut HeaderMap, exchange: &Exchange, tls: TlsNames<'_>) {
+        for name in &self.remove {
+            headers.remove(name);
+        }
+        for (name, value) in &self.set {
+            match value.expand(|placeholder, out| exchange.write(placeholder, tls, out)) {
+                Some(value) => headers.insert(name.clone(), value),
+                None => headers.remove(name),
+            };
+        }
+        for (name, value) in &self.add {
+            if let Some(value) = value.expand(|placeholder, out| exchange.write(placeholder, tls, out)) {
+                headers.append(name.clone(), value);
+            }
+        }
+    }
+}
