@@ -6,7 +6,7 @@ use super::certificates::Tls;
 use crate::config;
 use crate::connection::{Admission, RouteLoad};
 use crate::handler::{Action, Forward, HeaderRules, HttpSettings, PoolClass, Redirect, RedirectPiece, Respond, Route};
-use crate::http::{ForwardedPolicy, HeaderEdits, Settings, Timeouts};
+use crate::http::{ForwardedPolicy, HeaderEdits, Settings, TargetProtocol, Timeouts};
 use crate::relay;
 use crate::sniff::ProxyVersion;
 use crate::upstream::{self, Algorithm, Member, Target, TargetHost, TargetKey, TargetPort, Targets};
@@ -75,12 +75,15 @@ impl<'a> Routes<'a> {
             config::LoadBalancing::LeastConnections => Algorithm::LeastConnections,
             config::LoadBalancing::IpHash => Algorithm::IpHash,
         };
-        match forward.upstream_protocol {
-            config::UpstreamProtocol::Http1 => {}
-        }
+        let protocol = match forward.upstream_protocol {
+            config::UpstreamProtocol::Http1 => TargetProtocol::Http1,
+            config::UpstreamProtocol::Http2 | config::UpstreamProtocol::H2c => TargetProtocol::Http2,
+            config::UpstreamProtocol::Auto => TargetProtocol::Agreed,
+        };
         let (tls, pool_class) = tls.client(route).map_or((None, PoolClass::PLAIN), |(tls, class)| (Some(tls), class));
         Forward {
             targets: Targets::new(targets, algorithm),
+            protocol,
             tls,
             pool_class,
             proxy_header: forward.send_proxy_protocol.map(|version| match version {

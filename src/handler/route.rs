@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::redirect::Redirect;
 use super::respond::Respond;
 use crate::connection::Admission;
-use crate::http::{ForwardedPolicy, HeaderEdits, Settings, Timeouts};
+use crate::http::{ForwardedPolicy, HeaderEdits, Settings, TargetProtocol, Timeouts};
 use crate::relay;
 use crate::route::Rule;
 use crate::sniff::ProxyVersion;
@@ -83,6 +83,8 @@ impl PoolClass {
 pub struct Forward {
     /// The targets, and the order in which they are tried.
     pub targets: Targets,
+    /// What is spoken with the targets.
+    pub protocol: TargetProtocol,
     /// TLS towards the target, if it is re-encrypted.
     pub tls: Option<Arc<ClientPolicy>>,
     /// Which pooled connections may be used.

@@ -4,9 +4,10 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 
 use super::body::Body;
+use super::calling::Calling;
 use super::exchange::Exchange;
 use super::incoming::Incoming;
-use super::pool::{Calling, Pool};
+use super::pool::Pool;
 use super::request::Refusal;
 use super::request_body::RequestBody;
 use super::send::{Failed, send};
@@ -59,11 +60,24 @@ pub enum Scheme {
     Https,
 }
 
+/// What is spoken with targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetProtocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, agreed on inside TLS or known to be spoken without it.
+    Http2,
+    /// HTTP/2 if the target agrees to it inside TLS, or else HTTP/1.1.
+    Agreed,
+}
+
 /// How a request is forwarded.
 #[derive(Clone, Copy, Debug)]
 pub struct Forwarding<'a> {
     /// The targets, and how to connect to them.
     pub plan: Plan<'a>,
+    /// What is spoken with them.
+    pub protocol: TargetProtocol,
     /// What tells connections apart that may not be mixed, beside the target: the same number, the same TLS policy
     /// towards the target. It must not be used again for another policy while the process lives.
     pub policy: u64,
@@ -117,14 +131,14 @@ pub async fn forward(request: Request<Incoming>, mut exchange: Exchange, forward
 /// Hands a target's answer on.
 fn answered(
     mut parts: http::response::Parts,
-    calling: Box<Calling>,
+    calling: Calling,
     upgrade: bool,
     mut exchange: Exchange,
     forwarding: &Forwarding<'_>,
 ) -> Response<Body> {
     exchange.set_first_byte();
-    if let Err(refused) = response::prepare(&mut parts, upgrade, forwarding.response_headers) {
-        tracing::debug!(%refused, target = %calling.call.target().label(), "a target's answer is refused");
+    if let Err(refused) = response::prepare(&mut parts, upgrade && calling.can_switch(), forwarding.response_headers) {
+        tracing::debug!(%refused, target = %calling.target().label(), "a target's answer is refused");
         exchange.set_error(&refused.to_string());
         return failure(Failed::of(Party::Target, Cause::ResponseMalformed), exchange);
     }
@@ -132,7 +146,9 @@ fn answered(
     let body = if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         let activity = Arc::clone(exchange.activity());
         let limits = tunnel_limits(forwarding.timeouts);
-        let (stream, leftover, in_flight) = calling.into_stream();
+        let Some((stream, leftover, in_flight)) = calling.into_stream() else {
+            return failure(Failed::of(Party::Target, Cause::ResponseMalformed), exchange);
+        };
         activity.set_tunnel(Tunnel { target: Prefixed::new(leftover.freeze(), stream), limits, exchange, in_flight });
         Body::upgraded()
     } else {

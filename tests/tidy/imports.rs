@@ -30,6 +30,7 @@ const CONFIG_READERS: &[&str] = &["generation", "cli"];
 /// Crates that have one home.
 const HOMES: &[(&str, &[&str])] = &[
     ("hyper::", &["http", "admin", "cli"]),
+    ("h2::", &["http"]),
     ("rustls_pemfile::", &["tls"]),
     ("rcgen::", &["tls"]),
     ("toml::", &["config"]),

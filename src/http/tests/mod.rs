@@ -3,6 +3,7 @@
 mod endings;
 mod framing;
 mod http2;
+mod http2_targets;
 mod messages;
 mod pooling;
 mod world;
