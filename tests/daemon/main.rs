@@ -8,6 +8,7 @@ mod command_line;
 mod endings;
 mod harness;
 mod hello;
+mod http2;
 mod keys;
 mod limits;
 mod main_job;
