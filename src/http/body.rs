@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
-use http::{Method, Version};
+use http::{Method, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 
 use super::calling::Calling;
@@ -82,6 +82,13 @@ impl Body {
         let (stall, moved) = (Stall::new(timeout), exchange.progress().bytes_in());
         let streamed = Streamed { calling: Some(calling), stall, moved, whole: false, broken: None };
         Self { content: Content::Streamed(streamed), exchange: Some(exchange) }
+    }
+
+    /// The client is told of another status than was noted.
+    pub(super) fn restate(&mut self, status: StatusCode) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.set_status(status);
+        }
     }
 
     fn fail(&mut self, outcome: Outcome) {

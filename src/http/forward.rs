@@ -11,7 +11,9 @@ use super::pool::Pool;
 use super::request::Refusal;
 use super::request_body::RequestBody;
 use super::send::{Failed, send};
+use super::stream_tunnel::StreamTunnel;
 use super::tunnel::Tunnel;
+use super::websocket::Handshake;
 use super::{answer, hop, request, response};
 use crate::net::{AddressSet, Prefixed};
 use crate::outcome::{Cause, Outcome, Party, Phase};
@@ -109,6 +111,7 @@ pub struct Forwarding<'a> {
 /// Dropping the future ends the exchange and the target's connection.
 pub async fn forward(request: Request<Incoming>, mut exchange: Exchange, forwarding: Forwarding<'_>) -> Response<Body> {
     let (mut parts, incoming) = request.into_parts();
+    let handshake = Handshake::begin(&mut parts);
     let upgrade = parts.version == Version::HTTP_11 && hop::upgrade(&parts.headers).is_some();
     if let Err(refusal) = request::prepare(&mut parts, &mut exchange, &forwarding) {
         tracing::debug!(%refusal, "a request is refused");
@@ -123,16 +126,16 @@ pub async fn forward(request: Request<Incoming>, mut exchange: Exchange, forward
     }
     let body = RequestBody::new(incoming, exchange.progress(), forwarding.timeouts.body, forwarding.max_request_body);
     match send(Request::from_parts(parts, body), &mut exchange, &forwarding).await {
-        Ok((parts, calling)) => answered(parts, calling, upgrade, exchange, &forwarding),
+        Ok((parts, calling)) => answered(parts, calling, (upgrade, handshake), exchange, &forwarding),
         Err(failed) => failure(failed, exchange),
     }
 }
 
-/// Hands a target's answer on.
+/// Hands a target's answer on; with whether an upgrade was asked for, and how if by HTTP/2.
 fn answered(
     mut parts: http::response::Parts,
     calling: Calling,
-    upgrade: bool,
+    (upgrade, handshake): (bool, Option<Handshake>),
     mut exchange: Exchange,
     forwarding: &Forwarding<'_>,
 ) -> Response<Body> {
@@ -143,19 +146,35 @@ fn answered(
         return failure(Failed::of(Party::Target, Cause::ResponseMalformed), exchange);
     }
     exchange.set_status(parts.status);
-    let body = if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-        let activity = Arc::clone(exchange.activity());
-        let limits = tunnel_limits(forwarding.timeouts);
-        let Some((stream, leftover, in_flight)) = calling.into_stream() else {
+    if parts.status != StatusCode::SWITCHING_PROTOCOLS {
+        // The reason phrase goes with the head's extensions, as the target's.
+        let body = Body::streamed(calling, forwarding.timeouts.body, exchange);
+        return Response::from_parts(parts, body);
+    }
+    let extended = match handshake.map(|handshake| handshake.accept(&mut parts)).transpose() {
+        Ok(extended) => extended,
+        Err(wrong) => {
+            exchange.set_error(&wrong.to_string());
             return failure(Failed::of(Party::Target, Cause::ResponseMalformed), exchange);
-        };
-        activity.set_tunnel(Tunnel { target: Prefixed::new(leftover.freeze(), stream), limits, exchange, in_flight });
-        Body::upgraded()
-    } else {
-        Body::streamed(calling, forwarding.timeouts.body, exchange)
+        }
     };
-    // The reason phrase goes with the head's extensions, as the target's.
-    Response::from_parts(parts, body)
+    let Some((stream, leftover, in_flight)) = calling.into_stream() else {
+        return failure(Failed::of(Party::Target, Cause::ResponseMalformed), exchange);
+    };
+    let target = Prefixed::new(leftover.freeze(), stream);
+    match extended {
+        Some(extended) => {
+            exchange.set_status(parts.status);
+            let idle = forwarding.timeouts.tunnel;
+            StreamTunnel { target, idle, exchange, in_flight }.start(extended);
+        }
+        None => {
+            let activity = Arc::clone(exchange.activity());
+            let limits = tunnel_limits(forwarding.timeouts);
+            activity.set_tunnel(Tunnel { target, limits, exchange, in_flight });
+        }
+    }
+    Response::from_parts(parts, Body::upgraded())
 }
 
 /// What the client gets of a request that has failed.

@@ -23,6 +23,7 @@ mod response;
 mod send;
 mod serve;
 mod stall;
+mod stream_tunnel;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ mod trailers;
 mod tunnel;
 mod two;
 mod watched;
+mod websocket;
 
 pub use body::{Body, BodyError};
 pub use exchange::Exchange;

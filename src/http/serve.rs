@@ -3,7 +3,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,7 +16,7 @@ use super::host::Host;
 use super::incoming::Incoming;
 use super::streams::Streams;
 use super::watched::{Notebook, Watched};
-use super::{answer, one};
+use super::{answer, one, websocket};
 use crate::connection::{Connection, Registry, State};
 use crate::net::Transport;
 use crate::outcome::{Cause, Outcome, Party, Phase};
@@ -104,15 +104,19 @@ where
     let connection = Arc::clone(&desk.connection);
     let io = TokioIo::new(Watched::new(stream, &connection, &notebook));
     let streams = Streams::new(settings.body);
+    let tasks = streams.executor();
     let head = u32::try_from(settings.max_request_head).unwrap_or(u32::MAX);
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-        let answer = desk.take(request.map(Incoming::http2));
+        let mut request = request.map(Incoming::http2);
+        websocket::recognize(&mut request, &tasks);
+        let answer = desk.take(request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let end = {
         let mut serving = pin!(
             http2::Builder::new(streams.executor())
                 .timer(TokioTimer::new())
+                .enable_connect_protocol()
                 .max_concurrent_streams(H2_STREAMS_MAX)
                 .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
                 .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
@@ -181,6 +185,8 @@ impl<H> Desk<H> {
             Err(fault) => (Host::none(), Some(fault)),
         };
         let mut exchange = Exchange::open(&self.registry, &self.connection, &self.activity, &request, host);
+        let extended = websocket::is_extended(&request);
+        let connect = request.method() == Method::CONNECT;
         let taken = match fault {
             None => Ok((self.service)(request, exchange)),
             Some(fault) => {
@@ -190,11 +196,19 @@ impl<H> Desk<H> {
             }
         };
         async move {
+            let malformed = Outcome::new(Phase::Serve, Party::Client, Cause::RequestMalformed);
             match taken {
-                Ok(answer) => answer.await,
-                Err(exchange) => {
-                    answer::failure(Outcome::new(Phase::Serve, Party::Client, Cause::RequestMalformed), exchange)
+                Ok(answer) => {
+                    let mut response = answer.await;
+                    if extended {
+                        websocket::settle(&mut response);
+                    }
+                    response
                 }
+                // Whatever it would lead to: we make no tunnels but those of an upgrade (RFC 9110 section 9.1, RFC 9220
+                // section 3).
+                Err(exchange) if connect => answer::failure_with(StatusCode::NOT_IMPLEMENTED, malformed, exchange),
+                Err(exchange) => answer::failure(malformed, exchange),
             }
         }
     }

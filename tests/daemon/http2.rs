@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use crate::harness::{CERTIFICATES, HOST, Proxy, Python, Target, Way};
+use crate::harness::{CERTIFICATES, Curl, HOST, Proxy, Python, Target, Way};
 
 const ONE_WORKER: &str = "server.workers = 1\n";
 
@@ -82,4 +82,20 @@ fn grpc_goes_through_as_if_there_were_no_proxy() {
         assert_eq!(proxy.metrics().sum("upstream_connects_total", &labels), 1, "{way} {protocol}");
         proxy.finish();
     }
+}
+
+#[test]
+fn a_plain_port_speaks_both_versions_and_offers_no_change_from_one_to_the_other() {
+    if !Curl::found() {
+        return;
+    }
+    let http = Target::http("target");
+    let proxy = Proxy::start(&Way::Http.route("front", "127.0.0.2", http.address, ""));
+    let address = proxy.address("127.0.0.2");
+    // The last asks for HTTP/2 by an upgrade from HTTP/1.1, which RFC 9113 no longer knows.
+    for (argument, version) in [("--http1.1", "1.1"), ("--http2-prior-knowledge", "2"), ("--http2", "1.1")] {
+        let answer = Curl::to("http", HOST, address, "/").arg(argument).run();
+        assert_eq!((answer.exit, answer.status, answer.version.as_str()), (0, 200, version), "{argument}: {answer:?}");
+    }
+    proxy.finish();
 }

@@ -6,4 +6,5 @@ mod http2;
 mod http2_targets;
 mod messages;
 mod pooling;
+mod websocket;
 mod world;
