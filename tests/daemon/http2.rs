@@ -99,3 +99,22 @@ fn a_plain_port_speaks_both_versions_and_offers_no_change_from_one_to_the_other(
     }
     proxy.finish();
 }
+
+#[test]
+fn websockets_go_through_as_if_there_were_no_proxy() {
+    if !Python::has("websockets") {
+        return;
+    }
+    for (way, client) in [(Way::Http, "client-plain"), (Way::TerminateHttp, "client-tls")] {
+        let folder = TempDir::new().unwrap();
+        CERTIFICATES.write(folder.path());
+        let mut script = Python::run("websocket_both.py", &[client, folder.path().to_str().unwrap()]);
+        let port = script.line().split_once(' ').unwrap().1.to_owned();
+        let proxy = Proxy::start(&way.route("front", "127.0.0.2", format!("127.0.0.1:{port}"), ""));
+        script.tell(&proxy.address("127.0.0.2").to_string());
+        script.succeed();
+        let line = proxy.line("request", "the tunnel", |line| line["status"] == 101);
+        assert_eq!((line["cause"].as_str(), line["path"].as_str()), (Some("finished"), Some("/chat")), "{line}");
+        proxy.finish();
+    }
+}
