@@ -535,3 +535,45 @@ async fn both_directions_flow_at_once_and_one_that_is_not_read_stops_no_other() 
     drop((unread, _held, stuck, client));
     world.end().await;
 }
+
+#[tokio::test]
+async fn a_silent_direction_lives_as_long_as_the_other_moves() {
+    // Above the limit in all, and each far below it.
+    const PIECES: usize = 5;
+    let pace = || tokio::time::sleep(milliseconds(150));
+    let target = Scripted::new(move |peer, _| async move {
+        serve(accept(peer).await, move |mut asked| async move {
+            let mut stream = asked.head();
+            let mut read = 0;
+            while read < PIECES {
+                read += asked.request.body_mut().data().await.unwrap().unwrap().len();
+            }
+            for _ in 0..PIECES {
+                pace().await;
+                stream.send_data("x".into(), false).unwrap();
+            }
+            // Neither side says any more.
+            while asked.request.body_mut().data().await.is_some_and(|data| data.is_ok()) {}
+        })
+        .await;
+    })
+    .await;
+    let mut route = to(&target);
+    route.timeouts.body = milliseconds(600);
+    let world = World::http2(route).await;
+    let mut client = Client::new(&world).await;
+    let request = Request::post("http://a.test/").body(()).unwrap();
+    let (response, mut stream) = client.sender.send_request(request, false).unwrap();
+    let mut body = response.await.unwrap().into_body();
+    for _ in 0..PIECES {
+        pace().await;
+        stream.send_data("y".into(), false).unwrap();
+    }
+    for _ in 0..PIECES {
+        assert_eq!(body.data().await.unwrap().unwrap(), "x");
+    }
+    assert!(body.data().await.unwrap().is_err(), "both are silent");
+    drop((stream, body, client));
+    let lines = world.end().await;
+    assert!(lines[0].contains("cause=body_timeout bytes_in=5 bytes_out=5"), "{lines:?}");
+}

@@ -126,14 +126,15 @@ async fn a_side_that_is_lost_resets_the_other() {
 async fn a_silent_tunnel_ends_after_its_time_and_one_that_lives_does_not() {
     let target = opening(|mut peer| async move {
         for _ in 0..5 {
-            tokio::time::sleep(milliseconds(60)).await;
+            // Above the limit in all, and each far below it.
+            tokio::time::sleep(milliseconds(150)).await;
             peer.send("x").await;
         }
         peer.gone().await;
     })
     .await;
     let mut route = Route::to(&[target.address]);
-    route.timeouts.tunnel = milliseconds(150);
+    route.timeouts.tunnel = milliseconds(600);
     let world = World::http2(route).await;
     let mut client = Client::new(&world).await;
     let (response, stream) = connect(&mut client, Some("websocket")).await;
