@@ -162,14 +162,14 @@ impl<'a> Tls<'a> {
             TlsConfig::Plain | TlsConfig::Passthrough | TlsConfig::Terminate(_) => return None,
             TlsConfig::TerminateAndReencrypt(_, upstream) => upstream,
         };
-        let parameters = self.client_parameters(upstream, route.rule.protocol)?;
+        let parameters = self.client_parameters(upstream, offered(route))?;
         match self.source.client_policies.find_or_make(parameters, &self.system) {
             Ok(policy) => Some(policy),
             Err(error) => self.fault(route.place, &error),
         }
     }
 
-    fn client_parameters(&mut self, upstream: &TlsUpstream, protocol: Protocol) -> Option<ClientParameters> {
+    fn client_parameters(&mut self, upstream: &TlsUpstream, alpn: Vec<Vec<u8>>) -> Option<ClientParameters> {
         let verification = match (&upstream.verify, &upstream.ca) {
             (false, _) => Verification::Off,
             (true, None) => Verification::System,
@@ -183,10 +183,6 @@ impl<'a> Tls<'a> {
             config::Host::Name(name) => TargetName::Host(name.clone()),
             config::Host::Address(address) => TargetName::Address(*address),
         });
-        let alpn = match protocol {
-            Protocol::Http => vec![b"http/1.1".to_vec()],
-            Protocol::Tcp => Vec::new(),
-        };
         Some(ClientParameters { verification, server_name, client_certificate, alpn })
     }
 
@@ -277,5 +273,20 @@ impl<'a> Tls<'a> {
         } else {
             self.omitted = self.omitted.saturating_add(1);
         }
+    }
+}
+
+/// What a route offers its targets by ALPN.
+fn offered(route: &config::Route) -> Vec<Vec<u8>> {
+    let forward = match &route.action {
+        config::Action::Forward(forward) if route.rule.protocol == Protocol::Http => forward,
+        // Decrypted bytes are relayed as they are, and what they are is not known.
+        config::Action::Forward(_) | config::Action::Redirect(_) | config::Action::Respond(_) => return Vec::new(),
+    };
+    match forward.upstream_protocol {
+        config::UpstreamProtocol::Http1 => vec![b"http/1.1".to_vec()],
+        config::UpstreamProtocol::Http2 => vec![b"h2".to_vec()],
+        config::UpstreamProtocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        config::UpstreamProtocol::H2c => Vec::new(),
     }
 }

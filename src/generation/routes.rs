@@ -10,7 +10,7 @@ use super::pages::Pages;
 use crate::config;
 use crate::connection::{Admission, RouteLoad};
 use crate::handler::{Action, Content, Forward, HeaderRules, HttpSettings, PoolClass, Redirect, Respond, Route};
-use crate::http::{ForwardedPolicy, HeaderEdits, Settings, Timeouts, Via};
+use crate::http::{ForwardedPolicy, HeaderEdits, Settings, TargetProtocol, Timeouts, Via};
 use crate::name::{FieldValue, Language};
 use crate::relay;
 use crate::sniff::ProxyVersion;
@@ -90,13 +90,16 @@ impl<'a> Routes<'a> {
             config::LoadBalancing::LeastConnections => Algorithm::LeastConnections,
             config::LoadBalancing::IpHash => Algorithm::IpHash,
         };
-        match forward.upstream_protocol {
-            config::UpstreamProtocol::Http1 => {}
-        }
+        let protocol = match forward.upstream_protocol {
+            config::UpstreamProtocol::Http1 => TargetProtocol::Http1,
+            config::UpstreamProtocol::Http2 | config::UpstreamProtocol::H2c => TargetProtocol::Http2,
+            config::UpstreamProtocol::Auto => TargetProtocol::Agreed,
+        };
         let (tls, pool_class) = tls.client(route).map_or((None, PoolClass::PLAIN), |(tls, class)| (Some(tls), class));
         let targets = forward.targets.iter().map(|target| self.member(&target.value, route, pool_class)).collect();
         Forward {
             targets: Targets::new(targets, algorithm),
+            protocol,
             tls,
             pool_class,
             proxy_header: forward.send_proxy_protocol.map(|version| match version {

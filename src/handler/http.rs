@@ -157,6 +157,7 @@ impl Requests {
         };
         let forwarding = Forwarding {
             plan,
+            protocol: way.protocol,
             policy: way.pool_class.0,
             pool: &self.pool,
             timeouts: &route.http.timeouts,

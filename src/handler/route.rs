@@ -6,7 +6,7 @@ use http::HeaderValue;
 use super::redirect::Redirect;
 use super::respond::Respond;
 use crate::connection::Admission;
-use crate::http::{ErrorAnswers, ForwardedPolicy, HeaderEdits, Settings, Timeouts};
+use crate::http::{ErrorAnswers, ForwardedPolicy, HeaderEdits, Settings, TargetProtocol, Timeouts};
 use crate::name::PathRewrite;
 use crate::relay;
 use crate::route::Rule;
@@ -90,6 +90,8 @@ impl PoolClass {
 pub struct Forward {
     /// The targets, and the order in which they are tried.
     pub targets: Targets,
+    /// What is spoken with the targets.
+    pub protocol: TargetProtocol,
     /// TLS towards the target, if it is re-encrypted.
     pub tls: Option<Arc<ClientPolicy>>,
     /// Which pooled connections may be used.

@@ -3,22 +3,26 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Version};
+use h2::Reason;
+use http::{Method, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 
+use super::calling::Calling;
 use super::exchange::Exchange;
 use super::one::Broken;
-use super::pool::Calling;
 use super::stall::Stall;
 use super::{streams, trailers};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 
 /// Why a body ended before its end. What it means for the connection is in the exchange's outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum BodyError {
     /// The sender closed or reset its connection, or broke the body's framing.
     #[error("the body was cut off by its sender")]
     CutOff,
+    /// The target reset its stream for a reason that is the client's to know; its own stream is reset for the same.
+    #[error("the target has broken off its answer")]
+    Reset(#[source] h2::Error),
     /// No progress for `timeouts.body`.
     #[error("the body made no progress within timeouts.body")]
     Timeout,
@@ -43,12 +47,14 @@ enum Content {
 #[derive(Debug)]
 struct Streamed {
     /// None when all of the answer has come, or nothing more will.
-    calling: Option<Box<Calling>>,
+    calling: Option<Calling>,
     stall: Stall,
+    /// What had come of the request when the stall was last looked at.
+    moved: u64,
     /// All of it has come.
     whole: bool,
     /// It has broken off for this reason, which is said after what came before has gone out.
-    broken: Option<Cause>,
+    broken: Option<(Cause, BodyError)>,
 }
 
 impl Body {
@@ -68,13 +74,21 @@ impl Body {
     }
 
     /// The body of a target's answer; the target's connection is given back when all of it has come.
-    pub(super) fn streamed(calling: Box<Calling>, timeout: Duration, exchange: Exchange) -> Self {
-        if calling.call.is_end() {
+    pub(super) fn streamed(calling: Calling, timeout: Duration, exchange: Exchange) -> Self {
+        if calling.is_end() {
             calling.give_back();
             return Self { content: Content::Whole(Bytes::new()), exchange: Some(exchange) };
         }
-        let streamed = Streamed { calling: Some(calling), stall: Stall::new(timeout), whole: false, broken: None };
+        let (stall, moved) = (Stall::new(timeout), exchange.progress().bytes_in());
+        let streamed = Streamed { calling: Some(calling), stall, moved, whole: false, broken: None };
         Self { content: Content::Streamed(streamed), exchange: Some(exchange) }
+    }
+
+    /// The client is told of another status than was noted.
+    pub(super) fn restate(&mut self, status: StatusCode) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.set_status(status);
+        }
     }
 
     fn fail(&mut self, outcome: Outcome) {
@@ -112,6 +126,15 @@ impl Streamed {
     }
 }
 
+/// What a client is told of why a target has reset a stream. Most reasons are about what we and the target say to each
+/// other; that it was refused would have the client send it again, though an answer had begun.
+fn passed_on(reason: Reason) -> BodyError {
+    match reason {
+        Reason::CANCEL | Reason::ENHANCE_YOUR_CALM => BodyError::Reset(reason.into()),
+        _ => BodyError::CutOff,
+    }
+}
+
 impl http_body::Body for Body {
     type Data = Bytes;
     type Error = BodyError;
@@ -135,15 +158,23 @@ impl http_body::Body for Body {
             streams::note_streaming(exchange.progress());
         }
         let failure = |cause| Outcome::new(Phase::Serve, Party::Target, cause);
-        if let Some(cause) = streamed.broken {
+        if let Some((cause, error)) = streamed.broken.take() {
             this.fail(failure(cause));
-            return Poll::Ready(Some(Err(BodyError::CutOff)));
+            return Poll::Ready(Some(Err(error)));
         }
         let Some(calling) = &mut streamed.calling else { return Poll::Ready(None) };
-        let frame = match calling.call.poll_frame(context) {
+        let frame = match calling.poll_frame(context) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
-                ready!(streamed.stall.poll(context));
+                let moved = this.exchange.as_ref().map_or(0, |exchange| exchange.progress().bytes_in());
+                loop {
+                    ready!(streamed.stall.poll(context));
+                    if std::mem::replace(&mut streamed.moved, moved) == moved {
+                        break;
+                    }
+                    // The request goes on, and the answer may be to all of it.
+                    streamed.stall.reset();
+                }
                 this.fail(failure(Cause::BodyTimeout));
                 return Poll::Ready(Some(Err(BodyError::Timeout)));
             }
@@ -158,19 +189,20 @@ impl http_body::Body for Body {
                 if let (Some(data), Some(exchange)) = (frame.data_ref(), &this.exchange) {
                     exchange.progress().add_out(data.len() as u64);
                 }
-                if calling.call.is_end() {
+                if calling.is_end() {
                     streamed.complete();
                 }
                 Poll::Ready(Some(Ok(trailers::filtered(frame))))
             }
             Some(Err(broken)) => {
-                tracing::debug!(%broken, upstream = %calling.call.target().label(), "an answer has broken off");
-                let cause = match broken {
-                    Broken::Malformed(_) => Cause::ResponseMalformed,
-                    Broken::Closed(_) | Broken::Request => Cause::TargetClosed,
+                tracing::debug!(%broken, upstream = %calling.target().label(), "an answer has broken off");
+                let why = match broken {
+                    Broken::Malformed(_) => (Cause::ResponseMalformed, BodyError::CutOff),
+                    Broken::Closed(_) | Broken::Request => (Cause::TargetClosed, BodyError::CutOff),
+                    Broken::Refused(reason) | Broken::Reset(reason) => (Cause::Reset, passed_on(reason)),
                 };
                 // HTTP/2 throws away what waits to be sent on a stream that it resets: it goes out first.
-                streamed.broken = Some(cause);
+                streamed.broken = Some(why);
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -188,7 +220,7 @@ impl http_body::Body for Body {
         match &self.content {
             Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::Streamed(streamed) => {
-                let left = streamed.calling.as_ref().and_then(|calling| calling.call.left());
+                let left = streamed.calling.as_ref().and_then(|calling| calling.left());
                 left.map_or_else(SizeHint::default, SizeHint::with_exact)
             }
         }

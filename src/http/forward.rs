@@ -4,16 +4,19 @@ use std::time::Duration;
 use http::{Request, Response, StatusCode, Version};
 
 use super::body::Body;
+use super::calling::Calling;
 use super::edits::HeaderEdits;
 use super::exchange::Exchange;
 use super::facts::TlsNames;
 use super::incoming::Incoming;
-use super::pool::{Calling, Pool};
+use super::pool::Pool;
 use super::request::Refusal;
 use super::request_body::RequestBody;
 use super::send::{Failed, send};
+use super::stream_tunnel::StreamTunnel;
 use super::tunnel::Tunnel;
 use super::via::Via;
+use super::websocket::Handshake;
 use super::{answer, hop, request, response};
 use crate::name::PathRewrite;
 use crate::net::{AddressSet, Prefixed};
@@ -54,11 +57,24 @@ pub enum Scheme {
     Https,
 }
 
+/// What is spoken with targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetProtocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, agreed on inside TLS or known to be spoken without it.
+    Http2,
+    /// HTTP/2 if the target agrees to it inside TLS, or else HTTP/1.1.
+    Agreed,
+}
+
 /// How a request is forwarded.
 #[derive(Clone, Copy, Debug)]
 pub struct Forwarding<'a> {
     /// The targets, and how to connect to them.
     pub plan: Plan<'a>,
+    /// What is spoken with them.
+    pub protocol: TargetProtocol,
     /// What tells connections apart that may not be mixed, beside the target: the same number, the same TLS policy
     /// towards the target. It must not be used again for another policy while the process lives.
     pub policy: u64,
@@ -94,6 +110,7 @@ pub struct Forwarding<'a> {
 /// Dropping the future ends the exchange and the target's connection.
 pub async fn forward(request: Request<Incoming>, mut exchange: Exchange, forwarding: Forwarding<'_>) -> Response<Body> {
     let (mut parts, incoming) = request.into_parts();
+    let handshake = Handshake::begin(&mut parts);
     let empty = http_body::Body::is_end_stream(&incoming);
     // Behind a body there is no telling where the tunnel would begin, if the target answers before its end.
     let upgrade = if empty && parts.version == Version::HTTP_11 { hop::upgrade(&parts.headers) } else { None };
@@ -113,37 +130,55 @@ pub async fn forward(request: Request<Incoming>, mut exchange: Exchange, forward
     }
     let body = RequestBody::new(incoming, exchange.progress(), forwarding.timeouts.body, forwarding.max_request_body);
     match send(Request::from_parts(parts, body), &mut exchange, &forwarding).await {
-        Ok((parts, calling)) => answered(parts, calling, upgrades, exchange, &forwarding),
+        Ok((parts, calling)) => answered(parts, calling, (upgrades, handshake), exchange, &forwarding),
         Err(failed) => failure(failed, exchange),
     }
 }
 
-/// Hands a target's answer on.
+/// Hands a target's answer on; with whether an upgrade was asked for, and how if by HTTP/2.
 fn answered(
     mut parts: http::response::Parts,
-    calling: Box<Calling>,
-    upgrade: bool,
+    calling: Calling,
+    (upgrade, handshake): (bool, Option<Handshake>),
     mut exchange: Exchange,
     forwarding: &Forwarding<'_>,
 ) -> Response<Body> {
     exchange.set_first_byte();
-    if let Err(refused) = response::prepare(&mut parts, upgrade, &exchange, forwarding) {
-        tracing::debug!(%refused, upstream = %calling.call.target().label(), "a target's answer is refused");
+    if let Err(refused) = response::prepare(&mut parts, upgrade && calling.can_switch(), &exchange, forwarding) {
+        tracing::debug!(%refused, upstream = %calling.target().label(), "a target's answer is refused");
         exchange.set_error(&refused.to_string());
         return failure(Failed::of(Party::Target, Cause::ResponseMalformed), exchange);
     }
     exchange.set_status(parts.status);
-    let body = if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-        let activity = Arc::clone(exchange.activity());
-        let limits = tunnel_limits(forwarding.timeouts);
-        let (stream, leftover, in_flight) = calling.into_stream();
-        activity.set_tunnel(Tunnel { target: Prefixed::new(leftover.freeze(), stream), limits, exchange, in_flight });
-        Body::upgraded()
-    } else {
-        Body::streamed(calling, forwarding.timeouts.body, exchange)
+    if parts.status != StatusCode::SWITCHING_PROTOCOLS {
+        // The reason phrase goes with the head's extensions, as the target's.
+        let body = Body::streamed(calling, forwarding.timeouts.body, exchange);
+        return Response::from_parts(parts, body);
+    }
+    let extended = match handshake.map(|handshake| handshake.accept(&mut parts)).transpose() {
+        Ok(extended) => extended,
+        Err(wrong) => {
+            exchange.set_error(&wrong.to_string());
+            return failure(Failed::of(Party::Target, Cause::ResponseMalformed), exchange);
+        }
     };
-    // The reason phrase goes with the head's extensions, as the target's.
-    Response::from_parts(parts, body)
+    let Some((stream, leftover, in_flight)) = calling.into_stream() else {
+        return failure(Failed::of(Party::Target, Cause::ResponseMalformed), exchange);
+    };
+    let target = Prefixed::new(leftover.freeze(), stream);
+    match extended {
+        Some(extended) => {
+            exchange.set_status(parts.status);
+            let idle = forwarding.timeouts.tunnel;
+            StreamTunnel { target, idle, exchange, in_flight }.start(extended);
+        }
+        None => {
+            let activity = Arc::clone(exchange.activity());
+            let limits = tunnel_limits(forwarding.timeouts);
+            activity.set_tunnel(Tunnel { target, limits, exchange, in_flight });
+        }
+    }
+    Response::from_parts(parts, Body::upgraded())
 }
 
 /// What the client gets of a request that has failed.

@@ -98,6 +98,17 @@ impl Incoming {
     }
 }
 
+impl Incoming {
+    /// Whether another task than the one that serves the client may take what comes: an HTTP/1 connection reads for those
+    /// that it polls itself.
+    pub(super) const fn can_leave(&self) -> bool {
+        match &self.0 {
+            Source::Empty | Source::Http2(_, _) => true,
+            Source::Http1(_) => false,
+        }
+    }
+}
+
 impl http_body::Body for Incoming {
     type Data = Bytes;
     type Error = IncomingError;

@@ -5,14 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use bytes::BytesMut;
-use http::Request;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::one::{Call, Link};
-use super::request_body::RequestBody;
-use crate::upstream::{Connected, InFlight, Stream, Target};
+use super::calling::Lease;
+use super::one::Link;
+use super::two;
+use crate::upstream::{Connected, InFlight, Target};
 
 /// Idle connections of one kind to one target that a worker keeps.
 pub const IDLE_PER_KEY_MAX: usize = 64;
@@ -30,6 +29,8 @@ pub struct Pool {
     /// How many connections stand, idle or in use.
     standing: Arc<AtomicUsize>,
     bell: Arc<Bell>,
+    /// Those that many requests share.
+    shared: Arc<two::Shelf>,
 }
 
 #[derive(Debug, Default)]
@@ -79,7 +80,7 @@ struct Place {
 
 /// One of the connections that stand.
 #[derive(Debug)]
-struct Standing(Arc<AtomicUsize>);
+pub(super) struct Standing(Arc<AtomicUsize>);
 
 impl Standing {
     fn new(count: &Arc<AtomicUsize>) -> Self {
@@ -122,26 +123,13 @@ impl Wake for Alarm {
     }
 }
 
-/// A target's connection for the use of one request. Dropping it closes the connection at once.
+/// What is to be done with a connection when its request has ended.
 #[derive(Debug)]
-pub(super) struct Lease {
-    link: Link,
-    terms: Terms,
-}
-
-#[derive(Debug)]
-struct Terms {
+pub(super) struct Terms {
     pool: Arc<Pool>,
     place: Place,
     reused: bool,
     in_flight: InFlight,
-}
-
-/// A request in progress on a target's connection. Dropping it closes the connection at once.
-#[derive(Debug)]
-pub(super) struct Calling {
-    pub(super) call: Call,
-    terms: Terms,
 }
 
 impl Pool {
@@ -154,7 +142,7 @@ impl Pool {
     /// How many connections are idle.
     #[must_use]
     pub fn idle(&self) -> usize {
-        self.shelf().count
+        self.shelf().count.saturating_add(self.shared.idle())
     }
 
     /// How many connections stand, idle or in use.
@@ -177,6 +165,7 @@ impl Pool {
         shelf.count = shelf.count.saturating_sub(expired.len());
         drop(shelf);
         expired.into_iter().for_each(|idle| idle.link.close());
+        self.shared.sweep(now);
     }
 
     /// Closes every idle connection now; those in use stay, and are kept again when they are idle.
@@ -186,14 +175,32 @@ impl Pool {
         let idle = std::mem::take(&mut shelf.idle);
         drop(shelf);
         idle.into_values().flatten().for_each(|idle| idle.link.close());
+        self.shared.clear();
     }
 
     /// Closes every idle connection now, and those in use as their requests end.
     pub fn close(&self) {
         self.shelf().closed = true;
         self.clear();
+        self.shared.close();
         // The pool's task ends.
         self.bell.notify.notify_one();
+    }
+
+    /// The connections that many requests share.
+    pub(super) fn shared(&self) -> &Arc<two::Shelf> {
+        &self.shared
+    }
+
+    /// How many of them take more requests.
+    #[cfg(test)]
+    pub(super) fn shared_open(&self) -> usize {
+        self.shared.open()
+    }
+
+    /// Counts a connection as one that stands.
+    pub(super) fn stand(&self) -> Standing {
+        Standing::new(&self.standing)
     }
 
     /// The connection of this key that became idle last, if it is still of use.
@@ -205,7 +212,8 @@ impl Pool {
             if expires > now && !stale {
                 let in_flight = InFlight::new(link.target());
                 place.keep = keep;
-                return Some(Lease { link, terms: Terms { pool: Arc::clone(self), place, reused: true, in_flight } });
+                let terms = Terms { pool: Arc::clone(self), place, reused: true, in_flight };
+                return Some(Lease::Http1(link, terms));
             }
             link.close();
         }
@@ -219,9 +227,9 @@ impl Pool {
         shelf.next = shelf.next.wrapping_add(1);
         drop(shelf);
         let alarm = Arc::new(Alarm { key, number, bell: Arc::clone(&self.bell) });
-        let place = Place { key, keep, alarm, _standing: Standing::new(&self.standing) };
+        let place = Place { key, keep, alarm, _standing: self.stand() };
         let terms = Terms { pool: Arc::clone(self), place, reused: false, in_flight };
-        Lease { link: Link::new(stream, target), terms }
+        Lease::Http1(Link::new(stream, target), terms)
     }
 
     fn keep(self: &Arc<Self>, key: PoolKey, mut link: Link, place: Place) {
@@ -305,39 +313,22 @@ impl Shelf {
     }
 }
 
-impl Lease {
-    pub(super) fn target(&self) -> &Arc<Target> {
-        self.link.target()
-    }
-
-    /// Begins a request.
-    pub(super) fn call(self, request: Request<RequestBody>) -> Box<Calling> {
-        // Boxed: it is moved from the request's handling into the answer's body, and it is large.
-        Box::new(Calling { call: Call::new(self.link, request), terms: self.terms })
-    }
-}
-
-impl Calling {
-    /// Whether the connection has served another request before.
+impl Terms {
     pub(super) fn is_reused(&self) -> bool {
-        self.terms.reused
+        self.reused
     }
 
-    /// Gives the connection to the next request if it can take one: all of the request has been sent, and all of the
-    /// answer has come. If not, it is closed in order.
-    pub(super) fn give_back(self) {
-        let Terms { pool, place, reused: _, in_flight } = self.terms;
+    /// Keeps the connection for the next request if it is `free` for one; if not, it is closed in order.
+    pub(super) fn give_back(self, (link, free): (Link, bool)) {
+        let Self { pool, place, reused: _, in_flight } = self;
         drop(in_flight);
-        match (self.call.into_link(), place.key) {
-            ((link, true), Some(key)) => pool.keep(key, link, place),
-            ((link, _), _) => link.close(),
+        match place.key {
+            Some(key) if free => pool.keep(key, link, place),
+            Some(_) | None => link.close(),
         }
     }
 
-    /// The target's stream, what it has sent behind its head, and the count of its connection, which is no longer one of
-    /// HTTP.
-    pub(super) fn into_stream(self) -> (Stream, BytesMut, InFlight) {
-        let (stream, leftover) = self.call.into_stream();
-        (stream, leftover, self.terms.in_flight)
+    pub(super) fn into_in_flight(self) -> InFlight {
+        self.in_flight
     }
 }

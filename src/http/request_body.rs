@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -19,6 +20,8 @@ use crate::outcome::{Cause, Outcome, Party, Phase};
 #[derive(Debug)]
 pub struct RequestBody {
     incoming: Option<Incoming>,
+    /// What was taken already, and is to be sent a second time.
+    again: VecDeque<Frame<Bytes>>,
     progress: Arc<Progress>,
     stall: Stall,
     /// What may still come; `None` is no limit.
@@ -30,7 +33,23 @@ impl RequestBody {
         if http_body::Body::is_end_stream(&incoming) {
             progress.set_sent();
         }
-        Self { incoming: Some(incoming), progress: Arc::clone(progress), stall: Stall::new(timeout), allowed: limit }
+        let (progress, stall) = (Arc::clone(progress), Stall::new(timeout));
+        Self { incoming: Some(incoming), again: VecDeque::new(), progress, stall, allowed: limit }
+    }
+
+    /// Gives back what was taken of it, all of it and in order.
+    pub(super) fn put_back(&mut self, frames: impl IntoIterator<Item = Frame<Bytes>>) {
+        self.again.extend(frames);
+    }
+
+    /// Whether another task than the client's own may take what comes.
+    pub(super) fn can_leave(&self) -> bool {
+        self.incoming.as_ref().is_none_or(Incoming::can_leave)
+    }
+
+    /// The client may be silent for as long as it wants: somebody else minds whether anything moves at all.
+    pub(super) fn be_patient(&mut self) {
+        self.stall = Stall::new(Duration::ZERO);
     }
 
     fn fail(&mut self, party: Party, cause: Cause, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -47,6 +66,9 @@ impl http_body::Body for RequestBody {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        if let Some(frame) = this.again.pop_front() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
         let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
         let frame = match Pin::new(incoming).poll_frame(context) {
             Poll::Ready(frame) => frame,
@@ -89,10 +111,17 @@ impl http_body::Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(http_body::Body::is_end_stream)
+        self.again.is_empty() && self.incoming.as_ref().is_none_or(http_body::Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint)
+        let coming = self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint);
+        let again: u64 = self.again.iter().filter_map(Frame::data_ref).map(|data| data.len() as u64).sum();
+        match coming.exact() {
+            Some(left) if !self.again.iter().any(Frame::is_trailers) => {
+                SizeHint::with_exact(left.saturating_add(again))
+            }
+            Some(_) | None => SizeHint::default(),
+        }
     }
 }

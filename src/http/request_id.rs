@@ -54,7 +54,7 @@ impl fmt::Display for RequestId {
 }
 
 /// 128 bits that are unlikely to come twice: no secret, so a generator per thread that is seeded once is enough.
-fn random() -> u128 {
+pub(super) fn random() -> u128 {
     thread_local! {
         static STATE: Cell<u128> = {
             // The standard library's hash keys are the system's random bytes, and differ for each `RandomState`.

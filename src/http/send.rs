@@ -2,17 +2,17 @@ use std::sync::Arc;
 
 use http::response::Parts;
 use http::{Request, Version};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
+use super::calling::{Calling, Lease};
 use super::exchange::Exchange;
 use super::forward::{Forwarding, Timeouts};
 use super::one::Broken;
-use super::pool::{Calling, Lease, PoolKey};
+use super::opening;
 use super::request::{is_idempotent, set_host};
 use super::request_body::RequestBody;
-use crate::connection::{Connection, State};
 use crate::outcome::{Cause, Outcome, Party, Phase, with_causes};
-use crate::upstream::{Failure, Order, connect_in};
+use crate::upstream::Failure;
 
 /// Why there is no answer of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,45 +28,41 @@ impl Failed {
 
 /// What one attempt to send has come to.
 enum Attempt {
-    Answered(Parts, Box<Calling>),
-    /// The pooled connection was stale, and the request may go out once more.
+    Answered(Parts, Calling),
+    /// The connection was stale, or the target has not taken the request, which may go out once more.
     Again(Box<Request<RequestBody>>),
     Failed(Failed),
 }
 
-/// Sends the request on a pooled connection, or on a new one; on a new one after a pooled one that was stale.
+/// Sends the request on a connection that stands, or on a new one; once more on another where the first was stale, or its
+/// target has not taken the request.
 pub(super) async fn send(
     request: Request<RequestBody>,
     exchange: &mut Exchange,
     forwarding: &Forwarding<'_>,
-) -> Result<(Parts, Box<Calling>), Failed> {
+) -> Result<(Parts, Calling), Failed> {
     let plan = &forwarding.plan;
-    // One turn per request: who is chosen is who is connected to if no idle connection leads there.
-    let mut order = plan.targets.order(plan.client.ip());
+    // One turn per request: who is chosen is who is connected to if no connection leads there.
+    let turn = || plan.targets.order(plan.client.ip());
+    let mut order = turn();
     let Some(first) = order.peek() else {
         return Err(Failed { outcome: Failure::NoTarget.outcome() });
     };
-    // A PROXY header says who the client is, so the connection is this client's alone; and what was connected before a
-    // target was set aside does not tell whether it can be connected to again.
-    let pooled = if plan.proxy_header.is_some() || first.is_probe() {
-        None
-    } else {
-        let key = PoolKey::new(first.target(), plan.listener.port(), forwarding.policy);
-        forwarding.pool.checkout(key, forwarding.timeouts.upstream_keep_alive)
+    let (lease, order) = match opening::standing(first, forwarding) {
+        Some(lease) => (lease, Some(order)),
+        None => (opening::fresh(order, None, exchange, forwarding).await?, None),
     };
-    let request = match pooled {
-        None => request,
-        Some(lease) => match attempt(request, lease, exchange, forwarding).await {
-            Attempt::Answered(parts, calling) => return Ok((parts, calling)),
-            Attempt::Failed(failed) => return Err(failed),
-            Attempt::Again(request) => *request,
-        },
+    let mux = lease.mux().cloned();
+    let request = match attempt(request, lease, exchange, forwarding).await {
+        Attempt::Answered(parts, calling) => return Ok((parts, calling)),
+        Attempt::Failed(failed) => return Err(failed),
+        Attempt::Again(request) => request,
     };
-    let lease = fresh(order, exchange, forwarding).await?;
-    match attempt(request, lease, exchange, forwarding).await {
+    let lease = opening::fresh(order.unwrap_or_else(turn), mux.as_ref(), exchange, forwarding).await?;
+    match attempt(*request, lease, exchange, forwarding).await {
         Attempt::Answered(parts, calling) => Ok((parts, calling)),
         Attempt::Failed(failed) => Err(failed),
-        // A new connection is never stale, and there is no third time.
+        // There is no third time.
         Attempt::Again(_) => Err(Failed::of(Party::Target, Cause::TargetClosed)),
     }
 }
@@ -91,9 +87,12 @@ async fn attempt(
             activity.add_interim(status, headers);
         }
     };
-    let answer = match within(calling.call.answer(interim), forwarding.timeouts, exchange).await {
+    let answer = match within(calling.answer(interim), forwarding.timeouts, exchange).await {
         Ok(answer) => answer,
-        Err(cause) => return Attempt::Failed(Failed::of(Party::Target, cause)),
+        Err(cause) => {
+            calling.distrust();
+            return Attempt::Failed(Failed::of(Party::Target, cause));
+        }
     };
     let broken = match answer {
         Ok(parts) => return Attempt::Answered(parts, calling),
@@ -104,13 +103,18 @@ async fn attempt(
         Broken::Malformed(_) => Cause::ResponseMalformed,
         // The body has told the exchange what is wrong with it.
         Broken::Request => Cause::TargetClosed,
+        Broken::Reset(_) => Cause::Reset,
+        Broken::Refused(_) => match calling.into_request() {
+            Some(request) => return Attempt::Again(Box::new(request)),
+            None => Cause::Reset,
+        },
         Broken::Closed(_) => {
             // Only a connection that has waited can be stale, and only a request that has done nothing may be sent again.
-            let harmless = !calling.call.wrote() || is_idempotent(calling.call.method());
+            let harmless = !calling.wrote() || is_idempotent(calling.method());
             if calling.is_reused()
-                && !calling.call.heard()
+                && !calling.heard()
                 && harmless
-                && let Some(request) = calling.call.into_request()
+                && let Some(request) = calling.into_request()
             {
                 return Attempt::Again(Box::new(request));
             }
@@ -140,37 +144,5 @@ async fn within<T>(answer: impl Future<Output = T>, timeouts: &Timeouts, exchang
             Err(_) if !progress.sent() && progress.bytes_in() == moved => return Err(Cause::BodyTimeout),
             Err(_) => {}
         }
-    }
-}
-
-/// A new connection to the target whose turn it is, or to another if that one fails.
-async fn fresh<'a>(order: Order<'a>, exchange: &mut Exchange, forwarding: &'a Forwarding<'a>) -> Result<Lease, Failed> {
-    let begun = Instant::now();
-    let plan = &forwarding.plan;
-    let connecting = Connecting(Arc::clone(exchange.connection()));
-    let connected = connect_in(plan, order).await;
-    drop(connecting);
-    let connected = connected.map_err(|error| {
-        if let Some(attempt) = error.telling() {
-            exchange.set_target(&attempt.target);
-        }
-        exchange.set_error(&with_causes(error.failure()));
-        Failed { outcome: error.outcome() }
-    })?;
-    exchange.set_connect(begun.elapsed());
-    let key = match plan.proxy_header {
-        Some(_) => None,
-        None => Some(PoolKey::new(&connected.target, plan.listener.port(), forwarding.policy)),
-    };
-    let keep = forwarding.timeouts.upstream_keep_alive;
-    Ok(forwarding.pool.adopt(connected, key, keep))
-}
-
-/// Takes the client's connection out of its connecting state when a target is connected to, or nobody wants it any more.
-struct Connecting(Arc<Connection>);
-
-impl Drop for Connecting {
-    fn drop(&mut self) {
-        self.0.enter(State::Serving);
     }
 }

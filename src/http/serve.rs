@@ -3,7 +3,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -18,7 +18,7 @@ use super::host::Host;
 use super::incoming::{Incoming, Leftover};
 use super::streams::Streams;
 use super::watched::{Notebook, Watched};
-use super::{answer, one};
+use super::{answer, one, websocket};
 use crate::connection::{Connection, Registry, State};
 use crate::net::Transport;
 use crate::outcome::{Cause, Outcome, Party, Phase};
@@ -107,16 +107,18 @@ where
     let io = TokioIo::new(Watched::new(stream, &connection, &notebook));
     let streams = Streams::new(settings.body);
     let head = u32::try_from(settings.max_request_head).unwrap_or(u32::MAX);
-    let (executor, patience) = (streams.executor(), settings.body);
+    let (tasks, patience) = (streams.executor(), settings.body);
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let leftover = Leftover::default();
-        let answer = desk.take(request.map(|body| Incoming::http2(body, &leftover)));
-        let executor = executor.clone();
+        let mut request = request.map(|body| Incoming::http2(body, &leftover));
+        websocket::recognize(&mut request, &tasks);
+        let answer = desk.take(request);
+        let tasks = tasks.clone();
         async move {
             let answer = answer.await;
             if leftover.is_there() {
                 // A task of the connection, which ends with it.
-                executor.execute(async move { drop(timeout(patience, leftover.discard()).await) });
+                tasks.execute(async move { drop(timeout(patience, leftover.discard()).await) });
             }
             Ok::<_, Infallible>(answer)
         }
@@ -125,6 +127,7 @@ where
         let mut serving = pin!(
             http2::Builder::new(streams.executor())
                 .timer(TokioTimer::new())
+                .enable_connect_protocol()
                 .max_concurrent_streams(H2_STREAMS_MAX)
                 .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
                 .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
@@ -193,6 +196,8 @@ impl<H> Desk<H> {
             Err(fault) => (Host::none(), Some(fault)),
         };
         let mut exchange = Exchange::open(&self.registry, &self.connection, &self.activity, &request, host);
+        let extended = websocket::is_extended(&request);
+        let connect = request.method() == Method::CONNECT;
         let taken = match fault {
             None => Ok((self.service)(request, exchange)),
             Some(fault) => {
@@ -202,11 +207,19 @@ impl<H> Desk<H> {
             }
         };
         async move {
+            let malformed = Outcome::new(Phase::Serve, Party::Client, Cause::RequestMalformed);
             match taken {
-                Ok(answer) => answer.await,
-                Err(exchange) => {
-                    answer::failure(Outcome::new(Phase::Serve, Party::Client, Cause::RequestMalformed), exchange)
+                Ok(answer) => {
+                    let mut response = answer.await;
+                    if extended {
+                        websocket::settle(&mut response);
+                    }
+                    response
                 }
+                // Whatever it would lead to: we make no tunnels but those of an upgrade (RFC 9110 section 9.1, RFC 9220
+                // section 3).
+                Err(exchange) if connect => answer::failure_with(StatusCode::NOT_IMPLEMENTED, malformed, exchange),
+                Err(exchange) => answer::failure(malformed, exchange),
             }
         }
     }

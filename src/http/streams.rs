@@ -1,10 +1,12 @@
 use std::cell::RefCell;
 use std::mem;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use atomic_waker::AtomicWaker;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -74,9 +76,55 @@ impl StreamExecutor {
 
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for StreamExecutor {
     fn execute(&self, future: F) {
-        let stream = Stream { future: Some(Box::pin(future)), patience: self.patience, streaming: None, timer: None };
+        let cord = TUNNEL.take();
+        let stream =
+            Stream { future: Some(Box::pin(future)), patience: self.patience, streaming: None, timer: None, cord };
         self.tasks().set.spawn(stream);
     }
+}
+
+/// Ties a tunnel to hyper's task that sends its bytes to the client: each hears of the other's end.
+#[derive(Debug, Default)]
+pub(super) struct Cord {
+    cut: AtomicBool,
+    ended: AtomicBool,
+    sender: AtomicWaker,
+    tunnel: AtomicWaker,
+}
+
+impl Cord {
+    /// Drops the sending task, which resets the stream.
+    pub(super) fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+        self.sender.wake();
+    }
+
+    /// Whether the sending task has ended: the client has reset the stream, or all of it has been sent.
+    pub(super) fn has_ended(&self, context: &Context<'_>) -> bool {
+        self.tunnel.register(context.waker());
+        self.ended.load(Ordering::Acquire)
+    }
+
+    fn is_cut(&self, context: &Context<'_>) -> bool {
+        self.sender.register(context.waker());
+        self.cut.load(Ordering::Acquire)
+    }
+
+    fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.tunnel.wake();
+    }
+}
+
+thread_local! {
+    /// The tunnel whose sending task is the next to be started.
+    static TUNNEL: RefCell<Option<Arc<Cord>>> = const { RefCell::new(None) };
+}
+
+/// Notes that the answer that the polled task is about to give makes a tunnel of its stream: hyper then starts a task that
+/// sends what the tunnel has for the client.
+pub(super) fn announce_tunnel(cord: Arc<Cord>) {
+    TUNNEL.set(Some(cord));
 }
 
 thread_local! {
@@ -102,6 +150,17 @@ struct Stream<F> {
     patience: Duration,
     streaming: Option<Arc<Progress>>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// What ends with it, if it sends for a tunnel.
+    cord: Option<Arc<Cord>>,
+}
+
+impl<F> Drop for Stream<F> {
+    fn drop(&mut self) {
+        self.future = None;
+        if let Some(cord) = &self.cord {
+            cord.end();
+        }
+    }
 }
 
 impl<F: Future<Output = ()>> Future for Stream<F> {
@@ -118,8 +177,13 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
             this.future = None;
             return Poll::Ready(());
         }
+        if this.cord.as_ref().is_some_and(|cord| cord.is_cut(context)) {
+            this.future = None;
+        }
         let Some(future) = &mut this.future else { return Poll::Ready(()) };
         let result = future.as_mut().poll(context);
+        // Of an answer that hyper could not send no task was started.
+        drop(TUNNEL.take());
         if let Some(progress) = STREAMING.take() {
             this.streaming = Some(progress);
         }

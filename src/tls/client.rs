@@ -25,7 +25,8 @@ pub struct ClientParameters {
     pub server_name: Option<TargetName>,
     /// What the target is shown if it asks.
     pub client_certificate: Option<Arc<Certificate>>,
-    /// ALPN protocols to offer, the preferred first; empty: none is offered.
+    /// ALPN protocols to offer, the preferred first; empty: none is offered. If `http/1.1` is not among them the target has
+    /// to agree to one: one that agrees to none speaks HTTP/1.1 (RFC 9113 section 3.2).
     pub alpn: Vec<Vec<u8>>,
 }
 
@@ -104,6 +105,12 @@ impl ClientPolicy {
         config.alpn_protocols = alpn;
         let server_name = server_name.as_ref().map(TargetName::to_library).transpose();
         Ok(Self { config: Arc::new(config), server_name: server_name.map_err(PolicyError::ServerName)? })
+    }
+
+    /// Whether a target that agrees to no ALPN protocol is of no use.
+    pub(super) fn must_agree(&self) -> bool {
+        let offered = &self.config.alpn_protocols;
+        !offered.is_empty() && !offered.iter().any(|protocol| protocol == b"http/1.1")
     }
 
     pub(super) fn config(&self) -> &Arc<ClientConfig> {

@@ -35,6 +35,9 @@ pub enum TargetTlsError {
     /// The target and the proxy found no common ground.
     #[error("the TLS handshake with the target failed")]
     Failed(#[source] rustls::Error),
+    /// The target does not speak HTTP/2, which it was to.
+    #[error("the target does not agree to HTTP/2 (h2 by ALPN); set upstream_protocol to \"auto\" or \"http1\"")]
+    NotAgreed,
     /// The target's name is none that TLS can ask for.
     #[error(
         "{0} cannot be asked for as a TLS server name; set tls.upstream.server_name to the name in the target's certificate"
@@ -48,9 +51,13 @@ impl TargetTlsError {
     pub fn outcome(&self) -> Outcome {
         let (party, cause) = match self {
             Self::Timeout => (Party::Target, Cause::UpstreamTlsTimeout),
-            Self::Closed | Self::Reset | Self::Socket(_) | Self::Verify(_) | Self::NotTls(_) | Self::Failed(_) => {
-                (Party::Target, Cause::UpstreamTls)
-            }
+            Self::Closed
+            | Self::Reset
+            | Self::Socket(_)
+            | Self::Verify(_)
+            | Self::NotTls(_)
+            | Self::Failed(_)
+            | Self::NotAgreed => (Party::Target, Cause::UpstreamTls),
             Self::Name(_) => (Party::Proxy, Cause::UpstreamTls),
         };
         Outcome::new(Phase::UpstreamHandshake, party, cause)
@@ -95,8 +102,27 @@ pub async fn connect<S: Transport>(
     let connecting = TlsConnector::from(policy.config().clone())
         .connect_with(name, stream, |connection| connection.set_buffer_limit(Some(BUFFER_MAX)));
     match timeout_at(deadline, connecting).await {
-        Ok(Ok(stream)) => Ok(TargetTls::new(stream)),
-        Ok(Err(error)) => Err(TargetTlsError::from_io(error)),
+        Ok(Ok(stream)) => {
+            let stream = TargetTls::new(stream);
+            if stream.agreed().alpn.is_none() && policy.must_agree() {
+                return Err(TargetTlsError::NotAgreed);
+            }
+            Ok(stream)
+        }
+        Ok(Err(error)) => Err(match TargetTlsError::from_io(error) {
+            TargetTlsError::Failed(error) if policy.must_agree() && is_disagreement(&error) => {
+                TargetTlsError::NotAgreed
+            }
+            error => error,
+        }),
         Err(_elapsed) => Err(TargetTlsError::Timeout),
     }
+}
+
+fn is_disagreement(error: &rustls::Error) -> bool {
+    matches!(
+        error,
+        rustls::Error::NoApplicationProtocol
+            | rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol)
+    )
 }

@@ -87,7 +87,7 @@ impl Target {
         &self.label
     }
 
-    /// Connections to it that stand or are being made.
+    /// Connections to it that stand or are being made, and of one that requests share each of these.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)

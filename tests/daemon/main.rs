@@ -16,6 +16,7 @@ mod endings;
 mod flood;
 mod harness;
 mod hello;
+mod http2;
 mod keys;
 mod limits;
 mod main_job;

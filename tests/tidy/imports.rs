@@ -31,6 +31,7 @@ const CONFIG_READERS: &[&str] = &["generation", "cli"];
 const HOMES: &[(&str, &[&str])] = &[
     ("hyper::", &["http", "admin", "cli"]),
     ("httparse::", &["http"]),
+    ("h2::", &["http"]),
     ("rustls_pemfile::", &["tls"]),
     ("rcgen::", &["tls"]),
     ("toml::", &["config"]),

@@ -60,6 +60,9 @@ fn forward(route: &RouteTable, report: &mut Report) -> Option<Forward> {
     };
     let upstream_protocol = match route.upstream_protocol() {
         UpstreamWord::Http1 => UpstreamProtocol::Http1,
+        UpstreamWord::Http2 => UpstreamProtocol::Http2,
+        UpstreamWord::H2c => UpstreamProtocol::H2c,
+        UpstreamWord::Auto => UpstreamProtocol::Auto,
     };
     Some(Forward {
         targets: listed(&route.targets).to_vec(),

@@ -2,7 +2,7 @@ use super::route::mode_name;
 use crate::config::file::{HeadersSection, MatchSection, RouteTable, TlsSection, or_empty};
 use crate::config::place::Place;
 use crate::config::report::Report;
-use crate::config::value::{Key, ProtocolWord, TlsMode};
+use crate::config::value::{Key, ProtocolWord, TlsMode, UpstreamWord};
 
 /// What kind of route it is; a part that has a fault of its own is not known.
 pub(super) struct Shape {
@@ -85,7 +85,34 @@ pub(super) fn check(table: &RouteTable, wanted: &MatchSection, shape: &Shape, re
         let reason = format!("needs tls.mode = \"terminate-and-reencrypt\", not \"{}\"", mode_name(mode));
         refuse(&[("tls.upstream", tls.upstream.written())], &reason, report);
     }
+    target_protocol(table, shape, report);
     answers(table, headers, shape, report);
+}
+
+/// HTTP/2 is agreed on inside TLS, or is known to be spoken without it (RFC 9113 section 3).
+fn target_protocol(table: &RouteTable, shape: &Shape, report: &mut Report) {
+    let (Some(word), Some(place)) = (table.upstream_protocol.value(), table.upstream_protocol.written()) else {
+        return;
+    };
+    let encrypted = match shape.tls {
+        TlsShape::Mode(TlsMode::TerminateAndReencrypt) => true,
+        TlsShape::Plain | TlsShape::Mode(TlsMode::Terminate) => false,
+        TlsShape::Mode(TlsMode::Passthrough) | TlsShape::Unknown => return,
+    };
+    let (name, instead) = match (word, encrypted) {
+        (UpstreamWord::Http1, _) | (UpstreamWord::Http2 | UpstreamWord::Auto, true) | (UpstreamWord::H2c, false) => {
+            return;
+        }
+        (UpstreamWord::H2c, true) => {
+            let message = "upstream_protocol = \"h2c\" cannot be used with tls.mode = \"terminate-and-reencrypt\"";
+            report.fault_with_help(place, message, "h2c is HTTP/2 without TLS; inside TLS it is \"h2\"");
+            return;
+        }
+        (UpstreamWord::Http2, false) => ("h2", "without TLS to the target it is \"h2c\""),
+        (UpstreamWord::Auto, false) => ("auto", "without TLS to the target write \"h2c\" or \"http1\""),
+    };
+    let message = format!("upstream_protocol = \"{name}\" needs tls.mode = \"terminate-and-reencrypt\"");
+    report.fault_with_help(place, message, instead);
 }
 
 /// A route that answers by itself has no target that any of these could be about.

@@ -121,6 +121,12 @@ pub enum ProxyVersion {
 pub enum UpstreamProtocol {
     /// HTTP/1.1.
     Http1,
+    /// HTTP/2, which a target inside TLS has to agree to.
+    Http2,
+    /// HTTP/2 without TLS, which the target is known to speak.
+    H2c,
+    /// What the target picks in the TLS handshake: HTTP/2 or HTTP/1.1.
+    Auto,
 }
 
 /// A redirect of every request.

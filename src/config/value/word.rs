@@ -94,7 +94,7 @@ words!(
 );
 words!(
     /// What HTTP targets are spoken to in.
-    UpstreamWord { Http1 = "http1", } unbuilt "h2", "h2c", "auto"
+    UpstreamWord { Http1 = "http1", Http2 = "h2", H2c = "h2c", Auto = "auto", }
 );
 
 impl Algorithm {

@@ -91,8 +91,14 @@ pub(in crate::http) enum Broken {
     /// The target has closed the connection, or reset it.
     #[error("the target has closed its connection")]
     Closed(#[source] Option<io::Error>),
+    /// The target has not taken the request, and nothing of it was processed (HTTP/2).
+    #[error("the target has refused the request's stream: {0}")]
+    Refused(h2::Reason),
+    /// The target has broken off the request, and only that (HTTP/2).
+    #[error("the target has reset the request's stream: {0}")]
+    Reset(h2::Reason),
     /// What the target says is no valid answer.
-    #[error("the target's answer is not valid HTTP/1.1: {0}")]
+    #[error("the target's answer is not valid HTTP: {0}")]
     Malformed(String),
 }
 

@@ -64,10 +64,14 @@ async fn hosts_that_are_missing_repeated_or_contradictory_are_refused() {
         "GET http://b.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a.test, b.test\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a@b.test\r\n\r\n",
-        "CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n",
     ] {
         refused(head, "400").await;
     }
+}
+
+#[tokio::test]
+async fn connect_is_not_implemented() {
+    refused("CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n", "501").await;
 }
 
 #[tokio::test]

@@ -8,24 +8,24 @@ use super::world::{Route, Scripted, World, field, milliseconds, until};
 use crate::drain::Order;
 use crate::outcome::{Cause, Outcome, Party, Phase};
 
-struct Client {
-    sender: SendRequest<Bytes>,
-    driving: JoinHandle<Result<(), h2::Error>>,
+pub(super) struct Client {
+    pub(super) sender: SendRequest<Bytes>,
+    pub(super) driving: JoinHandle<Result<(), h2::Error>>,
 }
 
 impl Client {
-    async fn new(world: &World) -> Self {
+    pub(super) async fn new(world: &World) -> Self {
         let (sender, connection) = h2::client::handshake(world.client().await.0).await.unwrap();
         Self { sender: sender.ready().await.unwrap(), driving: tokio::spawn(connection) }
     }
 
-    fn get(&mut self, path: &str) -> ResponseFuture {
+    pub(super) fn get(&mut self, path: &str) -> ResponseFuture {
         let uri = format!("https://a.test{path}");
         self.sender.send_request(Request::get(uri).body(()).unwrap(), true).unwrap().0
     }
 }
 
-async fn text(response: http::Response<h2::RecvStream>) -> Result<(String, Option<HeaderMap>), h2::Error> {
+pub(super) async fn text(response: http::Response<h2::RecvStream>) -> Result<(String, Option<HeaderMap>), h2::Error> {
     let mut body = response.into_body();
     let mut text = Vec::new();
     while let Some(data) = body.data().await {

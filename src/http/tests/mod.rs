@@ -4,6 +4,8 @@ mod endings;
 mod engine;
 mod framing;
 mod http2;
+mod http2_targets;
 mod messages;
 mod pooling;
+mod websocket;
 mod world;

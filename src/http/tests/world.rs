@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use crate::connection::{Connection, ConnectionGuard, Gate, Registry};
 use crate::http::{
-    ErrorAnswers, Exchange, ForwardedPolicy, Forwarding, HeaderEdits, Pool, Scheme, Settings, Timeouts, TlsNames,
-    Version, answer, forward, serve,
+    ErrorAnswers, Exchange, ForwardedPolicy, Forwarding, HeaderEdits, Pool, Scheme, Settings, TargetProtocol, Timeouts,
+    TlsNames, Version, answer, forward, serve,
 };
 use crate::name::PathRewrite;
 use crate::net::{ClientAddress, ListenAddress};
@@ -35,10 +35,11 @@ pub(super) struct Route {
     pub(super) request_headers: HeaderEdits,
     pub(super) response_headers: HeaderEdits,
     pub(super) max_request_body: Option<u64>,
+    pub(super) protocol: TargetProtocol,
     targets: Targets,
     meter: Option<Arc<RouteMeter>>,
     pool: Arc<Pool>,
-    connect: upstream::Timeouts,
+    pub(super) connect: upstream::Timeouts,
 }
 
 impl Route {
@@ -72,11 +73,17 @@ impl Route {
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),
             max_request_body: None,
+            protocol: TargetProtocol::Http1,
             targets: Targets::new(targets.iter().map(member).collect(), Algorithm::RoundRobin),
             meter: None,
             pool: Pool::new(),
             connect: upstream::Timeouts { connect: PATIENCE, connect_total: PATIENCE, tls_handshake: PATIENCE },
         }
+    }
+
+    /// What is in use at the targets.
+    pub(super) fn in_flight(&self) -> u32 {
+        self.targets.all().map(|(target, _)| target.in_flight()).sum()
     }
 
     async fn answer(
@@ -110,6 +117,7 @@ impl Route {
         };
         let forwarding = Forwarding {
             plan,
+            protocol: self.protocol,
             policy: 0,
             pool: &self.pool,
             timeouts: &self.timeouts,

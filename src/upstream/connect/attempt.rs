@@ -91,6 +91,7 @@ impl<'a> Attempt<'a> {
                     | TargetTlsError::Verify(_)
                     | TargetTlsError::NotTls(_)
                     | TargetTlsError::Failed(_)
+                    | TargetTlsError::NotAgreed
                     | TargetTlsError::Name(_) => Failure::Tls(error),
                 })
             }

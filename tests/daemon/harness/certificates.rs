@@ -92,6 +92,13 @@ impl Certificates {
         server_with(&self.server)
     }
 
+    /// The same, which agrees to these protocols.
+    pub(crate) fn server_of(&self, alpn: &[&str]) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.server());
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Arc::new(config)
+    }
+
     /// A TLS server whose certificate does not verify.
     pub(crate) fn stranger(&self) -> Arc<ServerConfig> {
         server_with(&self.stranger)

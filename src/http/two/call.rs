@@ -1,0 +1,263 @@
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::client::ResponseFuture;
+use h2::{Reason, RecvStream};
+use http::header::CONTENT_LENGTH;
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body::{Body, Frame};
+use tokio::task::JoinHandle;
+
+use super::mux::Slot;
+use super::outgoing::Outgoing;
+use super::request;
+use crate::http::one::Broken;
+use crate::http::request_body::RequestBody;
+use crate::upstream::Target;
+
+/// A request on a stream of a target's connection, and the answer to it. Dropping it resets the stream.
+#[derive(Debug)]
+pub(in crate::http) struct Call {
+    parts: Parts,
+    request: Sending,
+    /// Sends the rest of the request.
+    _aside: Option<Aside>,
+    answer: Answer,
+    heard: bool,
+    /// What is still to come of the answer's body, if its head has said so.
+    left: Option<u64>,
+    // After the stream's own, so that its place is free when the stream is.
+    slot: Slot,
+}
+
+/// Who sends the request.
+#[derive(Debug)]
+enum Sending {
+    /// This call, while it is waited for.
+    Here(Outgoing),
+    /// A task of its own: the client's stream may have no window for the answer until it has sent its request, and while
+    /// it has none the answer is not asked for.
+    Aside,
+    /// Nobody: the stream could not be opened.
+    Unsent(RequestBody),
+}
+
+/// A task that ends with its owner.
+#[derive(Debug)]
+struct Aside(JoinHandle<()>);
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[derive(Debug)]
+enum Answer {
+    /// There will be none, for this reason.
+    None(Option<Broken>),
+    Head(ResponseFuture),
+    Body(RecvStream),
+    Trailers(RecvStream),
+    Done,
+}
+
+impl Call {
+    /// Sends the head, and of the body what is there.
+    pub(in crate::http) fn new(mut slot: Slot, request: Request<RequestBody>) -> Self {
+        let (parts, body) = request.into_parts();
+        let ended = body.is_end_stream();
+        let sent = match request::head(&parts, slot.mux().scheme()) {
+            Some(head) => slot.sender.send_request(head, ended).map_err(|error| broken(error, &slot)),
+            None => Err(Broken::Malformed("the request's host cannot be an HTTP/2 authority".into())),
+        };
+        let (request, answer) = match sent {
+            Ok((answer, stream)) => (Sending::Here(Outgoing::new(body, stream, ended)), Answer::Head(answer)),
+            Err(broken) => (Sending::Unsent(body), Answer::None(Some(broken))),
+        };
+        Self { parts, request, _aside: None, answer, heard: false, left: None, slot }
+    }
+
+    pub(in crate::http) fn target(&self) -> &Arc<Target> {
+        self.slot.mux().target()
+    }
+
+    pub(in crate::http) fn method(&self) -> &Method {
+        &self.parts.method
+    }
+
+    pub(in crate::http) fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    /// Whether an answer has begun.
+    pub(in crate::http) fn heard(&self) -> bool {
+        self.heard
+    }
+
+    /// The head of the final answer; `interim` gets those before it (RFC 9110 section 15.2).
+    ///
+    /// # Errors
+    /// See [`Broken`].
+    ///
+    /// # Cancel safety
+    /// Nothing is lost; to be called again.
+    pub(in crate::http) async fn answer(
+        &mut self,
+        mut interim: impl FnMut(StatusCode, HeaderMap),
+    ) -> Result<http::response::Parts, Broken> {
+        let parts = poll_fn(|context| self.poll_head(context, &mut interim)).await?;
+        let length = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        self.left = length.and_then(|length| length.parse().ok());
+        if !self.is_end() {
+            self.settle();
+        }
+        Ok(parts)
+    }
+
+    fn poll_head(
+        &mut self,
+        context: &mut Context<'_>,
+        interim: &mut impl FnMut(StatusCode, HeaderMap),
+    ) -> Poll<Result<http::response::Parts, Broken>> {
+        if let Sending::Here(outgoing) = &mut self.request
+            && let Poll::Ready(Err(broken)) = outgoing.poll(context)
+        {
+            return Poll::Ready(Err(broken));
+        }
+        let answer = match &mut self.answer {
+            Answer::Head(answer) => answer,
+            Answer::None(broken) => return Poll::Ready(Err(broken.take().unwrap_or(Broken::Closed(None)))),
+            Answer::Body(_) | Answer::Trailers(_) | Answer::Done => return Poll::Ready(Err(Broken::Closed(None))),
+        };
+        while let Poll::Ready(Some(Ok(response))) = answer.poll_informational(context) {
+            self.heard = true;
+            let (parts, ()) = response.into_parts();
+            interim(parts.status, parts.headers);
+        }
+        let answer = ready!(Pin::new(answer).poll(context));
+        let response = answer.map_err(|error| broken(error, &self.slot))?;
+        self.heard = true;
+        let (parts, body) = response.into_parts();
+        self.answer = Answer::Body(body);
+        Poll::Ready(Ok(parts))
+    }
+
+    /// The answer has come while the request may still be on its way.
+    fn settle(&mut self) {
+        let Sending::Here(outgoing) = &mut self.request else { return };
+        outgoing.settle();
+        if outgoing.is_done() || !outgoing.can_leave() {
+            return;
+        }
+        if let Sending::Here(mut outgoing) = std::mem::replace(&mut self.request, Sending::Aside) {
+            self._aside = Some(Aside(tokio::spawn(async move {
+                // What it means that a body fails is in the exchange, and the stream has been reset.
+                let _failed = poll_fn(|context| outgoing.poll(context)).await;
+            })));
+        }
+    }
+
+    /// The next frame of the answer's body; `None` after its end.
+    ///
+    /// # Errors
+    /// See [`Broken`].
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(in crate::http) fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if let Sending::Here(outgoing) = &mut self.request
+            && let Poll::Ready(Err(broken)) = outgoing.poll(context)
+        {
+            return Poll::Ready(Some(Err(broken)));
+        }
+        loop {
+            match &mut self.answer {
+                Answer::None(_) | Answer::Head(_) | Answer::Done => return Poll::Ready(None),
+                Answer::Body(body) => match ready!(body.poll_data(context)) {
+                    Some(Ok(data)) => {
+                        // It has left our memory when the client's stream takes it, and is not asked for before it can.
+                        let released = body.flow_control().release_capacity(data.len());
+                        tracing::trace!(?released, "an answer goes on");
+                        self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+                        if !data.is_empty() {
+                            return Poll::Ready(Some(Ok(Frame::data(data))));
+                        }
+                    }
+                    Some(Err(error)) if self.is_whole_after(&error) => self.answer = Answer::Done,
+                    Some(Err(error)) => return self.fail(error),
+                    None => {
+                        if let Answer::Body(body) = std::mem::replace(&mut self.answer, Answer::Done) {
+                            self.answer = Answer::Trailers(body);
+                        }
+                    }
+                },
+                Answer::Trailers(body) => match ready!(body.poll_trailers(context)) {
+                    Ok(trailers) => {
+                        self.answer = Answer::Done;
+                        return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
+                    }
+                    Err(error) => return self.fail(error),
+                },
+            }
+        }
+    }
+
+    fn fail(&mut self, error: h2::Error) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        self.answer = Answer::Done;
+        Poll::Ready(Some(Err(broken(error, &self.slot))))
+    }
+
+    /// Whether the target only says that it wants no more of the request: it has answered (RFC 9113 section 8.1).
+    fn is_whole_after(&self, error: &h2::Error) -> bool {
+        error.is_reset() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR) && self.left == Some(0)
+    }
+
+    /// Whether all of the answer has been given out.
+    pub(in crate::http) fn is_end(&self) -> bool {
+        match &self.answer {
+            Answer::None(_) | Answer::Head(_) => false,
+            Answer::Body(body) | Answer::Trailers(body) => body.is_end_stream(),
+            Answer::Done => true,
+        }
+    }
+
+    /// What is still to come of the answer's body, if that is known.
+    pub(in crate::http) fn left(&self) -> Option<u64> {
+        self.left
+    }
+
+    /// The request as it was, if all of it is still here.
+    pub(in crate::http) fn into_request(self) -> Option<Request<RequestBody>> {
+        let body = match self.request {
+            Sending::Here(outgoing) => outgoing.into_body()?,
+            Sending::Unsent(body) => body,
+            Sending::Aside => return None,
+        };
+        Some(Request::from_parts(self.parts, body))
+    }
+}
+
+/// What an error on a stream means.
+fn broken(error: h2::Error, slot: &Slot) -> Broken {
+    match error.reason() {
+        // Of a stream that GOAWAY leaves out, and of one that is refused, nothing was processed (RFC 9113 section 8.7).
+        Some(reason) if error.is_remote() && (error.is_go_away() || reason == Reason::REFUSED_STREAM) => {
+            if error.is_go_away() {
+                slot.mux().retire();
+            }
+            Broken::Refused(reason)
+        }
+        Some(reason) if error.is_remote() => Broken::Reset(reason),
+        Some(_) => Broken::Malformed(error.to_string()),
+        None if error.is_io() => Broken::Closed(error.into_io()),
+        None => Broken::Malformed(error.to_string()),
+    }
+}

@@ -1,0 +1,142 @@
+//! WebSocket over HTTP/2 (RFC 8441): an extended `CONNECT` becomes the opening handshake of HTTP/1.1 (RFC 6455), and back.
+
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{Method, Request, Response, StatusCode, Version, request, response};
+use hyper::ext::Protocol;
+use hyper::upgrade::OnUpgrade;
+
+use super::body::Body;
+use super::incoming::Incoming;
+use super::request_id::random;
+use super::streams::StreamExecutor;
+
+/// RFC 6455 section 1.3.
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// A request's stream that can become a tunnel.
+#[derive(Clone, Debug)]
+pub(super) struct Extended {
+    pub(super) upgrade: OnUpgrade,
+    /// What ends with the client's connection.
+    pub(super) tasks: StreamExecutor,
+}
+
+/// Marks the answer that makes a tunnel of its stream.
+#[derive(Clone, Copy, Debug)]
+struct Opened;
+
+/// A handshake in progress.
+#[derive(Debug)]
+pub(super) struct Handshake {
+    extended: Extended,
+    key: String,
+}
+
+/// The target's answer to a handshake is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the target's Sec-WebSocket-Accept is not the answer to the key that it was sent")]
+pub(super) struct WrongAccept;
+
+/// Turns an extended `CONNECT` for a WebSocket into the GET that it stands for, so that it is routed and logged as such.
+/// Every other request stays as it is.
+pub(super) fn recognize(request: &mut Request<Incoming>, tasks: &StreamExecutor) {
+    let websocket = request.extensions().get::<Protocol>().is_some_and(|protocol| protocol.as_str() == "websocket");
+    if request.method() == Method::CONNECT && websocket {
+        let upgrade = hyper::upgrade::on(&mut *request);
+        *request.method_mut() = Method::GET;
+        request.extensions_mut().insert(Extended { upgrade, tasks: tasks.clone() });
+    }
+}
+
+/// Whether a request is a WebSocket's that has come by HTTP/2.
+pub(super) fn is_extended<B>(request: &Request<B>) -> bool {
+    request.extensions().get::<Extended>().is_some()
+}
+
+/// To the client of an extended `CONNECT` every success is a tunnel (RFC 8441 section 4): one that is none may not look
+/// like it.
+pub(super) fn settle(response: &mut Response<Body>) {
+    if response.status().is_success() && response.extensions().get::<Opened>().is_none() {
+        *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
+        response.body_mut().restate(StatusCode::NOT_IMPLEMENTED);
+    }
+}
+
+impl Handshake {
+    /// Makes the handshake of HTTP/1.1 out of a WebSocket's request that has come by HTTP/2.
+    pub(super) fn begin(parts: &mut request::Parts) -> Option<Self> {
+        let extended = parts.extensions.remove::<Extended>()?;
+        let key = base64(&random().to_be_bytes());
+        parts.version = Version::HTTP_11;
+        let headers = &mut parts.headers;
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        if let Ok(key) = HeaderValue::from_str(&key) {
+            headers.insert(SEC_WEBSOCKET_KEY, key);
+        }
+        headers.entry(SEC_WEBSOCKET_VERSION).or_insert(HeaderValue::from_static("13"));
+        Some(Self { extended, key })
+    }
+
+    /// Makes the answer to the client out of the target's 101.
+    ///
+    /// # Errors
+    /// The target has not answered this handshake.
+    pub(super) fn accept(self, parts: &mut response::Parts) -> Result<Extended, WrongAccept> {
+        let mut accepts = parts.headers.get_all(SEC_WEBSOCKET_ACCEPT).iter();
+        let wanted = accept(&self.key);
+        let right = accepts.next().is_some_and(|accept| accept.as_bytes() == wanted.as_bytes());
+        if !right || accepts.next().is_some() {
+            return Err(WrongAccept);
+        }
+        for name in [CONNECTION, UPGRADE, SEC_WEBSOCKET_ACCEPT, CONTENT_LENGTH] {
+            parts.headers.remove(name);
+        }
+        parts.status = StatusCode::OK;
+        parts.extensions.insert(Opened);
+        Ok(self.extended)
+    }
+}
+
+/// What answers a key (RFC 6455 section 4.2.2).
+pub(super) fn accept(key: &str) -> String {
+    base64(digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key.as_bytes(), GUID].concat()).as_ref())
+}
+
+/// RFC 4648 section 4.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let word = group.iter().fold(0_u32, |word, byte| (word << 8) | u32::from(*byte)) << (8 * (3 - group.len()));
+        for place in 0..4 {
+            let digit = DIGITS.get((word >> (18 - 6 * place)) as usize & 63).copied().unwrap_or(b'A');
+            text.push(if place > group.len() { '=' } else { char::from(digit) });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_answered_as_the_standard_says() {
+        // RFC 6455 section 1.3.
+        assert_eq!(accept("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn base64_is_padded() {
+        // RFC 4648 section 10.
+        let cases =
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")];
+        for (text, encoded) in cases {
+            assert_eq!(base64(text.as_bytes()), encoded);
+        }
+    }
+}
