@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::EXPECT;
 use http::{Request, Response, StatusCode, Version};
 
 use super::body::Body;
@@ -126,6 +127,7 @@ pub async fn forward(request: Request<Incoming>, mut exchange: Exchange, forward
         return answer::failure(serving(party, cause), exchange);
     }
     if empty {
+        parts.headers.remove(EXPECT);
         request::say_empty(&mut parts);
     }
     let body = RequestBody::new(incoming, exchange.progress(), forwarding.timeouts.body, forwarding.max_request_body);

@@ -54,6 +54,14 @@ pub(super) fn tell_prefix(headers: &mut HeaderMap, prefix: &str) {
     append(headers, &X_FORWARDED_PREFIX, prefix);
 }
 
+/// Removes what only a head may say of a client.
+pub(super) fn remove_claims(trailers: &mut HeaderMap) {
+    for name in OURS.iter().chain(&OTHERS) {
+        trailers.remove(name);
+    }
+    remove_disguised(trailers);
+}
+
 /// Removes fields that a CGI-like target cannot tell from those that we set: it reads `_` and `-` as the same.
 fn remove_disguised(headers: &mut HeaderMap) {
     let is_ours = |name: &str| {

@@ -6,6 +6,8 @@ use http::header::{
 };
 use http_body::Frame;
 
+use super::forwarded;
+
 /// Fields that decide framing, routing or who is believed, and so may not come after the fact (RFC 9110 section 6.5.1).
 const FORBIDDEN: [HeaderName; 21] = [
     AUTHORIZATION,
@@ -38,9 +40,10 @@ pub(super) fn filtered(frame: Frame<Bytes>) -> Frame<Bytes> {
             for name in &FORBIDDEN {
                 trailers.remove(name);
             }
-            for name in ["keep-alive", "proxy-connection", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"] {
+            for name in ["keep-alive", "proxy-connection", "x-request-id"] {
                 trailers.remove(name);
             }
+            forwarded::remove_claims(&mut trailers);
             Frame::trailers(trailers)
         }
         Err(frame) => frame,

@@ -58,6 +58,8 @@ pub(super) struct Answering<F> {
     discarded: u64,
     /// The framing of the request's body is broken.
     broken: bool,
+    /// The answer ends with the connection.
+    unframed: bool,
 }
 
 /// How far an answer has got.
@@ -108,6 +110,7 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
             continued: false,
             discarded: 0,
             broken: false,
+            unframed: false,
         }
     }
 
@@ -121,7 +124,8 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
     ) -> Progress {
         if let Some(handling) = &mut self.handling {
             let handled = handling.as_mut().poll(context);
-            for (status, headers) in activity.take_interim() {
+            // What a client does not take is not made more: a target may send these without end.
+            for (status, headers) in if outbox.has_room() { activity.take_interim() } else { Vec::new() } {
                 let is_continue = status == StatusCode::CONTINUE;
                 let unasked = is_continue && (self.continued || !self.asked.expects_continue);
                 // HTTP/1.0 knows none (RFC 9110 section 15.2).
@@ -131,6 +135,8 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
                 }
             }
             let Poll::Ready(response) = handled else { return Progress::Waiting };
+            // Those that found no room are late now.
+            drop(activity.take_interim());
             self.handling = None;
             self.outgoing = Some(self.begin(response, outbox, leaving));
         }
@@ -166,10 +172,14 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
             None if self.asked.version == Version::HTTP_11 => (Length::Chunked, None),
             None => (Length::UntilClose, None),
         };
+        // What the client was not asked for it may send or not, and there is too much of some bodies to throw away.
+        let unwanted = self.feeder.as_ref().is_none_or(Feeder::is_dropped) && self.is_beyond_discarding();
         self.close = leaving
+            || unwanted
             || !self.asked.keep_alive
             || length == Length::UntilClose
             || hop::has_token(headers, &CONNECTION, "close");
+        self.unframed = length == Length::UntilClose;
         let connection = match (switching, self.close) {
             (true, _) => None,
             (false, true) => Some("close"),
@@ -250,12 +260,10 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
     pub(super) fn discard<S: Transport>(&mut self, context: &mut Context<'_>, wire: &mut Wire<S>) -> Discarded {
         // The body goes as soon as nobody wants it: it may be what the request's handling waits for.
         self.feeder = None;
-        let unasked = self.asked.expects_continue && !self.continued;
-        let much = self.content.left().is_some_and(|left| left > DISCARDED_MAX);
         if self.content.is_done() {
             return Discarded::All;
         }
-        if self.broken || self.close || unasked || much {
+        if self.broken || self.close || self.is_beyond_discarding() {
             return Discarded::Never;
         }
         loop {
@@ -274,6 +282,23 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
                 return Discarded::Never;
             }
         }
+    }
+
+    /// Whether what is left of the request's body cannot be thrown away: the client may not send it, or it is too much.
+    fn is_beyond_discarding(&self) -> bool {
+        let unasked = self.asked.expects_continue && !self.continued;
+        let much = self.content.left().is_some_and(|left| left > DISCARDED_MAX);
+        !self.content.is_done() && (unasked || much)
+    }
+
+    /// Whether the answer has begun and is not all in the outbox.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.outgoing.is_some() && !self.is_sent()
+    }
+
+    /// Whether only the end of the connection shows the end of the answer.
+    pub(super) fn is_unframed(&self) -> bool {
+        self.unframed
     }
 
     /// Whether the connection ends behind the answer.

@@ -153,6 +153,7 @@ impl<'a, S: Transport> Client<'a, S> {
             match self.scan.request(&mut self.wire.inbox, &limits) {
                 Ok(Some(head)) => {
                     self.scan = HeadScan::default();
+                    self.head_since = None;
                     return Poll::Ready(Ok(head));
                 }
                 Ok(None) => {}
@@ -208,8 +209,10 @@ impl<'a, S: Transport> Client<'a, S> {
         abandoned.settle();
         self.unread = answering.is_unread();
         if let Err(end) = &result {
-            // A request that ends with the connection is told why before it is dropped.
+            // A request that ends with the connection is told why before it is dropped; so is a tunnel whose 101 did not reach
+            // the client. It holds an exchange, which holds the activity that holds the tunnel: nobody else would drop it.
             self.activity.set_ending(self.outcome(end));
+            drop(self.activity.take_tunnel());
         }
         let closes = answering.closes();
         drop(answering);
@@ -254,6 +257,13 @@ impl<'a, S: Transport> Client<'a, S> {
                 Fed::Moved => {}
                 Fed::Gone(cause) if self.wire.lost() => {
                     return Poll::Ready(Err(End::Lost(serving(Party::Client, cause))));
+                }
+                // Half of an answer must not look whole to a client that has only closed its sending side.
+                Fed::Gone(cause) if answering.is_under_way() => {
+                    if answering.is_unframed() {
+                        self.activity.set_unframed();
+                    }
+                    return Poll::Ready(Err(End::Broken(serving(Party::Client, cause))));
                 }
                 Fed::Gone(cause) => return Poll::Ready(Err(End::Left(serving(Party::Client, cause)))),
                 Fed::Waiting => {

@@ -302,3 +302,82 @@ async fn heads_that_are_no_requests_have_the_status_that_says_why() {
     client.rest().await;
     world.end().await;
 }
+
+#[tokio::test]
+async fn an_upgrade_whose_client_is_gone_before_its_101_gives_the_target_back() {
+    let (go, gone) = tokio::sync::watch::channel(false);
+    let target = Scripted::new(move |mut peer, _| {
+        let mut gone = gone.clone();
+        async move {
+            peer.head().await;
+            gone.wait_for(|gone| *gone).await.unwrap();
+            peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+            peer.gone().await;
+        }
+    })
+    .await;
+    let mut world = World::http1(Route::to(&[target.address])).await;
+    for _ in 0..50 {
+        let mut client = world.client().await;
+        client.send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+        until(|| world.pool().standing() == 1).await;
+        // Both in one turn of the runtime, so that the proxy finds them at once.
+        go.send_replace(true);
+        client.reset();
+        let outcome = world.outcome().await;
+        assert_eq!(outcome.party, Party::Client, "{outcome:?}");
+        until(|| world.pool().standing() == 0).await;
+        go.send_replace(false);
+    }
+    assert_eq!(world.end().await.len(), 50);
+}
+
+#[tokio::test]
+async fn half_an_answer_without_a_length_does_not_look_whole_to_a_client_that_closed_its_side() {
+    let target = Scripted::new(|mut peer, _| async move {
+        peer.head().await;
+        peer.send("HTTP/1.0 200 OK\r\n\r\nhalf").await;
+        peer.gone().await;
+    })
+    .await;
+    let mut world = World::http1(Route::to(&[target.address])).await;
+    let mut client = world.client().await;
+    client.send("GET / HTTP/1.0\r\nHost: a.test\r\n\r\n").await;
+    client.head().await;
+    assert_eq!(client.take(4).await, "half");
+    client.finish().await;
+    let mut rest = [0; 1];
+    let end = tokio::io::AsyncReadExt::read(&mut client.0, &mut rest).await;
+    assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(world.cause().await, Cause::ClosedEarly);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn interim_answers_that_a_client_does_not_take_are_dropped() {
+    let (sent, mut all) = tokio::sync::watch::channel(false);
+    let target = Scripted::new(move |mut peer, _| {
+        let sent = sent.clone();
+        async move {
+            peer.head().await;
+            let hint = format!("HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n", "x".repeat(60_000));
+            for _ in 0..400 {
+                peer.send(&hint).await;
+            }
+            sent.send_replace(true);
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+            peer.gone().await;
+        }
+    })
+    .await;
+    let world = World::http1(Route::to(&[target.address])).await;
+    let mut client = world.client().await;
+    client.send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n").await;
+    // The target gets rid of all of them, more than the sockets hold, although the client takes none.
+    tokio::time::timeout(milliseconds(10_000), all.wait_for(|all| *all)).await.unwrap().unwrap();
+    let text = client.rest().await;
+    let hints = text.matches("HTTP/1.1 103 ").count();
+    assert!(hints < 400 && text.ends_with("\r\n\r\nok"), "{hints}");
+    drop(client);
+    world.end().await;
+}
