@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::certificates::Tls;
 use super::pages::Pages;
 use super::routes::Routes;
-use super::{Generation, Settings, Source};
+use super::{Fixed, Generation, Settings, Source};
 use crate::config::{self, Config, Faults};
 use crate::handler::{ProxyHeaderPolicy, Route, Site};
 use crate::http::ErrorAnswers;
@@ -27,6 +27,8 @@ pub(super) fn assemble(config: &Config, source: &Source, previous: Option<&Gener
         return Err(faults);
     }
     let built: Arc<[Arc<Route>]> = built.into();
+    let fixed = Fixed { workers: config.server.workers, log: config.log.clone(), admin: config.admin.clone() };
+    let started_with = previous.map_or_else(|| Arc::new(fixed.clone()), |previous| Arc::clone(&previous.started_with));
     Ok(Generation {
         number: previous.map_or(1, |previous| previous.number + 1),
         assembled: SystemTime::now(),
@@ -37,7 +39,8 @@ pub(super) fn assemble(config: &Config, source: &Source, previous: Option<&Gener
         },
         sites: sites(config, &built, &unrouted),
         routes: built,
-        fixed: (config.log.clone(), config.admin.clone()),
+        fixed,
+        started_with,
     })
 }
 

@@ -44,7 +44,17 @@ pub struct Generation {
     /// Every route, by its number.
     pub routes: Arc<[Arc<Route>]>,
     /// What is read at start only, to notice a change of it.
-    fixed: (Log, Admin),
+    fixed: Fixed,
+    /// What was read at start: that runs, whatever later files say.
+    started_with: Arc<Fixed>,
+}
+
+/// What is read at start only.
+#[derive(Clone, Debug, PartialEq)]
+struct Fixed {
+    workers: Option<NonZeroUsize>,
+    log: Log,
+    admin: Admin,
 }
 
 /// What concerns the whole process.
@@ -114,8 +124,8 @@ impl Generation {
     }
 
     /// Says which changed settings are only read at start.
-    pub fn warn_of_what_needs_a_restart(&self, previous: &Self) {
-        if self.settings.workers != previous.settings.workers || self.fixed != previous.fixed {
+    pub fn warn_of_what_needs_a_restart(&self) {
+        if self.fixed != *self.started_with {
             tracing::warn!(
                 "server.workers, [log] and [admin] are read at start only: restart for their changes to count"
             );

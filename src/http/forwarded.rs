@@ -30,7 +30,10 @@ pub(super) fn tell(headers: &mut HeaderMap, client: IpAddr, scheme: Scheme, host
     }
     remove_disguised(headers);
     let host = host.authority().map(|authority| authority.as_str());
-    append(headers, &X_FORWARDED_FOR, &client.to_string());
+    // A PROXY header may say that the client is not known; there is no word for that here, unlike in RFC 7239 section 6.2.
+    if !client.is_unspecified() {
+        append(headers, &X_FORWARDED_FOR, &client.to_string());
+    }
     let scheme = match scheme {
         Scheme::Http => "http",
         Scheme::Https => "https",
@@ -81,6 +84,7 @@ fn element(client: IpAddr, scheme: &str, host: Option<&str>) -> String {
     let mut text = String::with_capacity(64);
     // Writing to a String cannot fail.
     let _ = match client {
+        client if client.is_unspecified() => write!(text, "for=unknown"),
         IpAddr::V4(client) => write!(text, "for={client}"),
         IpAddr::V6(client) => write!(text, "for=\"[{client}]\""),
     };

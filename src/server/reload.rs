@@ -154,7 +154,7 @@ impl Daemon {
         let bound =
             self.inherited.bind(&added, &next, &held, self.worker_count).map_err(|error| with_causes(&error))?;
         let number = next.number;
-        next.warn_of_what_needs_a_restart(&previous);
+        next.warn_of_what_needs_a_restart();
         next.show_meters();
         self.shared.current.replace(next);
         self.shared.gate.set_limit(limits.connections);

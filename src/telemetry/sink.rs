@@ -48,10 +48,11 @@ impl Sink {
         let (lines, received) = sync_channel(LINES_QUEUED_MAX);
         let (ending, done) = sync_channel::<()>(0);
         let queued = Arc::new(AtomicUsize::new(0));
-        let written = Arc::clone(&queued);
+        let (written, lost) = (Arc::clone(&queued), dropped.clone());
+        let named = name.to_owned();
         let thread = thread::Builder::new().name(name.into()).spawn(move || {
             let _ending = ending;
-            write_lines(&received, &written, output);
+            write_lines(&received, &written, output, &named, &lost);
         })?;
         Ok((Self { lines, queued, dropped }, SinkWriter { thread, done }))
     }
@@ -85,18 +86,35 @@ impl SinkWriter {
     }
 }
 
-fn write_lines(lines: &Receiver<Vec<u8>>, queued: &AtomicUsize, mut output: impl Write) {
+fn write_lines(
+    lines: &Receiver<Vec<u8>>,
+    queued: &AtomicUsize,
+    mut output: impl Write,
+    name: &str,
+    dropped: &IntCounter,
+) {
     let mut batch = Vec::new();
+    let mut failing = false;
     while let Ok(first) = lines.recv() {
         batch.extend_from_slice(&first);
+        let mut count = 1;
         while batch.len() < BATCH_BYTES
             && let Ok(line) = lines.try_recv()
         {
             batch.extend_from_slice(&line);
+            count += 1;
         }
         queued.fetch_sub(batch.len(), Ordering::Relaxed);
-        // Nobody is left to tell of an output that fails, as when its reader has gone; it may come back.
-        let _ = output.write_all(&batch).and_then(|()| output.flush());
+        match output.write_all(&batch).and_then(|()| output.flush()) {
+            Ok(()) => failing = false,
+            Err(error) => {
+                // It may come back, as when a full disk is cleared. Some of the batch may have been written.
+                dropped.inc_by(count);
+                if !mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, sink = name, "lines cannot be written, and are lost until they can");
+                }
+            }
+        }
         batch.clear();
         if batch.capacity() > 2 * BATCH_BYTES {
             mem::take(&mut batch);
@@ -152,6 +170,19 @@ mod tests {
         let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), 1000);
         assert!(text.lines().last().unwrap().ends_with("line 999"));
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted() {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let dropped = Meters::new().access_lines_dropped.clone();
+        let (sink, writer) = Sink::start("test", full, dropped.clone()).unwrap();
+        for _ in 0..10 {
+            sink.send(b"line\n".to_vec());
+        }
+        drop(sink);
+        writer.finish(Duration::from_secs(10));
+        assert_eq!(dropped.get(), 10);
     }
 
     #[test]
