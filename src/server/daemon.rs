@@ -15,7 +15,7 @@ use super::worker::{Broken, WorkerHandle};
 use crate::connection::{Gate, Registry};
 use crate::drain::{Count, Counted};
 use crate::generation::{Current, Generation, Source};
-use crate::net::{ListenAddress, sys};
+use crate::net::{DESCRIPTORS_KEPT, ListenAddress, sys};
 
 /// Requests of operators that wait for the one before; more must wait to ask.
 const REQUESTS_WAITING_MAX: usize = 16;
@@ -297,6 +297,9 @@ pub(super) struct Limits {
     pub waiting: usize,
 }
 
+/// What the process has open for itself: 27 were counted with two workers and one address.
+const DESCRIPTORS_OWN: u64 = 32;
+
 impl Limits {
     /// `server.max_connections`, but never so many that a connection's two descriptors could not be had.
     pub(super) fn of(wanted: Option<NonZeroUsize>) -> io::Result<Self> {
@@ -317,7 +320,10 @@ impl Limits {
 
     fn within(descriptors: u64, wanted: Option<NonZeroUsize>) -> Self {
         let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        let most = count(descriptors.saturating_mul(CONNECTION_SHARE_PERCENT) / 100).max(1);
+        let share = descriptors.saturating_mul(CONNECTION_SHARE_PERCENT) / 100;
+        // Where there are few, it is not a share that leaves room for the rest.
+        let others = DESCRIPTORS_KEPT.min(descriptors / 8).saturating_add(DESCRIPTORS_OWN);
+        let most = count(share.min(descriptors.saturating_sub(others) / 2)).max(1);
         let connections = wanted.map_or(most, |wanted| wanted.get().min(most));
         let waiting = count(descriptors).saturating_sub(connections.saturating_mul(2)) / 2;
         Self { connections, waiting }
@@ -334,6 +340,7 @@ mod tests {
         assert_eq!(within(1024, 0), Limits { connections: 460, waiting: 52 });
         assert_eq!(within(1024, 461), Limits { connections: 460, waiting: 52 });
         assert_eq!(within(1024, 100), Limits { connections: 100, waiting: 412 });
+        assert_eq!(within(256, 0), Limits { connections: 96, waiting: 32 });
         assert_eq!(within(1, 0), Limits { connections: 1, waiting: 0 });
         let endless = within(u64::MAX, usize::MAX);
         assert!(endless.connections.saturating_mul(2).saturating_add(endless.waiting) < usize::MAX);
