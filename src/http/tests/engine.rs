@@ -186,26 +186,6 @@ async fn a_reason_and_an_odd_status_of_the_target_reach_the_client() {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_no_byte_of_its_body_is_408_too() {
-    let target = Scripted::new(|mut peer, _| async move {
-        peer.head().await;
-        peer.gone().await;
-    })
-    .await;
-    let mut route = Route::to(&[target.address]);
-    route.timeouts.body = milliseconds(50);
-    let mut world = World::http1(route).await;
-    let mut client = world.client().await;
-    client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\n").await;
-    assert!(client.message().await.0.starts_with("HTTP/1.1 408"));
-    client.finish().await;
-    assert_eq!(client.rest().await, "");
-    let outcome = world.outcome().await;
-    assert_eq!((outcome.party, outcome.cause), (Party::Client, Cause::BodyTimeout));
-    world.end().await;
-}
-
-#[tokio::test]
 async fn a_request_with_a_body_is_never_an_upgrade() {
     let target = Scripted::new(|mut peer, _| async move {
         let head = peer.head().await;

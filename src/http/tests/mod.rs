@@ -7,5 +7,6 @@ mod http2;
 mod http2_targets;
 mod messages;
 mod pooling;
+mod tunnels;
 mod websocket;
 mod world;

@@ -1,0 +1,88 @@
+use super::world::{Route, Scripted, World, field, milliseconds, until};
+use crate::outcome::Cause;
+
+const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+
+#[tokio::test]
+async fn an_upgrade_becomes_a_tunnel_that_loses_no_early_byte() {
+    let target = Scripted::new(|mut peer, _| async move {
+        let head = peer.head().await;
+        assert_eq!((field(&head, "connection"), field(&head, "upgrade")), (Some("upgrade"), Some("websocket")));
+        peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhello").await;
+        let seen = peer.take(10).await;
+        peer.send(seen).await;
+        peer.rest().await;
+        peer.send("bye").await;
+    })
+    .await;
+    let mut world = World::http1(Route::to(&[target.address])).await;
+    let mut client = world.client().await;
+    client.send(format!("{UPGRADE}early")).await;
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 101") && field(&head, "upgrade") == Some("websocket"), "{head}");
+    assert_eq!(client.take(5).await, "hello");
+    client.send("later").await;
+    assert_eq!(client.take(10).await, "earlylater");
+    assert_eq!(world.connection().snapshot().state, "relaying");
+    client.finish().await;
+    assert_eq!(client.rest().await, "bye");
+    assert_eq!(world.cause().await, Cause::Finished);
+    let lines = world.end().await;
+    assert!(lines[0].contains("status=101") && lines[0].contains("cause=finished"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn an_idle_tunnel_ends_and_a_killed_one_too() {
+    for kill in [false, true] {
+        let target = Scripted::new(|mut peer, _| async move {
+            peer.head().await;
+            peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+            peer.gone().await;
+        })
+        .await;
+        let mut route = Route::to(&[target.address]);
+        if !kill {
+            route.timeouts.tunnel = milliseconds(50);
+        }
+        let mut world = World::http1(route).await;
+        let mut client = world.client().await;
+        client.send(UPGRADE).await;
+        client.head().await;
+        if kill {
+            world.connection().order(crate::drain::Order::Kill);
+        }
+        client.gone().await;
+        assert_eq!(world.cause().await, if kill { Cause::Killed } else { Cause::TunnelTimeout });
+        world.end().await;
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_to_another_http_does_not_pass() {
+    let target = Scripted::echoing().await;
+    let world = World::http1(Route::to(&[target.address])).await;
+    let mut client = world.client().await;
+    client.send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n").await;
+    client.send("HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n").await;
+    let (_, seen) = client.message().await;
+    for name in ["upgrade", "http2-settings", "connection"] {
+        assert!(field(&seen, name).is_none(), "{seen}");
+    }
+    drop(client);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_target_that_refuses_an_upgrade_answers_as_usual() {
+    let target = Scripted::echoing().await;
+    let world = World::http1(Route::to(&[target.address])).await;
+    let mut client = world.client().await;
+    client.send(UPGRADE).await;
+    assert!(client.message().await.0.starts_with("HTTP/1.1 200"));
+    until(|| world.pool().idle() == 1).await;
+    client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+    assert!(client.message().await.0.starts_with("HTTP/1.1 200"));
+    assert_eq!(target.accepted(), 1);
+    drop(client);
+    world.end().await;
+}
