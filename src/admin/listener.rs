@@ -124,7 +124,8 @@ impl Admin {
             let accept =
                 move |listener: Arc<Listener>| async move { listener.accept().await.map(|(stream, _)| stream) };
             let operators = admin.operators.clone();
-            admin.tasks.push(tokio::spawn(serve(Arc::new(listener), accept, Face::Page, control.clone(), operators)));
+            let way = Way { face: Face::Page, control: control.clone(), operators, reserve: reserve() };
+            admin.tasks.push(tokio::spawn(serve(Arc::new(listener), accept, way)));
         }
         if let Some(socket) = &settings.socket {
             match bind_socket(&socket.path).await {
@@ -134,8 +135,9 @@ impl Admin {
                     let accept = move |listener: Arc<UnixListener>| async move {
                         listener.accept().await.map(|(stream, _)| stream)
                     };
-                    let (listener, operators) = (Arc::new(listener), admin.operators.clone());
-                    admin.tasks.push(tokio::spawn(serve(listener, accept, Face::Socket, control.clone(), operators)));
+                    let operators = admin.operators.clone();
+                    let way = Way { face: Face::Socket, control: control.clone(), operators, reserve: reserve() };
+                    admin.tasks.push(tokio::spawn(serve(Arc::new(listener), accept, way)));
                 }
                 Err(source) if !socket.written => {
                     tracing::warn!(
@@ -191,24 +193,38 @@ async fn bind_socket(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Accepts operators. A descriptor is kept in reserve, so that they are answered when clients have taken all others.
-async fn serve<L, A, F, S>(listener: Arc<L>, accept: A, face: Face, control: Control, operators: Operators)
+/// One of the two ways in.
+struct Way {
+    face: Face,
+    control: Control,
+    operators: Operators,
+    /// A descriptor that is kept, so that operators are answered when clients have taken all others.
+    reserve: Option<File>,
+}
+
+/// A descriptor for nothing.
+fn reserve() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+/// Accepts operators.
+async fn serve<L, A, F, S>(listener: Arc<L>, accept: A, way: Way)
 where
     A: Fn(Arc<L>) -> F,
     F: Future<Output = io::Result<S>>,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut reserve = None;
+    let Way { face, control, operators, reserve: mut kept } = way;
     loop {
-        if reserve.is_none() {
-            reserve = File::open("/dev/null").ok();
+        if kept.is_none() {
+            kept = reserve();
         }
         // The semaphore is never closed.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let accepted = match accept(Arc::clone(&listener)).await {
             // Once more without the reserve, before it is taken anew: else that would take what has just been freed.
-            Err(_) if reserve.take().is_some() => accept(Arc::clone(&listener)).await,
+            Err(_) if kept.take().is_some() => accept(Arc::clone(&listener)).await,
             accepted => accepted,
         };
         match accepted {

@@ -3,6 +3,7 @@ use std::io;
 use std::process::{ExitCode, Termination};
 
 use super::output::complain;
+use crate::net::sys;
 use crate::outcome::with_causes;
 
 /// How the program ended: the codes of sysexits.h.
@@ -94,7 +95,21 @@ impl Termination for ExitStatus {
 }
 
 /// Says on standard error what went wrong, with its causes, and gives the status back.
-pub(super) fn fail(status: ExitStatus, error: &dyn Error) -> ExitStatus {
-    complain(with_causes(error));
+pub(super) fn fail(status: ExitStatus, error: &(dyn Error + 'static)) -> ExitStatus {
+    complain(explained(error));
     status
+}
+
+/// The error with its causes, and with the cure where it is a want of descriptors.
+pub(super) fn explained(error: &(dyn Error + 'static)) -> String {
+    let text = with_causes(error);
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    let mut numbers = causes.filter_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
+    match (numbers.find(|number| matches!(*number, libc::EMFILE | libc::ENFILE)), sys::descriptor_limit()) {
+        (Some(libc::EMFILE), Ok(limit)) => {
+            format!("{text}; the limit of open files is {limit}: raise it (LimitNOFILE= in the unit, `ulimit -n`)")
+        }
+        (Some(_), _) => format!("{text}; the whole system has no more (fs.file-max)"),
+        (None, _) => text,
+    }
 }

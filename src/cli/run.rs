@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::{admin_faults, refuse, refuse_config};
-use super::exit::{ExitStatus, fail};
+use super::exit::{ExitStatus, explained, fail};
 use super::logging;
 use crate::admin::{Admin, AdminSettings, SocketPath};
 use crate::config::{AdminSocket, Config, LogFormat};
 use crate::connection::Registry;
 use crate::generation::{Generation, LoadError, Source};
-use crate::net::{AdoptError, BoundListener, sys};
-use crate::outcome::with_causes;
+use crate::net::{AdoptError, BoundListener, room_for_a_client, sys};
 use crate::server::{Control, Daemon, Exit, Inherited, StartError};
 use crate::telemetry::{AccessLog, Format, Meters, Sink, SinkWriter};
 
@@ -116,6 +115,10 @@ async fn serve(
         Ok(admin) => admin,
         Err(error) => return failed(ExitStatus::of_io(error.io()), &error),
     };
+    // All that the daemon has open for itself is open now.
+    if let Err(error) = room_for_a_client() {
+        return failed(ExitStatus::System, &error);
+    }
     ready(&daemon.control());
     let exit = daemon.run().await;
     admin.close().await;
@@ -125,8 +128,8 @@ async fn serve(
     }
 }
 
-fn failed(status: ExitStatus, error: &dyn std::error::Error) -> ExitStatus {
-    tracing::error!("{}", with_causes(error));
+fn failed(status: ExitStatus, error: &(dyn std::error::Error + 'static)) -> ExitStatus {
+    tracing::error!("{}", explained(error));
     status
 }
 

@@ -96,6 +96,12 @@ impl Registry {
         }
     }
 
+    /// The order that every connection has been given.
+    #[must_use]
+    pub fn ordered(&self) -> Option<Order> {
+        self.ordered.order()
+    }
+
     /// The metrics' text, with the bytes of living connections up to now.
     #[must_use]
     pub fn metrics(&self) -> String {

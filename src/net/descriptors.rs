@@ -38,6 +38,44 @@ pub fn is_free_for_clients(any: &impl AsFd) -> io::Result<bool> {
     Ok(!is_last_for_clients(&any.as_fd().try_clone_to_owned()?))
 }
 
+/// What one client needs: a descriptor of its own, and one to its target.
+const CLIENT_NEEDS: u64 = 2;
+
+/// The limit of open files is so low that nobody could be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the limit of open files is {limit}, and {own} are taken before the first client comes: nobody could be served; raise it to \
+     {needed} at least, and by two for each client more (LimitNOFILE= in the unit, `ulimit -n`)"
+)]
+pub struct TooFewDescriptors {
+    limit: u64,
+    own: u64,
+    needed: u64,
+}
+
+/// Whether one client at least could be served, beside all that the process has open now.
+///
+/// # Errors
+/// How many descriptors there are, and how many there would have to be.
+pub fn room_for_a_client() -> Result<(), TooFewDescriptors> {
+    // Without an answer there is nothing to compare with.
+    let Ok(limit) = sys::descriptor_limit() else { return Ok(()) };
+    // The system gives the lowest that is free, and those below it are open.
+    let own = match io::stderr().as_fd().try_clone_to_owned() {
+        Ok(next) => u64::try_from(next.as_raw_fd()).unwrap_or(0),
+        Err(_) => limit,
+    };
+    let needed = needed(own);
+    if limit < needed { Err(TooFewDescriptors { limit, own, needed }) } else { Ok(()) }
+}
+
+/// The lowest limit that leaves a client its descriptors, with `own` of the process and those that are kept.
+fn needed(own: u64) -> u64 {
+    let least = own.saturating_add(CLIENT_NEEDS);
+    let suffices = |limit: &u64| !is_last(least.saturating_sub(1), *limit);
+    (least..).find(suffices).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -54,6 +92,9 @@ mod tests {
         // A limit that was lowered below what is open.
         assert!(is_last(500, 80));
         assert!(is_last(0, 0));
+        // 8 of its own, 2 of the client, 1 that is kept.
+        assert_eq!((needed(8), needed(16), needed(1000)), (11, 20, 1066));
+        room_for_a_client().unwrap();
         assert!(is_free_for_clients(&fs::File::open("/dev/null").unwrap()).unwrap());
     }
 }

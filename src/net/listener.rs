@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{ClientAddress, ListenAddress, is_free_for_clients};
+use super::{ClientAddress, ListenAddress, is_free_for_clients, sys};
 
 /// Connections that may wait to be accepted, per socket.
 ///
@@ -194,6 +194,8 @@ impl Listener {
                 Some(watched.map(|stream| (stream, ClientAddress::new(peer))))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            // Linux takes a descriptor before it looks into the queue: without one, it says so of an empty queue too.
+            Err(_) if !sys::has_queued(&listener).unwrap_or(true) => None,
             Err(error) => Some(Err(error)),
         }))
     }

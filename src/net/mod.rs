@@ -10,7 +10,10 @@ pub mod sys;
 mod transport;
 
 pub use address::{AddressSet, ClientAddress, ListenAddress, TargetAddress, canonical};
-pub use descriptors::{DESCRIPTORS_KEPT, is_free_for_clients, is_last_for_clients, is_near_last_for_clients};
+pub use descriptors::{
+    DESCRIPTORS_KEPT, TooFewDescriptors, is_free_for_clients, is_last_for_clients, is_near_last_for_clients,
+    room_for_a_client,
+};
 pub use listener::{AdoptError, BoundListener, Listener, Sharing};
 pub use options::reset_on_close;
 pub use prefixed::Prefixed;

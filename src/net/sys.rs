@@ -71,6 +71,17 @@ pub fn peer(descriptor: &impl AsFd) -> io::Result<Peer> {
     })
 }
 
+/// Whether a connection waits to be accepted on a listening socket.
+///
+/// # Errors
+/// The system's, for want of memory.
+pub fn has_queued(listener: &impl AsFd) -> io::Result<bool> {
+    let mut asked = libc::pollfd { fd: listener.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: the descriptor is borrowed, so it is open; `asked` is the one entry that the count of 1 says.
+    check(unsafe { libc::poll(&raw mut asked, 1, 0) })?;
+    Ok(asked.revents & libc::POLLIN != 0)
+}
+
 /// Takes ownership of a descriptor that the service manager passed to this process, and marks it close-on-exec.
 ///
 /// `number` has to come from `LISTEN_FDS` (sd_listen_fds(3)): a descriptor that something in this process has opened has an
@@ -194,6 +205,16 @@ mod tests {
             assert_eq!(&seen, b"hello");
             assert_eq!((&near).read(&mut seen).is_err(), zero_linger);
         }
+    }
+
+    #[test]
+    fn a_queue_has_whoever_was_not_accepted_yet() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(!has_queued(&listener).unwrap());
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(has_queued(&listener).unwrap());
+        let _accepted = listener.accept().unwrap();
+        assert!(!has_queued(&listener).unwrap());
     }
 
     #[test]

@@ -155,6 +155,10 @@ async fn finish_queue(accepting: Accepting, worker: &Arc<Worker>, mut rest: Rest
             Some(Err(error)) => match classify(&error) {
                 AcceptFault::Peer => false,
                 AcceptFault::Exhausted if waiting.is_empty() => {
+                    if worker.registry().ordered() > Some(Order::Drain) {
+                        tracing::warn!(%error, %address, "queued connections are lost");
+                        break;
+                    }
                     worker.run_out();
                     rest.take(&error).await;
                     false

@@ -10,6 +10,7 @@ mod causes;
 mod client_commands;
 mod command_line;
 mod demo;
+mod descriptors;
 mod documents;
 mod drain;
 mod endings;
