@@ -97,6 +97,9 @@ impl Admission {
     /// # Errors
     /// [`Refusal::Blocked`] if not.
     pub fn permits(&self, client: IpAddr) -> Result<(), Refusal> {
+        if client.is_unspecified() && self.restricts() {
+            return Err(Refusal::Blocked);
+        }
         let allowed = self.allow.as_ref().is_none_or(|allow| allow.contains(client));
         if allowed && !self.block.contains(client) { Ok(()) } else { Err(Refusal::Blocked) }
     }
@@ -104,8 +107,7 @@ impl Admission {
 
 impl Admission {
     /// Whether `security` lets in some and not others: then it does not let in a client whose address is unknown.
-    #[must_use]
-    pub fn restricts(&self) -> bool {
+    fn restricts(&self) -> bool {
         self.allow.is_some() || !self.block.is_empty()
     }
 }

@@ -151,6 +151,12 @@ impl Connection {
         self.details().client
     }
 
+    /// The other end of its socket, where that is not the client.
+    #[must_use]
+    pub fn peer(&self) -> Option<ClientAddress> {
+        Some(self.peer).filter(|peer| *peer != self.client())
+    }
+
     /// Takes the client's address from a trusted PROXY header.
     pub fn set_client(&self, client: ClientAddress) {
         self.details().client = client;

@@ -1,6 +1,5 @@
 use super::route::Route;
 use crate::connection::{Connection, Refusal};
-use crate::net::ClientAddress;
 
 /// Counts the connection for the route, if the route admits the client.
 ///
@@ -11,11 +10,7 @@ use crate::net::ClientAddress;
 /// Why the route refuses.
 pub fn enter(route: &Route, connection: &Connection) -> Result<(), Refusal> {
     connection.set_route(&route.meter);
-    let client = connection.client();
-    if client == ClientAddress::UNKNOWN && route.admission.restricts() {
-        return Err(Refusal::Blocked);
-    }
-    let client = client.ip();
+    let client = connection.client().ip();
     route.admission.permits(client)?;
     if !connection.is_admitted(&route.admission) {
         connection.keep_slot(route.admission.admit(client)?);

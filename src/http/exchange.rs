@@ -273,6 +273,7 @@ impl Exchange {
         line.field("request", self.id.as_str());
         line.number("connection", self.connection.id().0);
         line.field("client", &self.connection.client().to_string());
+        line.field_if("peer", self.connection.peer().map(|peer| peer.to_string()).as_deref());
         line.field("route", self.route_name());
         if let Some((method, uri)) = &self.head {
             line.field("method", method.as_str());

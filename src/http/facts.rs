@@ -17,7 +17,12 @@ impl Exchange {
     /// Writes what a placeholder stands for, or nothing if that is not known of this request.
     pub fn write(&self, placeholder: Placeholder, tls: TlsNames<'_>, out: &mut String) {
         match placeholder {
-            Placeholder::ClientIp => out.push_str(&self.connection().client().ip().to_string()),
+            Placeholder::ClientIp => {
+                let client = self.connection().client();
+                if !client.is_unknown() {
+                    out.push_str(&client.ip().to_string());
+                }
+            }
             Placeholder::Host => out.push_str(self.host().as_str().unwrap_or_default()),
             Placeholder::RequestId => out.push_str(self.id().as_str()),
             Placeholder::Route => out.push_str(self.route_name()),

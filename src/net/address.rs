@@ -35,6 +35,11 @@ macro_rules! address_role {
             }
         }
 
+    };
+}
+
+macro_rules! shown_as_it_is {
+    ($name:ident) => {
         impl fmt::Display for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.fmt(formatter)
@@ -47,6 +52,9 @@ address_role!(
     /// Where a client comes from: the peer of an accepted socket, or what a trusted PROXY header says of it.
     ClientAddress
 );
+shown_as_it_is!(ListenAddress);
+shown_as_it_is!(TargetAddress);
+
 address_role!(
     /// An address of ours that clients connect to.
     ListenAddress
@@ -57,8 +65,21 @@ address_role!(
 );
 
 impl ClientAddress {
-    /// A client of whom a trusted PROXY header says that it cannot say. No network holds it but the whole IPv6 space.
+    /// A client of whom a trusted PROXY header says that it cannot say. No [`AddressSet`] holds it.
     pub const UNKNOWN: Self = Self(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0));
+
+    /// Whether nobody knows where the client comes from: no client has the unspecified address (RFC 4291 section 2.5.2), so a
+    /// header that gives it says nothing either.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.0.ip().is_unspecified()
+    }
+}
+
+impl fmt::Display for ClientAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_unknown() { formatter.write_str("unknown") } else { self.0.fmt(formatter) }
+    }
 }
 
 /// The address itself, or the IPv4 address that an IPv4-mapped IPv6 address stands for (RFC 4291 section 2.5.5.2).
@@ -96,10 +117,12 @@ impl AddressSet {
         Self { v4: merged(v4, u32::MAX), v6: merged(v6, u128::MAX) }
     }
 
-    /// Whether one of the networks holds the address.
+    /// Whether one of the networks holds the address. None holds the unspecified one, which stands for whoever is not known:
+    /// who is unknown is in no list, not even in one of all addresses.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         match canonical(address) {
+            address if address.is_unspecified() => false,
             IpAddr::V4(address) => holds(&self.v4, u32::from(address)),
             IpAddr::V6(address) => holds(&self.v6, u128::from(address)),
         }
@@ -224,6 +247,15 @@ mod tests {
         assert!(contains(&set(&["::/0"]), "ffff::1"));
         assert!(!contains(&set(&["::/0"]), "1.2.3.4"));
         assert!(set(&[]).is_empty());
+    }
+
+    #[test]
+    fn whoever_is_unknown_is_in_no_set_and_is_called_so() {
+        let everybody = set(&["::/0", "0.0.0.0/0"]);
+        for unknown in [ClientAddress::UNKNOWN, ClientAddress::new("0.0.0.0:80".parse().unwrap())] {
+            assert!(unknown.is_unknown() && !everybody.contains(unknown.ip()));
+            assert_eq!(unknown.to_string(), "unknown");
+        }
     }
 
     #[test]

@@ -56,6 +56,8 @@ fn lines() -> BTreeMap<&'static str, Vec<Value>> {
         + &Way::Tcp.route("refused", "127.0.0.4", refusing.address, "")
         + &Way::Http.route("refused-request", "127.0.0.5", refusing.address, "")
         + &Way::Http.route("silent", "127.0.0.6", silent_address, "")
+        + &Way::Http.route("proxied", "127.0.0.8", http.address, "")
+        + "[[listeners]]\naddress = \"127.0.0.8:0\"\nproxy_protocol = { trusted = [\"127.0.0.0/8\"] }\n"
         + "[[routes]]\nname = \"answer\"\nmatch.ports = [\"127.0.0.7:0\"]\nrespond = { status = 200 }\n";
     let proxy = Proxy::start(&config);
     let mut secure = Peer::connect(proxy.address("127.0.0.2")).tls(HOST, &CERTIFICATES.client(&[]));
@@ -75,6 +77,10 @@ fn lines() -> BTreeMap<&'static str, Vec<Value>> {
     refused.request(HOST, "/");
     assert_eq!(refused.message().status(), 502);
     drop(refused);
+    let mut proxied = Peer::connect(proxy.address("127.0.0.8"));
+    proxied.send(b"PROXY TCP4 192.0.2.7 192.0.2.8 4711 443\r\n");
+    assert_eq!(proxied.get(HOST, "/").status(), 200);
+    drop(proxied);
     let mut left = Peer::connect(proxy.address("127.0.0.6"));
     left.request(HOST, "/");
     let _taken = Peer::accept(&silent);

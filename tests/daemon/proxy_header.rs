@@ -214,6 +214,49 @@ fn a_client_that_the_header_does_not_name_is_refused_where_addresses_matter() {
     proxy.finish();
 }
 
+/// Neither an address that nobody has nor the load balancer's is given out as the client's.
+#[test]
+fn a_client_that_the_header_does_not_name_is_called_unknown_everywhere() {
+    let target = Target::http("target");
+    let (kept, kept_address) = listener();
+    let proxied =
+        |ip: &str| format!("[[listeners]]\naddress = \"{ip}:0\"\nproxy_protocol.trusted = [\"127.0.0.0/8\"]\n");
+    let web =
+        "trusted_proxies = [\"::/0\", \"0.0.0.0/0\"]\nheaders.request = { set = { x-client = \"<{client_ip}>\" } }";
+    let config = Way::Http.route("web", "127.0.0.2", kept_address, web)
+        + &Way::Http.route("all", "127.0.0.3", target.address, "match.client_ips = [\"::/0\", \"0.0.0.0/0\"]")
+        + &proxied("127.0.0.2")
+        + &proxied("127.0.0.3");
+    let proxy = Proxy::start(&config);
+    let unknown = |ip: &str, rest: &str| {
+        let mut client = Peer::connect(proxy.address(ip));
+        client.send(format!("PROXY UNKNOWN\r\n{rest}").as_bytes());
+        client
+    };
+    let mut client = unknown("127.0.0.2", "GET / HTTP/1.1\r\nhost: a.test\r\nx-forwarded-for: 192.0.2.9\r\n\r\n");
+    let mut at_target = Peer::accept(&kept);
+    let request = at_target.message();
+    assert_eq!(request.field("forwarded"), "for=unknown;host=a.test;proto=http", "{request:?}");
+    assert_eq!(request.field("x-client"), "<>", "{request:?}");
+    assert!(request.field("x-forwarded-for").is_empty(), "an unknown client is no trusted proxy: {request:?}");
+    let live = proxy.connections();
+    let mine = client.ends().client.to_string();
+    assert_eq!((live[0]["client"].as_str(), live[0]["peer"].as_str()), (Some("unknown"), Some(&*mine)), "{live:?}");
+    at_target.answer("ok");
+    assert_eq!(client.message().status(), 200);
+    client.finish();
+    assert_eq!(client.end(), End::Whole);
+    for kind in ["connection", "request"] {
+        let line = proxy.line(kind, "the unknown client", |line| line["peer"] == *mine);
+        assert_eq!(line["client"], "unknown", "{line}");
+    }
+    // Not even a route for all addresses is one for an address that nobody knows.
+    let mut client = unknown("127.0.0.3", "GET / HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n\r\n");
+    assert_eq!(client.message().status(), 404);
+    drop(client);
+    proxy.finish();
+}
+
 fn echoed(mut client: Peer) {
     client.send(b"ping");
     client.expect(b"ping");
