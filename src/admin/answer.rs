@@ -75,8 +75,8 @@ async fn change(method: &Method, path: &str, query: Option<&str>, control: &Cont
 
 async fn reload(control: &Control) -> Answer {
     match control.reload().await {
-        Some(ReloadAnswer::Reloaded { generation }) => {
-            json(StatusCode::OK, &Reloaded { generation, config: shown_config(control) })
+        Some(ReloadAnswer::Reloaded { generation, warnings }) => {
+            json(StatusCode::OK, &Reloaded { generation, config: shown_config(control), warnings })
         }
         Some(ReloadAnswer::Refused { faults }) => text(StatusCode::UNPROCESSABLE_ENTITY, faults),
         None => text(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping\n"),

@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, watch};
 use super::answer::{Face, answer};
 use super::unstalled::Unstalled;
 use crate::drain::{Count, Counted};
-use crate::net::{BoundListener, Listener, Sharing};
+use crate::net::{BoundListener, Listener, Sharing, bind_advice};
 use crate::server::Control;
 
 /// Operators' connections at once, for each way in: probes, a scraper, a few people. More wait.
@@ -58,7 +58,7 @@ pub struct SocketPath {
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// The HTTP address cannot be bound.
-    #[error("[admin] cannot listen on {address}")]
+    #[error("[admin] listen: {address} cannot be listened on: {}", bind_advice(source))]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -67,7 +67,7 @@ pub enum AdminError {
         source: io::Error,
     },
     /// The socket cannot be made.
-    #[error("[admin] cannot make the socket {}", path.display())]
+    #[error("[admin] socket: {} cannot be made", path.display())]
     Socket {
         /// Its path.
         path: PathBuf,

@@ -67,6 +67,9 @@ pub struct Reloaded {
     pub generation: u64,
     /// The configuration file that was read.
     pub config: String,
+    /// What the operator should know of it.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// What is answered to a drain, at its end.

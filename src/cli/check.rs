@@ -1,104 +1,85 @@
-use std::fs;
-use std::io;
-use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
-use std::sync::Arc;
 
-use super::client::count;
+use serde::Serialize;
+
+use super::arguments::CheckOptions;
+use super::examination::{Examination, examine};
 use super::exit::{ExitStatus, fail};
-use super::output::{complain, print};
-use crate::config::{self, AdminSocket, Config, Faults};
-use crate::generation::{LoadError, Source};
-use crate::net::{BoundListener, sys};
+use super::output::{complain, print, print_json};
+use crate::config::{self, Fault};
+use crate::generation::LoadError;
 use crate::outcome::with_causes;
-use crate::telemetry::Meters;
 
-/// Does all that `run` does before it binds: reads the file, and everything that it names.
-pub(super) fn check(path: &Path) -> ExitStatus {
-    super::logging::for_commands();
-    let source = match Source::new(path, Arc::new(Meters::new())) {
-        Ok(source) => source,
-        Err(error) => return fail(ExitStatus::System, &error),
+/// Says all that there is to say of a configuration. Why a file could not be read at all is said on standard error in either
+/// form.
+pub(super) fn check(options: &CheckOptions) -> ExitStatus {
+    let path = &options.config.config;
+    let examination = match examine(path) {
+        Ok(examination) => examination,
+        Err(status) => return status,
     };
-    let config = match Config::from_file(path) {
-        Ok(config) => config,
-        Err(error) => return refuse_config(&error),
-    };
-    let assembled = source.assemble(&config, None);
-    if let Err(why) = default_socket(&config) {
-        tracing::warn!("no admin socket: {why}; `smartproxy status` and its kin will not work (set [admin] socket)");
+    if options.json { print_report(path, &examination) } else { say(path, &examination) }
+}
+
+/// For people.
+fn say(path: &Path, examination: &Examination) -> ExitStatus {
+    for warning in &examination.warnings {
+        complain(format_args!("warning: {warning}"));
     }
-    let status = match (&assembled, admin_faults(&config)) {
-        (Ok(generation), None) => print(&format!(
-            "{}: right: {} on {}\n",
-            path.display(),
-            count(generation.routes.len(), "route"),
-            count(generation.sites.len(), "address")
-        )),
-        (Ok(_), Some(faults)) => refuse(&LoadError::Faults(faults)),
-        (Err(error), None) => refuse(error),
-        (Err(error), Some(faults)) => {
+    match &examination.faults {
+        None => print(&format!("{}: right: {}\n", path.display(), examination.described())),
+        Some(faults) => {
             complain(faults);
-            refuse(error)
+            ExitStatus::Config
         }
+    }
+}
+
+/// What `check` has found, for machines.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    path: String,
+    right: bool,
+    routes: usize,
+    addresses: usize,
+    faults: Vec<Place<'a>>,
+    /// More faults, which are only counted.
+    omitted: usize,
+    warnings: &'a [String],
+}
+
+/// One fault and its place.
+#[derive(Debug, Serialize)]
+struct Place<'a> {
+    path: String,
+    line: usize,
+    column: usize,
+    message: &'a str,
+    help: Option<&'a str>,
+}
+
+fn print_report(path: &Path, examination: &Examination) -> ExitStatus {
+    let Examination { size, faults, warnings } = examination;
+    let (routes, addresses) = size.unwrap_or_default();
+    let report = Report {
+        path: path.display().to_string(),
+        right: faults.is_none(),
+        routes,
+        addresses,
+        faults: faults.iter().flatten().map(Place::of).collect(),
+        omitted: faults.as_ref().map_or(0, config::Faults::omitted),
+        warnings,
     };
-    // The process ends: to give back a hundred thousand routes one by one would be an eighth of its time.
-    std::mem::forget((assembled, source, config));
-    status
-}
-
-/// What keeps operators from coming in by the ways that `[admin]` names. A default that nobody wrote is none of these.
-pub(super) fn admin_faults(config: &Config) -> Option<Faults> {
-    let mut faults = Vec::new();
-    if let Some(listen) = &config.admin.listen
-        && let Err(error) = BoundListener::could_bind(listen.value)
-    {
-        let help = match error.kind() {
-            io::ErrorKind::AddrNotAvailable => "no interface of this host has the address",
-            io::ErrorKind::PermissionDenied => "ports below 1024 need CAP_NET_BIND_SERVICE",
-            _ => "the system refuses",
-        };
-        let message = format!("{} cannot be listened on: {error}", listen.value);
-        faults.push(config.fault_with_help(&listen.place, message, help));
-    }
-    if let AdminSocket::At(path) = &config.admin.socket
-        && let Err(why) = could_make_socket(&path.value)
-    {
-        faults.push(config.fault(&path.place, why));
-    }
-    Faults::new(faults, 0)
-}
-
-fn default_socket(config: &Config) -> Result<(), String> {
-    match &config.admin.socket {
-        AdminSocket::Default(path) => could_make_socket(path),
-        AdminSocket::Off | AdminSocket::At(_) => Ok(()),
+    match print_json(&report) {
+        ExitStatus::Ok if !report.right => ExitStatus::Config,
+        status => status,
     }
 }
 
-/// Whether a socket could be made at this path, now or when the one who has it ends.
-fn could_make_socket(path: &Path) -> Result<(), String> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        Some(_) | None => Path::new("."),
-    };
-    let shown = folder.display();
-    match fs::metadata(folder) {
-        Ok(metadata) if !metadata.is_dir() => return Err(format!("{shown} is not a folder")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(format!("the folder {shown} does not exist"));
-        }
-        Ok(_) | Err(_) => {}
-    }
-    sys::may_write_in(folder).map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => format!("this user may not make files in {shown}"),
-        _ => format!("no file can be made in {shown}: {error}"),
-    })?;
-    match fs::symlink_metadata(path) {
-        Ok(metadata) if !metadata.file_type().is_socket() => {
-            Err(format!("{} is there, and is no socket", path.display()))
-        }
-        Ok(_) | Err(_) => Ok(()),
+impl<'a> Place<'a> {
+    fn of(fault: &'a Fault) -> Self {
+        let Fault { path, line, column, message, help, .. } = fault;
+        Self { path: path.display().to_string(), line: *line, column: *column, message, help: help.as_deref() }
     }
 }
 

@@ -39,7 +39,12 @@ pub(super) fn reload(options: &DaemonOptions) -> ExitStatus {
     match ask(options, Errand::Reload, Method::POST, "/reload") {
         Ok((StatusCode::OK, body)) if options.json => print(&format!("{body}\n")),
         Ok((StatusCode::OK, body)) => match understood::<Reloaded>(&body) {
-            Ok(Reloaded { generation, .. }) => print(&format!("reloaded: generation {generation}\n")),
+            Ok(Reloaded { generation, warnings, .. }) => {
+                for warning in warnings {
+                    complain(format_args!("warning: {warning}"));
+                }
+                print(&format!("reloaded: generation {generation}\n"))
+            }
             Err(status) => status,
         },
         Ok((StatusCode::UNPROCESSABLE_ENTITY, faults)) => {

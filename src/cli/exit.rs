@@ -3,7 +3,7 @@ use std::io;
 use std::process::{ExitCode, Termination};
 
 use super::output::complain;
-use crate::net::sys;
+use crate::net::descriptor_advice;
 use crate::outcome::with_causes;
 
 /// How the program ended: the codes of sysexits.h.
@@ -104,12 +104,8 @@ pub(super) fn fail(status: ExitStatus, error: &(dyn Error + 'static)) -> ExitSta
 pub(super) fn explained(error: &(dyn Error + 'static)) -> String {
     let text = with_causes(error);
     let causes = std::iter::successors(Some(error), |&error| error.source());
-    let mut numbers = causes.filter_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
-    match (numbers.find(|number| matches!(*number, libc::EMFILE | libc::ENFILE)), sys::descriptor_limit()) {
-        (Some(libc::EMFILE), Ok(limit)) => {
-            format!("{text}; the limit of open files is {limit}: raise it (LimitNOFILE= in the unit, `ulimit -n`)")
-        }
-        (Some(_), _) => format!("{text}; the whole system has no more (fs.file-max)"),
-        (None, _) => text,
+    match causes.filter_map(|cause| cause.downcast_ref()).find_map(descriptor_advice) {
+        Some(advice) => format!("{text}; {advice}"),
+        None => text,
     }
 }

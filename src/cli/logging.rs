@@ -75,13 +75,6 @@ impl Write for Lines {
     }
 }
 
-/// Warnings of a command that is not the daemon, in the plainest form.
-pub(super) fn for_commands() {
-    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::new("warn")).with_writer(io::stderr);
-    // A second start, in a test, changes nothing.
-    let _ = builder.with_ansi(coloured()).with_target(false).without_time().log_internal_errors(false).try_init();
-}
-
 /// Whether standard error is a terminal, and nobody minds colours (no-color.org).
 fn coloured() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

@@ -58,7 +58,6 @@ pub(super) fn explain_match(options: &MatchOptions) -> ExitStatus {
         Ok(config) => config,
         Err(error) => return refuse_config(&error),
     };
-    super::logging::for_commands();
     // Certificates and whom routes let in are part of the answer.
     let source = match Source::new(&options.config.config, Arc::new(Meters::new())) {
         Ok(source) => source,
@@ -68,6 +67,9 @@ pub(super) fn explain_match(options: &MatchOptions) -> ExitStatus {
         Ok(generation) => generation,
         Err(error) => return refuse(&error),
     };
+    for warning in &generation.warnings {
+        complain(format_args!("warning: {warning}"));
+    }
     let sites = generation.sites.values().filter(|site| site.address.port() == question.port);
     let answers: Vec<_> = sites.map(|site| ask(&question, &config, site)).collect();
     if answers.is_empty() && !options.json {

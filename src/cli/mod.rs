@@ -6,6 +6,7 @@ mod client;
 mod connections;
 mod demo;
 mod drain;
+mod examination;
 mod exit;
 mod log_line;
 mod logging;
@@ -13,7 +14,6 @@ mod manual;
 mod matching;
 mod output;
 mod question;
-mod report;
 mod run;
 mod socket;
 
@@ -22,7 +22,6 @@ pub use exit::ExitStatus;
 
 use std::ffi::OsString;
 
-use arguments::CheckOptions;
 use clap::{CommandFactory, Parser};
 use output::print;
 
@@ -42,8 +41,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
     };
     match arguments.command {
         Command::Run(options) => run::run(&options.config),
-        Command::Check(CheckOptions { config, json: false }) => check::check(&config.config),
-        Command::Check(CheckOptions { config, json: true }) => report::check_json(&config.config),
+        Command::Check(options) => check::check(&options),
         Command::Match(options) => matching::explain_match(&options),
         Command::Demo(options) => demo::demo(&options),
         Command::Reload(options) => client::reload(&options),

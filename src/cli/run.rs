@@ -3,7 +3,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::check::{admin_faults, refuse, refuse_config};
+use super::check::{refuse, refuse_config};
+use super::examination::admin_faults;
 use super::exit::{ExitStatus, explained, fail};
 use super::logging;
 use crate::admin::{Admin, AdminSettings, SocketPath};

@@ -53,6 +53,23 @@ impl Faults {
         if faults.is_empty() { None } else { Some(Self { list: faults, omitted }) }
     }
 
+    /// All of several, in order.
+    #[must_use]
+    pub fn all(several: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let (mut list, mut omitted) = (Vec::new(), 0_usize);
+        for faults in several {
+            list.extend(faults.list);
+            omitted = omitted.saturating_add(faults.omitted);
+        }
+        Self::new(list, omitted)
+    }
+
+    /// How many more there are that are only counted.
+    #[must_use]
+    pub fn omitted(&self) -> usize {
+        self.omitted
+    }
+
     /// Each fault, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
         self.list.iter()

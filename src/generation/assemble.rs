@@ -23,6 +23,7 @@ pub(super) fn assemble(config: &Config, source: &Source, previous: Option<&Gener
     let mut pages = Pages::new(config);
     let unrouted = pages.answers(&config.defaults.errors);
     let built: Vec<_> = config.routes.iter().map(|route| Arc::new(routes.build(route, &mut tls, &mut pages))).collect();
+    let warnings = tls.take_warnings();
     if let Some(faults) = tls.into_faults(pages.into_faults()) {
         return Err(faults);
     }
@@ -39,6 +40,7 @@ pub(super) fn assemble(config: &Config, source: &Source, previous: Option<&Gener
         },
         sites: sites(config, &built, &unrouted),
         routes: built,
+        warnings,
         fixed,
         started_with,
     })

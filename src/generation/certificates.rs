@@ -75,6 +75,8 @@ pub(super) struct Tls<'a> {
     servers: HashMap<ServerKey, Option<Arc<ServerPolicy>>>,
     /// What the store covers; `None` if one of its certificates could not be had.
     covered: Option<Coverage>,
+    /// What is right, and not what it should be.
+    warnings: Vec<String>,
     faults: Vec<Fault>,
     /// More faults, which are only counted.
     omitted: usize,
@@ -92,6 +94,7 @@ impl<'a> Tls<'a> {
             authorities: HashMap::new(),
             servers: HashMap::new(),
             covered: None,
+            warnings: Vec::new(),
             faults: Vec::new(),
             omitted: 0,
         };
@@ -101,6 +104,11 @@ impl<'a> Tls<'a> {
         }
         tls.store = Arc::new(CertificateStore::new(certificates));
         tls
+    }
+
+    /// What is right, and not what it should be.
+    pub(super) fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
     /// Every fault that was found, here and elsewhere, in the order of the file.
@@ -194,7 +202,7 @@ impl<'a> Tls<'a> {
         let certificate = match Certificate::load(&key.0, &key.1) {
             Ok(certificate) => {
                 for warning in certificate.warnings(SystemTime::now()) {
-                    tracing::warn!(certificate = certificate.source(), "{warning}");
+                    self.warnings.push(format!("{}: {warning}", certificate.source()));
                 }
                 Some(Arc::new(certificate))
             }

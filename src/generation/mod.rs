@@ -43,6 +43,8 @@ pub struct Generation {
     pub sites: BTreeMap<ListenAddress, Arc<Site>>,
     /// Every route, by its number.
     pub routes: Arc<[Arc<Route>]>,
+    /// What an operator should know of what the configuration names: certificates that have expired and the like.
+    pub warnings: Vec<String>,
     /// What is read at start only, to notice a change of it.
     fixed: Fixed,
     /// What was read at start: that runs, whatever later files say.
@@ -123,12 +125,10 @@ impl Generation {
         }
     }
 
-    /// Says which changed settings are only read at start.
-    pub fn warn_of_what_needs_a_restart(&self) {
-        if self.fixed != *self.started_with {
-            tracing::warn!(
-                "server.workers, [log] and [admin] are read at start only: restart for their changes to count"
-            );
-        }
+    /// What to say where settings have changed that are only read at start.
+    #[must_use]
+    pub fn needs_restart(&self) -> Option<&'static str> {
+        (self.fixed != *self.started_with)
+            .then_some("server.workers, [log] and [admin] are read at start only: restart for their changes to count")
     }
 }

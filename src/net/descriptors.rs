@@ -69,6 +69,17 @@ pub fn room_for_a_client() -> Result<(), TooFewDescriptors> {
     if limit < needed { Err(TooFewDescriptors { limit, own, needed }) } else { Ok(()) }
 }
 
+/// What to do about an error that is a want of descriptors, in words for the operator.
+pub fn descriptor_advice(error: &io::Error) -> Option<String> {
+    match (error.raw_os_error()?, sys::descriptor_limit()) {
+        (libc::EMFILE, Ok(limit)) => {
+            Some(format!("the limit of open files is {limit}: raise it (LimitNOFILE= in the unit, `ulimit -n`)"))
+        }
+        (libc::ENFILE, _) => Some("the whole system has no more (fs.file-max)".into()),
+        _ => None,
+    }
+}
+
 /// The lowest limit that leaves a client its descriptors, with `own` of the process and those that are kept.
 fn needed(own: u64) -> u64 {
     let least = own.saturating_add(CLIENT_NEEDS);

@@ -215,6 +215,19 @@ impl Listener {
     }
 }
 
+/// Why an address cannot be bound, and what to do, in words for the operator.
+#[must_use]
+pub fn bind_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another process has it (see `ss -ltnp`)",
+        io::ErrorKind::AddrNotAvailable => {
+            "no interface of this host has the address; one that comes later needs ip_nonlocal_bind (net.ipv4 or net.ipv6)"
+        }
+        io::ErrorKind::PermissionDenied => "ports below 1024 need CAP_NET_BIND_SERVICE",
+        _ => "the system refuses",
+    }
+}
+
 /// Why a descriptor cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 pub enum AdoptError {

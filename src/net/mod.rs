@@ -11,10 +11,10 @@ mod transport;
 
 pub use address::{AddressSet, ClientAddress, ListenAddress, TargetAddress, canonical};
 pub use descriptors::{
-    DESCRIPTORS_KEPT, TooFewDescriptors, is_free_for_clients, is_last_for_clients, is_near_last_for_clients,
-    room_for_a_client,
+    DESCRIPTORS_KEPT, TooFewDescriptors, descriptor_advice, is_free_for_clients, is_last_for_clients,
+    is_near_last_for_clients, room_for_a_client,
 };
-pub use listener::{AdoptError, BoundListener, Listener, Sharing};
+pub use listener::{AdoptError, BoundListener, Listener, Sharing, bind_advice};
 pub use options::reset_on_close;
 pub use prefixed::Prefixed;
 pub use transport::{Ending, Transport};

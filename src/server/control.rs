@@ -39,6 +39,8 @@ pub enum ReloadAnswer {
     Reloaded {
         /// Its number.
         generation: u64,
+        /// What the operator should know of it.
+        warnings: Vec<String>,
     },
     /// Everything is as it was.
     Refused {

@@ -104,6 +104,9 @@ impl Daemon {
         let signals = Signals::listen()?;
         let worker_count = first.settings.workers.unwrap_or_else(available_cores);
         let limits = Limits::of(first.settings.max_connections)?;
+        for warning in first.warnings.iter().chain(&limits.lowered) {
+            tracing::warn!("{warning}");
+        }
         let gate = Arc::new(Gate::new(limits.connections));
         let addresses: Vec<_> = first.sites.keys().copied().collect();
         let bound = inherited.bind(&addresses, &first, &[], worker_count)?;
@@ -288,13 +291,15 @@ fn available_cores() -> NonZeroUsize {
 }
 
 /// How many connections there may be at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
     /// Served.
     pub connections: usize,
     /// Accepted and not served yet, at addresses that are closed. Half of the descriptors that the served ones leave, since
     /// the others are for runtimes, listeners, files and idle upstream connections.
     pub waiting: usize,
+    /// What to say where these are fewer connections than the configuration wants.
+    pub lowered: Option<String>,
 }
 
 /// What the process has open for itself: 27 were counted with two workers and one address.
@@ -303,19 +308,7 @@ const DESCRIPTORS_OWN: u64 = 32;
 impl Limits {
     /// `server.max_connections`, but never so many that a connection's two descriptors could not be had.
     pub(super) fn of(wanted: Option<NonZeroUsize>) -> io::Result<Self> {
-        let descriptors = sys::descriptor_limit()?;
-        let limits = Self::within(descriptors, wanted);
-        if let Some(wanted) = wanted
-            && wanted.get() > limits.connections
-        {
-            tracing::warn!(
-                wanted = wanted.get(),
-                taken = limits.connections,
-                descriptors,
-                "server.max_connections is lowered to what the limit of open files allows (LimitNOFILE=)"
-            );
-        }
-        Ok(limits)
+        Ok(Self::within(sys::descriptor_limit()?, wanted))
     }
 
     fn within(descriptors: u64, wanted: Option<NonZeroUsize>) -> Self {
@@ -326,7 +319,13 @@ impl Limits {
         let most = count(share.min(descriptors.saturating_sub(others) / 2)).max(1);
         let connections = wanted.map_or(most, |wanted| wanted.get().min(most));
         let waiting = count(descriptors).saturating_sub(connections.saturating_mul(2)) / 2;
-        Self { connections, waiting }
+        let lowered = wanted.filter(|wanted| wanted.get() > connections).map(|wanted| {
+            format!(
+                "server.max_connections = {wanted} is lowered to {connections}, which is what the limit of open files, \
+                 {descriptors}, allows (LimitNOFILE=)"
+            )
+        });
+        Self { connections, waiting, lowered }
     }
 }
 
@@ -336,13 +335,16 @@ mod tests {
 
     #[test]
     fn connections_and_those_who_wait_leave_descriptors_for_the_rest() {
-        let within = |descriptors, wanted| Limits::within(descriptors, NonZeroUsize::new(wanted));
-        assert_eq!(within(1024, 0), Limits { connections: 460, waiting: 52 });
-        assert_eq!(within(1024, 461), Limits { connections: 460, waiting: 52 });
-        assert_eq!(within(1024, 100), Limits { connections: 100, waiting: 412 });
-        assert_eq!(within(256, 0), Limits { connections: 96, waiting: 32 });
-        assert_eq!(within(1, 0), Limits { connections: 1, waiting: 0 });
-        let endless = within(u64::MAX, usize::MAX);
-        assert!(endless.connections.saturating_mul(2).saturating_add(endless.waiting) < usize::MAX);
+        let within = |descriptors, wanted| {
+            let limits = Limits::within(descriptors, NonZeroUsize::new(wanted));
+            (limits.connections, limits.waiting, limits.lowered.is_some())
+        };
+        assert_eq!(within(1024, 0), (460, 52, false));
+        assert_eq!(within(1024, 461), (460, 52, true));
+        assert_eq!(within(1024, 100), (100, 412, false));
+        assert_eq!(within(256, 0), (96, 32, false));
+        assert_eq!(within(1, 0), (1, 0, false));
+        let (connections, waiting, _) = within(u64::MAX, usize::MAX);
+        assert!(connections.saturating_mul(2).saturating_add(waiting) < usize::MAX);
     }
 }

@@ -3,7 +3,7 @@ use std::io;
 use std::num::NonZeroUsize;
 
 use crate::generation::Generation;
-use crate::net::{AdoptError, BoundListener, ListenAddress, Sharing, sys};
+use crate::net::{AdoptError, BoundListener, ListenAddress, Sharing, bind_advice, sys};
 
 /// Listening sockets that the service manager has made for us (sd_listen_fds(3)), not yet asked for by a configuration.
 #[derive(Debug, Default)]
@@ -45,6 +45,12 @@ impl Inherited {
             sockets.push(BoundListener::adopt(sys::adopt_descriptor(number)?)?);
         }
         Ok(Self { sockets })
+    }
+
+    /// Whether a socket for this address was passed: then nobody has to bind it.
+    #[must_use]
+    pub fn has(&self, address: ListenAddress) -> bool {
+        self.sockets.iter().any(|socket| socket.local_address() == address)
     }
 
     /// Binds every address that `by` wants for every worker, inherited sockets first. Either all are bound or none is.
@@ -105,12 +111,7 @@ impl Inherited {
 
 impl BindError {
     fn new(address: ListenAddress, by: &Generation, source: io::Error) -> Self {
-        let advice = match source.kind() {
-            io::ErrorKind::AddrInUse => "another process has it (see `ss -ltnp`)",
-            io::ErrorKind::AddrNotAvailable => "no interface of this host has the address",
-            io::ErrorKind::PermissionDenied => "ports below 1024 need CAP_NET_BIND_SERVICE",
-            _ => "the system refuses",
-        };
+        let advice = bind_advice(&source);
         let routes = by.routes_on(address).unwrap_or_else(|| "no route".into());
         Self { address, routes, advice, source }
     }

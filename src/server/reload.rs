@@ -125,10 +125,13 @@ impl Daemon {
     /// Puts what was loaded in force. Any failure leaves everything as it was, and is logged with every fault.
     pub(super) fn finish_reload(&mut self, loaded: Result<Box<Generation>, String>) {
         let answer = match loaded.and_then(|next| self.renew(*next)) {
-            Ok(generation) => {
+            Ok((generation, warnings)) => {
+                for warning in &warnings {
+                    tracing::warn!("{warning}");
+                }
                 tracing::info!(generation, "reloaded: {}", self.describe());
                 self.count_reload(ReloadResult::Done);
-                ReloadAnswer::Reloaded { generation }
+                ReloadAnswer::Reloaded { generation, warnings }
             }
             Err(faults) => {
                 tracing::error!("the reload is refused and nothing has changed:\n{faults}");
@@ -143,8 +146,8 @@ impl Daemon {
         }
     }
 
-    /// Binds what is new, swaps, and retires what is gone.
-    fn renew(&mut self, next: Generation) -> Result<u64, String> {
+    /// Binds what is new, swaps, and retires what is gone. Gives the new generation's number, and what to warn of.
+    fn renew(&mut self, mut next: Generation) -> Result<(u64, Vec<String>), String> {
         let previous = self.shared.current.load();
         let limits = Limits::of(next.settings.max_connections).map_err(|error| error.to_string())?;
         let added = missing(&next, &previous);
@@ -154,14 +157,16 @@ impl Daemon {
         let bound =
             self.inherited.bind(&added, &next, &held, self.worker_count).map_err(|error| with_causes(&error))?;
         let number = next.number;
-        next.warn_of_what_needs_a_restart();
+        let mut warnings = std::mem::take(&mut next.warnings);
+        warnings.extend(limits.lowered);
+        warnings.extend(next.needs_restart().map(ToOwned::to_owned));
         next.show_meters();
         self.shared.current.replace(next);
         self.shared.gate.set_limit(limits.connections);
         self.shared.waiting.set_limit(limits.waiting);
         self.listen(bound);
         self.retire(&removed);
-        Ok(number)
+        Ok((number, warnings))
     }
 
     /// Closes the addresses that are gone. Their connections are told to end at the next good moment; none is cut.

@@ -119,6 +119,31 @@ fn status_names_the_file_the_generation_and_the_last_reload() {
     proxy.finish();
 }
 
+/// What a reload has to say beside that it was done reaches whoever asked for it, not the log alone.
+#[test]
+fn reload_shows_the_warnings_of_the_reload() {
+    let echo = Target::echo();
+    let config = Way::Tcp.route("one", "127.0.0.2", echo.address, "");
+    let proxy = Proxy::start(&config);
+    let ask = |arguments: &[&str]| said(&proxy.command(arguments).output().unwrap());
+    let (code, text, errors) = ask(&["reload"]);
+    assert!(code == 0 && text == "reloaded: generation 2\n" && errors.is_empty(), "{text}{errors}");
+    proxy.write(&format!("log.level = \"debug\"\nserver.max_connections = 4000000000\n{config}"));
+    let (code, text, errors) = ask(&["reload"]);
+    assert!(code == 0 && text == "reloaded: generation 3\n", "{text}{errors}");
+    let warnings: Vec<_> = errors.lines().collect();
+    let expected =
+        ["warning: server.max_connections = 4000000000 is lowered", "warning: server.workers, [log] and [admin]"];
+    assert_eq!(warnings.len(), expected.len(), "{errors}");
+    assert!(warnings.iter().zip(expected).all(|(warning, expected)| warning.starts_with(expected)), "{errors}");
+    let (code, text, errors) = ask(&["reload", "--json"]);
+    let reloaded = json(&text);
+    assert!(code == 0 && errors.is_empty() && reloaded["generation"] == 4, "{text}{errors}");
+    assert_eq!(reloaded["warnings"].as_array().unwrap().len(), 2, "{text}");
+    proxy.event("server.max_connections", |_| true);
+    proxy.finish();
+}
+
 #[test]
 fn what_the_command_line_names_and_nobody_knows_is_64_with_what_was_meant() {
     let echo = Target::echo();

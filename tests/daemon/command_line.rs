@@ -152,6 +152,32 @@ fn check_and_run_try_the_ways_in_for_operators() {
     }
 }
 
+/// `run` would fail, so `check` says so, at the line that names the address.
+#[test]
+fn an_address_that_no_interface_has_is_a_fault_of_the_route_that_wants_it() {
+    let folder = folder_with("");
+    let file = folder.path().join("elsewhere.toml");
+    // TEST-NET-1 (RFC 5737) is nobody's.
+    fs::write(&file, GOOD.replace("127.0.0.1:0", "192.0.2.1:8080")).unwrap();
+    let (code, _, errors) = with_file("check", &file);
+    let place = format!("{}:3:", file.display());
+    assert!(code == 78 && errors.contains(&place), "{errors}");
+    assert!(errors.contains("192.0.2.1:8080 cannot be listened on") && errors.contains("no interface"), "{errors}");
+    let (code, _, errors) = with_file("run", &file);
+    assert!(code == 69 && errors.contains("no interface of this host has the address"), "{errors}");
+}
+
+#[test]
+fn an_admin_address_that_is_taken_says_whose_it_is_and_what_to_do() {
+    let folder = folder_with("");
+    let file = folder.path().join("taken.toml");
+    let (_taken, address) = crate::harness::listener();
+    fs::write(&file, format!("[admin]\nsocket = \"\"\nlisten = \"{address}\"\n{GOOD}")).unwrap();
+    let (code, _, errors) = with_file("run", &file);
+    let said = format!("[admin] listen: {address} cannot be listened on: another process has it (see `ss -ltnp`)");
+    assert!(code == 69 && errors.contains(&said), "{errors}");
+}
+
 #[test]
 fn the_ways_in_for_operators_are_right_while_a_daemon_has_them() {
     let echo = Target::echo();
@@ -176,6 +202,11 @@ fn the_default_socket_without_its_folder_is_a_warning() {
     let (code, answer, errors) = with_file("check", &file);
     assert!(code == 0 && answer.contains("right"), "{errors}");
     assert!(errors.contains("no admin socket: the folder /run/smartproxy does not exist"), "{errors}");
+    let output = Command::new(BINARY).args(["check", "--json", "-c"]).arg(&file).output().unwrap();
+    let (code, answer, errors) = said(&output);
+    let report: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    let warning = report["warnings"][0].as_str().unwrap_or_default();
+    assert!(code == 0 && warning.starts_with("no admin socket") && errors.is_empty(), "{answer}{errors}");
 }
 
 #[test]
