@@ -81,23 +81,10 @@ impl Visit for Fields<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
-    use std::sync::{Arc, Mutex};
+    use std::io;
 
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Kept {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::telemetry::Kept;
 
     #[test]
     fn an_event_is_one_object_in_the_words_of_the_access_log() {
@@ -111,7 +98,7 @@ mod tests {
             let _entered = span.enter();
             tracing::info!(change = -1_i64, "within");
         });
-        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let text = kept.text();
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let [first, second] = lines.as_slice() else { panic!("{text}") };
         assert!(first["time"].as_str().unwrap().ends_with('Z') && first.get("timestamp").is_none(), "{first}");

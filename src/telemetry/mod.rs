@@ -1,6 +1,8 @@
 //! What is counted and written about connections: meters, Prometheus text, and the access log.
 
 mod access_log;
+#[cfg(test)]
+mod kept;
 mod line;
 mod mask;
 mod meters;
@@ -9,6 +11,8 @@ mod sink;
 mod traffic;
 
 pub use access_log::{AccessLog, LOGGED_FIELD_MAX, RequestDetail};
+#[cfg(test)]
+pub use kept::Kept;
 pub use line::{Format, Line};
 pub use mask::QueryMask;
 pub use meters::{AcceptFault, HandshakeSide, Held, Level, Meters, ReloadResult};

@@ -124,24 +124,10 @@ fn write_lines(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex, mpsc};
+    use std::sync::mpsc;
 
     use super::*;
-    use crate::telemetry::Meters;
-
-    #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Kept {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::telemetry::{Kept, Meters};
 
     /// A reader that takes nothing until it is released.
     struct Stuck(mpsc::Receiver<()>);
@@ -167,7 +153,7 @@ mod tests {
         }
         drop(sink);
         writer.finish(Duration::from_secs(10));
-        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let text = kept.text();
         assert_eq!(text.lines().count(), 1000);
         assert!(text.lines().last().unwrap().ends_with("line 999"));
     }

@@ -1,9 +1,8 @@
 use std::future::Future;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,7 +19,7 @@ use crate::http::{
 use crate::name::PathRewrite;
 use crate::net::{ClientAddress, ListenAddress};
 use crate::outcome::{Cause, Outcome, Party, Phase};
-use crate::telemetry::{AccessLog, Format, Meters, RouteMeter, Sink, SinkWriter};
+use crate::telemetry::{AccessLog, Format, Kept, Meters, RouteMeter, Sink, SinkWriter};
 use crate::upstream::{self, Algorithm, Member, Plan, Target, TargetHost, TargetPort, Targets};
 
 /// No test waits for longer for what has to come.
@@ -145,20 +144,6 @@ pub(super) struct World {
     writer: SinkWriter,
 }
 
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Kept {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 impl World {
     pub(super) async fn http1(route: Route) -> Self {
         Self::start(route, Version::Http1).await
@@ -225,7 +210,7 @@ impl World {
         until(|| Arc::strong_count(&registry) == 1).await;
         drop(registry);
         writer.finish(PATIENCE);
-        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let text = log.text();
         text.lines().filter(|line| line.contains(" request request=")).map(ToOwned::to_owned).collect()
     }
 }
