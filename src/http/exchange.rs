@@ -291,7 +291,8 @@ impl Exchange {
         line.field("cause", outcome.cause.as_str());
         line.field_if("error", self.error.as_deref());
         line.number("bytes_in", self.progress.bytes_in());
-        line.number("bytes_out", self.progress.bytes_out.load(Ordering::Relaxed));
+        let given = self.progress.bytes_out.load(Ordering::Relaxed);
+        line.number("bytes_out", given.saturating_sub(self.activity.unsent()));
         line.seconds("duration_seconds", self.opened.elapsed());
         if let Some(connect) = self.connect {
             line.seconds("connect_seconds", connect);
@@ -317,7 +318,9 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let ended = if std::thread::panicking() { None } else { self.progress.fault().or(self.outcome) };
+        // An answer that was made whole, and did not reach the client, is not finished.
+        let whole = self.outcome.filter(|_| self.activity.unsent() == 0);
+        let ended = if std::thread::panicking() { None } else { self.progress.fault().or(whole) };
         let outcome = ended.unwrap_or_else(|| self.dropped());
         let class = self.status.map_or(StatusClass::Unanswered, |status| StatusClass::of(status.as_u16()));
         self.route.as_ref().unwrap_or(self.registry.unrouted()).request(class);

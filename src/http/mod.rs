@@ -35,6 +35,7 @@ mod tests;
 mod trailers;
 mod tunnel;
 mod two;
+mod unacknowledged;
 mod via;
 mod watched;
 mod websocket;

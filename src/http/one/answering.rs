@@ -82,6 +82,8 @@ pub(super) enum Fed {
     Moved,
     /// Nothing more can be done now.
     Waiting,
+    /// The same, and nothing more is read for now: only a look at the socket tells whether the client is still there.
+    Full,
     /// The client has left.
     Gone(Cause),
 }
@@ -95,6 +97,8 @@ pub(super) enum Discarded {
     Waiting,
     /// It is too much, or broken, or the client would not have sent it.
     Never,
+    /// The client has reset its connection.
+    Lost,
 }
 
 impl<F: Future<Output = Response<Body>>> Answering<F> {
@@ -205,7 +209,7 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
         let Some(feeder) = self.feeder.take().filter(|feeder| !feeder.is_dropped()) else {
             return self.watch(context, wire);
         };
-        let fed = if feeder.is_wanted() { self.give(context, wire, &feeder) } else { Fed::Waiting };
+        let fed = if feeder.is_wanted() { self.give(context, wire, &feeder) } else { Fed::Full };
         if !self.content.is_done() && !self.broken {
             self.feeder = Some(feeder);
         }
@@ -246,7 +250,7 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
     /// Reads on behind a request that has come whole: to hear of the client's leaving.
     fn watch<S: Transport>(&mut self, context: &mut Context<'_>, wire: &mut Wire<S>) -> Fed {
         if !self.content.is_done() || wire.inbox.len() >= PIPELINED_MAX {
-            return Fed::Waiting;
+            return Fed::Full;
         }
         match wire.poll_fill(context, Keep::Copied) {
             Poll::Ready(Ok(0)) => Fed::Gone(Cause::ClosedEarly),
@@ -272,7 +276,8 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
                 Ok(Some(Piece::Trailers(_))) => {}
                 Ok(Some(Piece::End)) => return Discarded::All,
                 Ok(None) => match wire.poll_fill(context, Keep::Shared) {
-                    Poll::Ready(Ok(0) | Err(_)) => return Discarded::Never,
+                    Poll::Ready(Ok(0)) => return Discarded::Never,
+                    Poll::Ready(Err(_)) => return Discarded::Lost,
                     Poll::Ready(Ok(_)) => {}
                     Poll::Pending => return Discarded::Waiting,
                 },

@@ -78,6 +78,8 @@ pub(in crate::http) struct Call {
     heard: bool,
     scan: HeadScan,
     content: Content,
+    /// What of the body came with its head.
+    first: Option<Piece>,
     /// The target will take another request on this connection.
     keep_alive: bool,
 }
@@ -126,6 +128,7 @@ impl Call {
             heard: false,
             scan: HeadScan::default(),
             content: Content::Done,
+            first: None,
             keep_alive: false,
         }
     }
@@ -172,6 +175,12 @@ impl Call {
             self.deaf |= asking;
             self.content = Content::new(head.length);
             self.keep_alive = head.keep_alive;
+            if let Content::Chunked(_) = self.content {
+                // Chunks that are not valid are found while the client can still be told so. It is not waited for them.
+                let first = self.content.next(&mut self.link.wire.inbox);
+                let first = first.map_err(|fault| Broken::Malformed(fault.to_string()))?;
+                self.first = first.filter(|piece| *piece != Piece::End);
+            }
             return Ok(head.parts);
         }
     }
@@ -208,7 +217,8 @@ impl Call {
             return Poll::Ready(Some(Err(broken)));
         }
         loop {
-            match self.content.next(&mut self.link.wire.inbox) {
+            let first = self.first.take().map(|first| Ok(Some(first)));
+            match first.unwrap_or_else(|| self.content.next(&mut self.link.wire.inbox)) {
                 Ok(Some(Piece::Data(data))) => return Poll::Ready(Some(Ok(Frame::data(data)))),
                 Ok(Some(Piece::Trailers(trailers))) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
                 Ok(Some(Piece::End)) => return Poll::Ready(None),
@@ -226,12 +236,13 @@ impl Call {
 
     /// Whether all of the answer has been given out.
     pub(in crate::http) fn is_end(&self) -> bool {
-        self.content.is_done()
+        self.content.is_done() && self.first.is_none()
     }
 
     /// What is still to come of the answer's body, if that is known.
     pub(in crate::http) fn left(&self) -> Option<u64> {
-        self.content.left()
+        // What came of chunks may be all of them, and have trailers behind it.
+        if self.first.is_some() { None } else { self.content.left() }
     }
 
     /// Sends what can be sent of the request. Whether the target takes it is for its answer to say: one that closes its
@@ -273,8 +284,9 @@ impl Call {
     /// The connection, and whether the target will take another request on it: all of both messages has gone over it, and
     /// nothing else.
     pub(in crate::http) fn into_link(self) -> (Link, bool) {
+        let end = self.is_end();
         let wire = &self.link.wire;
-        let whole = self.loaded && wire.outbox.is_empty() && self.content.is_done();
+        let whole = self.loaded && wire.outbox.is_empty() && end;
         let free = whole && self.keep_alive && !self.deaf && wire.inbox.is_empty();
         (self.link, free)
     }

@@ -1,4 +1,5 @@
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -41,35 +42,61 @@ pub(super) struct Rest {
     pub(super) unframed: bool,
 }
 
+/// What came of closing a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// All that could be done.
+    Done,
+    /// The client has reset it.
+    Reset,
+}
+
 /// Closes a client's connection as its end asks for, within `linger`.
 ///
 /// What the client still sends is read and thrown away: a socket that is closed with bytes unread sends a reset, which
 /// destroys the answer before the client has read it.
-pub(super) async fn close<S: Transport>(mut stream: S, end: &End, rest: Rest, linger: Duration, leash: &Leash) {
+pub(super) async fn close<S: Transport>(
+    mut stream: S,
+    end: &End,
+    rest: Rest,
+    linger: Duration,
+    leash: &Leash,
+) -> Closed {
     let closing = async {
         match end {
-            End::Lost(_) | End::Tunnel(_) => {}
-            End::Cut(_) => reset(&stream),
+            End::Lost(_) | End::Tunnel(_) => Ok(()),
+            End::Cut(_) => {
+                reset(&stream);
+                Ok(())
+            }
             End::Left(outcome) => {
-                if outcome.cause == Cause::RequestHeadTimeout && stream.write_all(TOO_SLOW).await.is_err() {
-                    return;
+                if outcome.cause == Cause::RequestHeadTimeout {
+                    stream.write_all(TOO_SLOW).await?;
                 }
-                finish(&mut stream, Ending::Whole).await;
+                finish(&mut stream, Ending::Whole).await?;
                 if rest.unread || outcome.cause == Cause::RequestHeadTimeout {
-                    discard(&mut stream).await;
+                    discard(&mut stream).await
+                } else {
+                    Ok(())
                 }
             }
-            End::Broken(_) if rest.unframed => reset(&stream),
+            End::Broken(_) if rest.unframed => {
+                reset(&stream);
+                Ok(())
+            }
             // A TLS client must not take it for whole.
             End::Broken(_) => {
-                finish(&mut stream, Ending::Truncated).await;
-                discard(&mut stream).await;
+                finish(&mut stream, Ending::Truncated).await?;
+                discard(&mut stream).await
             }
         }
     };
     tokio::select! {
-        _ = timeout(linger, closing) => {}
-        _ = leash.end() => {}
+        closed = timeout(linger, closing) => match closed {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => Closed::Reset,
+            Ok(Ok(()) | Err(_)) | Err(_) => Closed::Done,
+        },
+        _ = leash.end() => Closed::Done,
     }
 }
 
@@ -78,12 +105,13 @@ fn reset<S: Transport>(stream: &S) {
     let _ = stream.tcp().set_zero_linger();
 }
 
-async fn finish<S: Transport>(stream: &mut S, ending: Ending) {
-    let _gone = poll_fn(|context| Pin::new(&mut *stream).poll_finish(context, ending)).await;
+async fn finish<S: Transport>(stream: &mut S, ending: Ending) -> io::Result<()> {
+    poll_fn(|context| Pin::new(&mut *stream).poll_finish(context, ending)).await
 }
 
-async fn discard<S: Transport>(stream: &mut S) {
+async fn discard<S: Transport>(stream: &mut S) -> io::Result<()> {
     // On the heap: an array here would be a part of every connection's task, and few come to this.
     let mut waste = vec![0; WASTE_BYTES];
-    while stream.read(&mut waste).await.is_ok_and(|count| count > 0) {}
+    while stream.read(&mut waste).await? > 0 {}
+    Ok(())
 }

@@ -16,6 +16,8 @@ pub(super) struct Outbox {
     before: BytesMut,
     data: Bytes,
     after: BytesMut,
+    /// How much of `before` and `after` is a body's, at most: it lies between heads and chunk sizes.
+    copied: usize,
 }
 
 impl Outbox {
@@ -39,7 +41,14 @@ impl Outbox {
             self.data = data;
         } else {
             self.text().extend_from_slice(&data);
+            self.copied += data.len();
         }
+    }
+
+    /// How much of a body waits to be written. What frames it may count for it: the peer is not said to have had more than
+    /// it had.
+    pub(super) fn payload(&self) -> usize {
+        self.data.len() + self.copied.min(self.before.len() + self.after.len())
     }
 
     /// Writes once. Gives how many bytes that was.
@@ -87,6 +96,7 @@ impl Outbox {
                 self.after = BytesMut::new();
             }
         }
+        self.copied = self.copied.min(self.before.len() + self.after.len());
     }
 
     /// Gives its memory back, for a connection that waits for its next message.

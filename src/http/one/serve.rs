@@ -1,13 +1,14 @@
-use std::future::{Future, poll_fn, ready};
+use std::future::{self, Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::{Request, Response, StatusCode, Version};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::answering::{Answering, Asked, Discarded, Fed, Progress};
-use super::closing::{self, End, Rest};
+use super::closing::{self, Closed, End, Rest};
 use super::content::Content;
 use super::feed::feed;
 use super::wire::{Keep, Wire};
@@ -19,8 +20,17 @@ use crate::http::codec::{HeadFault, HeadLimits, HeadScan, RequestHead};
 use crate::http::exchange::Exchange;
 use crate::http::incoming::Incoming;
 use crate::http::serve::{Desk, Settings};
+use crate::http::unacknowledged::Due;
 use crate::net::Transport;
 use crate::outcome::{Cause, Outcome, Party, Phase};
+
+/// How often a client is looked at of whom nothing is read, since nobody wants its body yet or too much waits already:
+/// nothing but a read tells of a reset by itself.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+fn next_look() -> Instant {
+    Instant::now() + LOOK_EVERY
+}
 
 /// Serves an HTTP/1 client until its connection ends, and says how.
 pub(in crate::http) async fn serve<S, H, F>(stream: S, settings: &Settings, desk: Desk<H>) -> Outcome
@@ -43,10 +53,11 @@ where
             Box::pin(tunnel).await
         }
         _ if lost => outcome,
-        end => {
-            closing::close(stream, &end, rest, settings.linger, connection.leash()).await;
-            outcome
-        }
+        end => match closing::close(stream, &end, rest, settings.linger, connection.leash()).await {
+            // Who resets what was to end in order has ended it.
+            Closed::Reset if outcome.cause == Cause::Finished => serving(Party::Client, Cause::Reset),
+            Closed::Reset | Closed::Done => outcome,
+        },
     }
 }
 
@@ -66,6 +77,8 @@ struct Client<'a, S> {
     idle_since: Instant,
     /// A head has begun then and is not complete.
     head_since: Option<Instant>,
+    /// When the client is looked at of whom nothing is read.
+    look: Option<Instant>,
     /// The client may still be sending what nobody will read.
     unread: bool,
 }
@@ -93,6 +106,7 @@ impl<'a, S: Transport> Client<'a, S> {
             expires,
             idle_since: Instant::now(),
             head_since: None,
+            look: None,
             unread: false,
         }
     }
@@ -139,7 +153,7 @@ impl<'a, S: Transport> Client<'a, S> {
         };
         let outcome = serving(Party::Client, cause);
         let asked = Asked { method: None, version: Version::HTTP_11, keep_alive: false, expects_continue: false };
-        let handling = ready(desk.refuse(fault.status(), outcome, &fault.to_string()));
+        let handling = future::ready(desk.refuse(fault.status(), outcome, &fault.to_string()));
         let answered = self.exchange(Answering::new(asked, handling, Content::Done, None), timer).await;
         self.unread = true;
         answered.err().unwrap_or(End::Left(outcome))
@@ -212,6 +226,7 @@ impl<'a, S: Transport> Client<'a, S> {
             // A request that ends with the connection is told why before it is dropped; so is a tunnel whose 101 did not reach
             // the client. It holds an exchange, which holds the activity that holds the tunnel: nobody else would drop it.
             self.activity.set_ending(self.outcome(end));
+            self.activity.set_unsent(self.wire.outbox.payload() as u64);
             drop(self.activity.take_tunnel());
         }
         let closes = answering.closes();
@@ -245,7 +260,7 @@ impl<'a, S: Transport> Client<'a, S> {
             let progress = answering.answer(context, &mut self.wire.outbox, &self.activity, leaving);
             match (self.wire.poll_drain(context), progress) {
                 (Poll::Ready(Ok(())), Progress::Full) => continue,
-                (Poll::Ready(Ok(())), Progress::Sent) => return self.poll_discard(context, answering, timer).map(Ok),
+                (Poll::Ready(Ok(())), Progress::Sent) => return self.poll_discard(context, answering, timer),
                 (Poll::Ready(Ok(())), Progress::Broken) => {
                     let internal = serving(Party::Proxy, Cause::Internal);
                     return Poll::Ready(Err(End::Broken(self.activity.fatal().unwrap_or(internal))));
@@ -253,7 +268,8 @@ impl<'a, S: Transport> Client<'a, S> {
                 (Poll::Ready(Ok(())), Progress::Waiting) | (Poll::Pending, _) => {}
                 (Poll::Ready(Err(_)), _) => return Poll::Ready(Err(End::Lost(serving(Party::Client, Cause::Reset)))),
             }
-            match answering.feed(context, &mut self.wire) {
+            let fed = answering.feed(context, &mut self.wire);
+            match fed {
                 Fed::Moved => {}
                 Fed::Gone(cause) if self.wire.lost() => {
                     return Poll::Ready(Err(End::Lost(serving(Party::Client, cause))));
@@ -266,18 +282,56 @@ impl<'a, S: Transport> Client<'a, S> {
                     return Poll::Ready(Err(End::Broken(serving(Party::Client, cause))));
                 }
                 Fed::Gone(cause) => return Poll::Ready(Err(End::Left(serving(Party::Client, cause)))),
-                Fed::Waiting => {
-                    let stalled = self.wire.stalled_since().map(|since| {
-                        let (patience, cause) = if answering.is_sent() {
-                            (self.settings.linger, Cause::LingerTimeout)
-                        } else {
-                            (self.settings.body, Cause::BodyTimeout)
-                        };
-                        (since + patience, End::Cut(serving(Party::Client, cause)))
-                    });
-                    return self.poll_time(context, timer.as_mut(), stalled).map(Err);
+                Fed::Waiting | Fed::Full => {
+                    let (patience, cause) = if answering.is_sent() {
+                        (self.settings.linger, Cause::LingerTimeout)
+                    } else {
+                        (self.settings.body, Cause::BodyTimeout)
+                    };
+                    if fed == Fed::Waiting {
+                        self.look = None;
+                    } else if *self.look.get_or_insert_with(next_look) <= Instant::now() {
+                        self.look = Some(next_look());
+                        if self.wire.is_reset() {
+                            return Poll::Ready(Err(End::Lost(serving(Party::Client, Cause::Reset))));
+                        }
+                    }
+                    if let Some(end) = ready!(self.poll_stall(context, timer.as_mut(), patience, cause)) {
+                        return Poll::Ready(Err(end));
+                    }
                 }
             }
+        }
+    }
+
+    /// Ready with how the connection ends when the client has taken nothing of what there is for it for its time, and with
+    /// none when it is time for a look.
+    fn poll_stall(
+        &mut self,
+        context: &mut Context<'_>,
+        mut timer: Pin<&mut Sleep>,
+        patience: Duration,
+        cause: Cause,
+    ) -> Poll<Option<End>> {
+        let look = self.look;
+        loop {
+            let (due, last) = match self.wire.stalled(patience) {
+                None => (None, false),
+                Some(Due::Over(at)) => (Some(at), true),
+                Some(Due::Look(at)) => (Some(at), false),
+            };
+            let at = due.into_iter().chain(look).min();
+            let end = |at| (at, End::Cut(serving(Party::Client, cause)));
+            let end = ready!(self.poll_time(context, timer.as_mut(), at.map(end)));
+            let now = Instant::now();
+            let over = due.is_some_and(|due| last && due <= now);
+            if over || self.expires.is_some_and(|expires| expires <= now) {
+                return Poll::Ready(Some(end));
+            }
+            if look.is_some_and(|look| look <= now) {
+                return Poll::Ready(None);
+            }
+            self.wire.look();
         }
     }
 
@@ -287,16 +341,17 @@ impl<'a, S: Transport> Client<'a, S> {
         context: &mut Context<'_>,
         answering: &mut Answering<F>,
         timer: Pin<&mut Sleep>,
-    ) -> Poll<()>
+    ) -> Poll<Result<(), End>>
     where
         F: Future<Output = Response<Body>>,
     {
         match answering.discard(context, &mut self.wire) {
-            Discarded::All | Discarded::Never => Poll::Ready(()),
+            Discarded::All | Discarded::Never => Poll::Ready(Ok(())),
+            Discarded::Lost => Poll::Ready(Err(End::Lost(serving(Party::Client, Cause::Reset)))),
             Discarded::Waiting => {
                 let since = *self.head_since.get_or_insert_with(Instant::now);
                 let late = (since + self.settings.linger, End::Left(serving(Party::Client, Cause::LingerTimeout)));
-                self.poll_time(context, timer, Some(late)).map(|_end| ())
+                self.poll_time(context, timer, Some(late)).map(|_end| Ok(()))
             }
         }
     }

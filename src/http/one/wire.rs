@@ -3,6 +3,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 
 use super::outbox::Outbox;
 use crate::connection::Connection;
+use crate::http::unacknowledged::{Due, Unacknowledged};
 use crate::net::{Transport, sys};
 
 /// What one read takes; the larger it is, the fewer calls a large body needs (measured: `docs/performance.md`).
@@ -41,19 +43,11 @@ pub(super) struct Wire<S> {
     pub(super) inbox: BytesMut,
     pub(super) outbox: Outbox,
     unflushed: bool,
-    stall: Option<Stall>,
+    stall: Option<Unacknowledged>,
     touched: bool,
     wrote: bool,
     lost: bool,
     truncated: bool,
-}
-
-/// Since when a peer has taken nothing.
-#[derive(Clone, Copy, Debug)]
-struct Stall {
-    since: Instant,
-    /// What it had not yet acknowledged when it was last asked for.
-    unsent: usize,
 }
 
 impl<S: Transport> Wire<S> {
@@ -106,9 +100,23 @@ impl<S: Transport> Wire<S> {
         self.truncated
     }
 
-    /// Since when the peer has taken nothing of what we have for it.
-    pub(super) fn stalled_since(&self) -> Option<Instant> {
-        self.stall.map(|stall| stall.since)
+    /// What is to be done about a peer that takes nothing of what we have for it, if it does not, and when.
+    pub(super) fn stalled(&self, patience: Duration) -> Option<Due> {
+        self.stall.map(|stall| stall.due(patience))
+    }
+
+    /// Sees whether a peer that is waited for has taken anything.
+    pub(super) fn look(&mut self) {
+        let bytes = sys::unsent_bytes(self.stream.tcp()).unwrap_or(0);
+        if let Some(stall) = &mut self.stall {
+            stall.look(bytes, Instant::now());
+        }
+    }
+
+    /// Whether the peer has reset its connection, as a look behind what it has sent and nobody has read tells.
+    pub(super) fn is_reset(&mut self) -> bool {
+        self.lost |= sys::peer(self.stream.tcp()).is_ok_and(|peer| peer == sys::Peer::Lost);
+        self.lost
     }
 
     /// Reads once, behind what is in the inbox. Gives how many bytes have come; none is the end of the peer's direction.
@@ -184,14 +192,10 @@ impl<S: Transport> Wire<S> {
     /// Notes what a write has come to.
     fn noted<T>(&mut self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match &result {
+            Poll::Pending if self.stall.is_some() => self.look(),
             Poll::Pending => {
-                // A peer that reads slowly acknowledges, long before there is room for another write.
-                let unsent = sys::unsent_bytes(self.stream.tcp()).unwrap_or(0);
-                let since = match self.stall {
-                    Some(stall) if unsent >= stall.unsent => stall.since,
-                    Some(_) | None => Instant::now(),
-                };
-                self.stall = Some(Stall { since, unsent });
+                let bytes = sys::unsent_bytes(self.stream.tcp()).unwrap_or(0);
+                self.stall = Some(Unacknowledged::begin(bytes, Instant::now()));
             }
             Poll::Ready(Ok(_)) => self.stall = None,
             Poll::Ready(Err(_)) => self.lost = true,

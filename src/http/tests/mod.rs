@@ -5,6 +5,7 @@ mod engine;
 mod framing;
 mod http2;
 mod http2_targets;
+mod leaving;
 mod messages;
 mod pooling;
 mod tunnels;
