@@ -4,9 +4,9 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::client::count;
 use super::exit::{ExitStatus, fail};
 use super::output::{complain, print};
+use super::quantity::count;
 use crate::config::{self, AdminSocket, Config, Faults};
 use crate::generation::{LoadError, Source};
 use crate::net::{BoundListener, sys};

@@ -12,6 +12,7 @@ mod logging;
 mod manual;
 mod matching;
 mod output;
+mod quantity;
 mod question;
 mod report;
 mod run;
