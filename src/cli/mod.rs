@@ -18,6 +18,7 @@ mod question;
 mod report;
 mod run;
 mod socket;
+mod top;
 mod trace;
 
 pub use arguments::{Arguments, Command};
@@ -54,6 +55,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
         Command::Connections(options) => connections::list(&options),
         Command::Kill(options) => connections::kill(&options),
         Command::Drain(options) => drain::drain(&options),
+        Command::Top(options) => top::top(&options),
         Command::Trace(options) => trace::trace(&options),
         Command::Schema => print(&format!("{:#}\n", crate::config::schema())),
         Command::Completions { shell } => {

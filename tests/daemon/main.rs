@@ -32,5 +32,6 @@ mod service;
 mod stop;
 mod storm;
 mod tls;
+mod top;
 mod trace;
 mod unreachable;
