@@ -1,10 +1,19 @@
 //! The operator's way in: a Unix socket for the client commands, and a read-only HTTP address.
 
 mod answer;
+mod connections;
 mod listener;
+mod query;
+mod sampler;
 mod status;
+mod targets;
+mod trace;
 mod unstalled;
+mod wanted;
 
 pub use answer::Face;
+pub use connections::Listing;
 pub use listener::{Admin, AdminError, AdminSettings, SocketPath};
 pub use status::{Drained, LastReload, Reloaded, Status};
+pub use trace::TRACE_TIME_MAX;
+pub use wanted::{Column, IDS_MAX, Wanted};

@@ -5,7 +5,10 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use ipnet::IpNet;
 
+use crate::admin::{self, Column};
+use crate::config;
 use crate::connection::State;
 
 /// Where the configuration is when nothing else is said.
@@ -37,8 +40,12 @@ pub enum Command {
     Status(DaemonOptions),
     /// List the live connections
     Connections(ConnectionsOptions),
-    /// End one live connection
+    /// End live connections
     Kill(KillOptions),
+    /// Show what connections go through, while it happens
+    Trace(TraceOptions),
+    /// Watch the running daemon in the terminal: rates, routes, targets, causes and connections
+    Top(TopOptions),
     /// Stop the running daemon as SIGTERM does, and say how it ended
     Drain(DrainOptions),
     /// Print the JSON schema of the configuration
@@ -105,6 +112,17 @@ pub struct DemoOptions {
 /// How the running daemon is found, and how its answer is shown.
 #[derive(Debug, Args)]
 pub struct DaemonOptions {
+    /// How it is found.
+    #[command(flatten)]
+    pub way: WayOptions,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How the running daemon is found.
+#[derive(Clone, Debug, Args)]
+pub struct WayOptions {
     /// The daemon's configuration file, for its `[admin] socket`; faults elsewhere in it do not matter [default:
     /// /etc/smartproxy/smartproxy.toml]
     #[arg(short, long, value_name = "FILE")]
@@ -112,37 +130,104 @@ pub struct DaemonOptions {
     /// The daemon's admin socket, instead of the one that the configuration names
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
-/// Which connections are listed.
+/// How the running daemon is watched.
 #[derive(Debug, Args)]
-pub struct ConnectionsOptions {
+pub struct TopOptions {
     /// How the daemon is found.
     #[command(flatten)]
-    pub daemon: DaemonOptions,
+    pub way: WayOptions,
+    /// How often it is asked
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = top_interval)]
+    pub every: Duration,
+}
+
+/// Which connections are meant: those that all of it holds for.
+#[derive(Clone, Debug, Default, Args)]
+#[group(id = "filters", multiple = true)]
+pub struct FilterOptions {
     /// Only those of this route; `-` is those that have none yet
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub route: Option<String>,
+    /// Only those from this address or network, such as 10.1.2.3 or 2001:db8::/32
+    #[arg(long, value_name = "NETWORK", value_parser = config::parse_network)]
+    pub client: Option<IpNet>,
+    /// Only those to this target, HOST:PORT as it is listed, or HOST alone
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<String>,
     /// Only those in this state
     #[arg(long, value_parser = PossibleValuesParser::new(State::ALL.map(State::as_str)))]
     pub state: Option<String>,
     /// Only those that are older than this, such as 5m
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub older: Option<Duration>,
+    /// Only those that are younger than this
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub younger: Option<Duration>,
+    /// Only those that have moved at least so much both ways, such as 1MiB
+    #[arg(long, value_name = "SIZE", value_parser = config::parse_size)]
+    pub bytes: Option<u64>,
 }
 
-/// Which connection is ended.
+/// Which connections are listed, and how.
+#[derive(Debug, Args)]
+pub struct ConnectionsOptions {
+    /// How the daemon is found.
+    #[command(flatten)]
+    pub daemon: DaemonOptions,
+    /// Which.
+    #[command(flatten)]
+    pub filter: FilterOptions,
+    /// Order by this: names from the first on, times and amounts from the greatest on [default: id]
+    #[arg(long, value_name = "COLUMN", value_parser = PossibleValuesParser::new(Column::ALL.map(Column::as_str)))]
+    pub sort: Option<String>,
+    /// The other way round
+    #[arg(long)]
+    pub reverse: bool,
+    /// No more than so many
+    #[arg(long, value_name = "ROWS")]
+    pub limit: Option<usize>,
+}
+
+/// Which connections are ended.
 #[derive(Debug, Args)]
 pub struct KillOptions {
     /// How the daemon is found.
     #[command(flatten)]
     pub daemon: DaemonOptions,
-    /// The connection's number, as `smartproxy connections` shows it
-    #[arg(value_parser = connection_number)]
-    pub id: u64,
+    /// The connections' numbers, as `smartproxy connections` shows them
+    #[arg(
+        value_parser = connection_number, conflicts_with = "filters", required_unless_present = "filters",
+        num_args = 1..=admin::IDS_MAX
+    )]
+    pub id: Vec<u64>,
+    /// Which.
+    #[command(flatten)]
+    pub filter: FilterOptions,
+    /// Say which would be ended, and end none
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Which connections are watched, and for how long.
+#[derive(Debug, Args)]
+pub struct TraceOptions {
+    /// How the daemon is found.
+    #[command(flatten)]
+    pub daemon: DaemonOptions,
+    /// Only those from this address or network, such as 10.1.2.3 or 2001:db8::/32
+    #[arg(long, value_name = "NETWORK", value_parser = config::parse_network)]
+    pub client: Option<IpNet>,
+    /// Only those of this route, from the moment on at which they have it; `-` is those that have none
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    pub route: Option<String>,
+    /// Only the one of this number, as `smartproxy connections` shows it
+    #[arg(long, value_name = "ID", value_parser = connection_number)]
+    pub connection: Option<u64>,
+    /// End after this time; an hour at most
+    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = trace_time)]
+    pub time: Duration,
 }
 
 /// How the daemon is stopped.
@@ -157,7 +242,18 @@ pub struct DrainOptions {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    crate::config::parse_duration(text).map_err(|error| error.to_string())
+    config::parse_duration(text).map_err(|error| error.to_string())
+}
+
+fn trace_time(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time <= admin::TRACE_TIME_MAX { Ok(time) } else { Err("an hour is the longest".into()) }
+}
+
+fn top_interval(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    let sensible = Duration::from_millis(100)..=Duration::from_secs(60);
+    if sensible.contains(&time) { Ok(time) } else { Err("between 100ms and 60s".into()) }
 }
 
 fn connection_number(text: &str) -> Result<u64, String> {

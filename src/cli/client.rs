@@ -1,21 +1,25 @@
 use std::fmt::Write;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HOST;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
 
 use super::arguments::DaemonOptions;
 use super::exit::{ExitStatus, fail};
 use super::output::{complain, print, print_json};
+use super::quantity::{age, count};
 use super::socket::{self, Errand};
 use crate::admin::{Reloaded, Status};
 use crate::outcome::with_causes;
@@ -109,29 +113,6 @@ fn describe(status: &Status) -> String {
     text
 }
 
-/// So many of them, in the right number.
-pub(super) fn count(number: usize, noun: &str) -> String {
-    let plural = match (number, noun.ends_with('s')) {
-        (1, _) => "",
-        (_, true) => "es",
-        (_, false) => "s",
-    };
-    format!("{number} {noun}{plural}")
-}
-
-/// A time for people: `41s`, `12m41s`, `3h12m`, `5d3h`.
-pub(super) fn age(seconds: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "ages are small and not negative")]
-    let seconds = seconds.max(0.0) as u64;
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{minutes}m{}s", seconds % 60),
-        3600..86_400 => format!("{hours}h{}m", minutes % 60),
-        _ => format!("{days}d{}h", hours % 24),
-    }
-}
-
 /// Reads the daemon's JSON. What cannot be read is said, and is the exit status.
 pub(super) fn understood<T: DeserializeOwned>(body: &str) -> Result<T, ExitStatus> {
     serde_json::from_str(body).map_err(|error| {
@@ -153,26 +134,19 @@ pub(super) fn ask(
     method: Method,
     path: &str,
 ) -> Result<(StatusCode, String), ExitStatus> {
-    let socket = socket::find(options, errand)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| fail(ExitStatus::System, &error))?;
+    let socket = socket::find(&options.way, errand)?;
     let conversation = converse(&socket, method, path);
-    let answer = runtime.block_on(async {
+    let answer = runtime()?.block_on(async {
         match errand {
             // The daemon itself bounds its end, by `server.shutdown_timeout`.
             Errand::Drain => Some(conversation.await),
-            Errand::Status | Errand::Connections | Errand::Kill | Errand::Reload => {
+            Errand::Status | Errand::Connections | Errand::Kill | Errand::Trace | Errand::Top | Errand::Reload => {
                 tokio::time::timeout(ANSWER_TIMEOUT, conversation).await.ok()
             }
         }
     });
     match answer {
-        Some(Ok(answer)) => Ok(answer),
-        Some(Err(Lost::Unreachable(error))) => Err(socket::unreachable(&socket, &error, errand)),
-        Some(Err(Lost::Within(error))) => {
-            complain(format!("{}: the daemon went away in the middle: {}", socket.display(), with_causes(&*error)));
-            Err(ExitStatus::Unavailable)
-        }
+        Some(answer) => answer.map_err(|lost| lost.tell(&socket, errand)),
         None => {
             complain(format!("{}: no answer within {} s", socket.display(), ANSWER_TIMEOUT.as_secs()));
             Err(ExitStatus::Unavailable)
@@ -180,9 +154,44 @@ pub(super) fn ask(
     }
 }
 
+/// Asks for what the daemon tells bit by bit: `begun` is called when it begins, and `take` with each piece, until it ends or
+/// `take` wants no more. An answer that is no 200 is given back. What goes wrong is said, and is the exit status.
+pub(super) fn follow(
+    options: &DaemonOptions,
+    errand: Errand,
+    path: &str,
+    begun: impl FnOnce(),
+    mut take: impl FnMut(&[u8]) -> ControlFlow<ExitStatus>,
+) -> Result<(StatusCode, String), ExitStatus> {
+    let socket = socket::find(&options.way, errand)?;
+    let following = async {
+        let mut answer = open(&socket, Method::GET, path).await?;
+        if answer.status() != StatusCode::OK {
+            return Ok(Ok(whole(answer).await?));
+        }
+        begun();
+        while let Some(frame) = answer.frame().await {
+            if let Ok(piece) = frame?.into_data()
+                && let ControlFlow::Break(status) = take(&piece)
+            {
+                return Ok(Err(status));
+            }
+        }
+        Ok(Ok((StatusCode::OK, String::new())))
+    };
+    runtime()?.block_on(following).unwrap_or_else(|lost: Lost| Err(lost.tell(&socket, errand)))
+}
+
+pub(super) fn runtime() -> Result<Runtime, ExitStatus> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| fail(ExitStatus::System, &error))
+}
+
 /// Why there is no answer.
-enum Lost {
+pub(super) enum Lost {
+    /// Nobody could be asked.
     Unreachable(io::Error),
+    /// Somebody was, and went away.
     Within(Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -192,34 +201,35 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for Lost {
     }
 }
 
-async fn converse(socket: &Path, method: Method, path: &str) -> Result<(StatusCode, String), Lost> {
-    let stream = UnixStream::connect(socket).await.map_err(Lost::Unreachable)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let request = Request::builder().method(method).uri(path).header(HOST, "localhost").body(Empty::<Bytes>::new())?;
-    let response = sender.send_request(request).await?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), ANSWER_LENGTH_MAX).collect().await?.to_bytes();
-    connection.abort();
-    Ok((status, String::from_utf8_lossy(&body).into_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_age_is_shown_in_its_two_largest_units() {
-        for (seconds, text) in
-            [(0.0, "0s"), (59.9, "59s"), (61.0, "1m1s"), (3_600.0, "1h0m"), (90_061.0, "1d1h"), (-1.0, "0s")]
-        {
-            assert_eq!(age(seconds), text);
+impl Lost {
+    /// Says it, and what it means for the exit.
+    pub(super) fn tell(self, socket: &Path, errand: Errand) -> ExitStatus {
+        match self {
+            Self::Unreachable(error) => socket::unreachable(socket, &error, errand),
+            Self::Within(error) => {
+                complain(format!("{}: the daemon went away in the middle: {}", socket.display(), with_causes(&*error)));
+                ExitStatus::Unavailable
+            }
         }
     }
+}
 
-    #[test]
-    fn one_is_singular_and_the_others_are_plural() {
-        assert_eq!([0, 1, 2].map(|number| count(number, "route")), ["0 routes", "1 route", "2 routes"]);
-        assert_eq!([1, 2].map(|number| count(number, "address")), ["1 address", "2 addresses"]);
-    }
+pub(super) async fn converse(socket: &Path, method: Method, path: &str) -> Result<(StatusCode, String), Lost> {
+    whole(open(socket, method, path).await?).await
+}
+
+/// Asks, and gives the answer as soon as it begins.
+async fn open(socket: &Path, method: Method, path: &str) -> Result<Response<Incoming>, Lost> {
+    let stream = UnixStream::connect(socket).await.map_err(Lost::Unreachable)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    // It ends when the answer has been read, or with the runtime.
+    tokio::spawn(connection);
+    let request = Request::builder().method(method).uri(path).header(HOST, "localhost").body(Empty::<Bytes>::new())?;
+    Ok(sender.send_request(request).await?)
+}
+
+async fn whole(answer: Response<Incoming>) -> Result<(StatusCode, String), Lost> {
+    let status = answer.status();
+    let body = Limited::new(answer.into_body(), ANSWER_LENGTH_MAX).collect().await?.to_bytes();
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }

@@ -8,14 +8,18 @@ mod demo;
 mod drain;
 mod examination;
 mod exit;
+mod folds;
 mod log_line;
 mod logging;
 mod manual;
 mod matching;
 mod output;
+mod quantity;
 mod question;
 mod run;
 mod socket;
+mod top;
+mod trace;
 
 pub use arguments::{Arguments, Command};
 pub use exit::ExitStatus;
@@ -49,6 +53,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
         Command::Connections(options) => connections::list(&options),
         Command::Kill(options) => connections::kill(&options),
         Command::Drain(options) => drain::drain(&options),
+        Command::Top(options) => top::top(&options),
+        Command::Trace(options) => trace::trace(&options),
         Command::Schema => print(&format!("{:#}\n", crate::config::schema())),
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::live::Connection;
 use crate::drain::{Count, Counted, Leash, Order};
 use crate::net::{ClientAddress, ListenAddress};
-use crate::telemetry::{AccessLog, Meters, NO_ROUTE, RouteMeter};
+use crate::telemetry::{AccessLog, Meters, NO_ROUTE, RouteMeter, Tracers};
 
 /// How many locks the live connections are spread over, so that workers rarely wait for each other or for a reader.
-const SHARDS: u64 = 16;
+pub const SHARDS: usize = 16;
 
 /// The number of a connection, unique in the process and rising.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +27,7 @@ pub struct Registry {
     meters: Arc<Meters>,
     unrouted: Arc<RouteMeter>,
     access_log: AccessLog,
+    tracers: Arc<Tracers>,
 }
 
 impl Registry {
@@ -44,6 +45,7 @@ impl Registry {
             unrouted,
             meters,
             access_log,
+            tracers: Arc::default(),
         }
     }
 
@@ -57,6 +59,12 @@ impl Registry {
     #[must_use]
     pub fn access_log(&self) -> &AccessLog {
         &self.access_log
+    }
+
+    /// Those who watch connections.
+    #[must_use]
+    pub fn tracers(&self) -> &Arc<Tracers> {
+        &self.tracers
     }
 
     /// How many connections live.
@@ -79,6 +87,20 @@ impl Registry {
         let mut all: Vec<_> = self.shards.iter().flat_map(values).collect();
         all.sort_unstable_by_key(|connection| connection.id());
         all
+    }
+
+    /// Those of them in one of the [`SHARDS`], in no order. Its lock is held only while they are counted; who looks at all
+    /// shards so, one after the other, may do something else in between.
+    #[must_use]
+    pub fn connections_in(&self, shard: usize) -> Vec<Arc<Connection>> {
+        self.shards.get(shard).map(values).unwrap_or_default()
+    }
+
+    /// Marks what the connections of a shard have moved up to now; their rates are of what they move from there on.
+    pub fn mark_pace(&self, shard: usize) {
+        for connection in self.connections_in(shard) {
+            connection.mark_pace();
+        }
     }
 
     /// The connection of that number, if it lives.
@@ -120,9 +142,13 @@ impl Registry {
     pub(super) fn insert(&self, listener: ListenAddress, client: ClientAddress) -> (Arc<Connection>, Counted) {
         let counted = Counted::new(&self.count);
         let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
-        let connection = Arc::new(Connection::new(id, listener, client, self.unrouted.hold()));
+        let connection = Arc::new(Connection::new(id, listener, client, self.unrouted.hold(), &self.tracers));
         self.meters.accepted.inc();
         self.shard(id).insert(id, Arc::clone(&connection));
+        connection.trace(None, "accepted", |line| {
+            connection.name(line);
+            line.field("listener", &listener.to_string());
+        });
         if let Some(order) = self.ordered.order() {
             connection.order(order);
         }
@@ -134,8 +160,7 @@ impl Registry {
     }
 
     fn shard(&self, id: ConnectionId) -> MutexGuard<'_, Shard> {
-        let index = (id.0 % SHARDS) as usize;
-        locked(&self.shards[index])
+        locked(&self.shards[(id.0 % SHARDS as u64) as usize])
     }
 }
 
