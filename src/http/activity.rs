@@ -1,14 +1,8 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::{HeaderMap, StatusCode};
-
-use super::hop;
 use super::tunnel::Tunnel;
 use crate::outcome::{Cause, Outcome, Party, Phase};
-
-/// Answers before the final one that may wait for the client; a target that sends more of them at once loses them.
-const INTERIM_MAX: usize = 16;
 
 /// What the requests of one client connection have come to, for the one who serves it.
 #[derive(Debug, Default)]
@@ -16,8 +10,6 @@ pub(super) struct Activity {
     live: AtomicUsize,
     answered: AtomicBool,
     unframed: AtomicBool,
-    /// There are answers before the final one that the client has not had.
-    interim: AtomicBool,
     notes: Mutex<Notes>,
 }
 
@@ -31,7 +23,6 @@ struct Notes {
     ending: Option<Outcome>,
     /// What the connection becomes after a 101.
     tunnel: Option<Tunnel>,
-    interim: Vec<(StatusCode, HeaderMap)>,
 }
 
 impl Activity {
@@ -91,20 +82,6 @@ impl Activity {
 
     pub(super) fn is_unframed(&self) -> bool {
         self.unframed.load(Ordering::Acquire)
-    }
-
-    /// Keeps an answer that comes before the final one (RFC 9110 section 15.2) for the client.
-    pub(super) fn add_interim(&self, status: StatusCode, mut headers: HeaderMap) {
-        hop::remove(&mut headers);
-        let mut notes = self.notes();
-        if notes.interim.len() < INTERIM_MAX {
-            notes.interim.push((status, headers));
-        }
-        self.interim.store(true, Ordering::Release);
-    }
-
-    pub(super) fn take_interim(&self) -> Vec<(StatusCode, HeaderMap)> {
-        if self.interim.swap(false, Ordering::AcqRel) { std::mem::take(&mut self.notes().interim) } else { Vec::new() }
     }
 
     /// Keeps what the connection becomes when its 101 has been written.

@@ -145,6 +145,17 @@ impl Calling {
         }
     }
 
+    /// Sends what can be sent of the request, while nobody asks for more of the answer.
+    ///
+    /// # Errors
+    /// See [`Broken`].
+    pub(super) fn mind_request(&mut self, context: &mut Context<'_>) -> Result<(), Broken> {
+        match self {
+            Self::Http1(calling) => calling.0.send(context),
+            Self::Http2(call) => call.send(context),
+        }
+    }
+
     /// Whether all of the answer has been given out.
     pub(super) fn is_end(&self) -> bool {
         match self {

@@ -14,10 +14,10 @@ use super::pool::Pool;
 use super::request::Refusal;
 use super::request_body::RequestBody;
 use super::send::{Failed, send};
-use super::stream_tunnel::StreamTunnel;
 use super::tunnel::Tunnel;
+use super::two::StreamTunnel;
 use super::via::Via;
-use super::websocket::Handshake;
+use super::websocket::{Extended, Handshake};
 use super::{answer, hop, request, response};
 use crate::name::PathRewrite;
 use crate::net::{AddressSet, Prefixed};
@@ -169,10 +169,10 @@ fn answered(
     };
     let target = Prefixed::new(leftover.freeze(), stream);
     match extended {
-        Some(extended) => {
+        Some(Extended(ties)) => {
             exchange.set_status(parts.status);
             let idle = forwarding.timeouts.tunnel;
-            StreamTunnel { target, idle, exchange, in_flight }.start(extended);
+            ties.set_tunnel(StreamTunnel { target, idle, exchange, in_flight });
         }
         None => {
             let activity = Arc::clone(exchange.activity());

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
+use http::Request;
 use http::response::Parts;
-use http::{Request, Version};
 use tokio::time::timeout;
 
 use super::calling::{Calling, Lease};
@@ -79,14 +79,8 @@ async fn attempt(
     let port = target.port(forwarding.plan.listener.port());
     set_host(request.headers_mut(), exchange, forwarding.preserve_host, &target, port);
     let mut calling = lease.call(request);
-    let activity = Arc::clone(exchange.activity());
-    let multiplexed = exchange.version() == Version::HTTP_2;
-    let interim = |status, headers| {
-        // The activity is the whole connection's, and hyper has no way to send these on an HTTP/2 stream.
-        if !multiplexed {
-            activity.add_interim(status, headers);
-        }
-    };
+    let progress = Arc::clone(exchange.progress());
+    let interim = |status, headers| progress.add_interim(status, headers);
     let answer = match within(calling.answer(interim), forwarding.timeouts, exchange).await {
         Ok(answer) => answer,
         Err(cause) => {

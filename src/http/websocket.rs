@@ -1,28 +1,23 @@
 //! WebSocket over HTTP/2 (RFC 8441): an extended `CONNECT` becomes the opening handshake of HTTP/1.1 (RFC 6455), and back.
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use h2::ext::Protocol;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{Method, Request, Response, StatusCode, Version, request, response};
-use hyper::ext::Protocol;
-use hyper::upgrade::OnUpgrade;
 
 use super::body::Body;
 use super::incoming::Incoming;
 use super::request_id::random;
-use super::streams::StreamExecutor;
+use super::two::Ties;
 
 /// RFC 6455 section 1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// A request's stream that can become a tunnel.
 #[derive(Clone, Debug)]
-pub(super) struct Extended {
-    pub(super) upgrade: OnUpgrade,
-    /// What ends with the client's connection.
-    pub(super) tasks: StreamExecutor,
-}
+pub(super) struct Extended(pub(super) Ties);
 
 /// Marks the answer that makes a tunnel of its stream.
 #[derive(Clone, Copy, Debug)]
@@ -42,12 +37,11 @@ pub(super) struct WrongAccept;
 
 /// Turns an extended `CONNECT` for a WebSocket into the GET that it stands for, so that it is routed and logged as such.
 /// Every other request stays as it is.
-pub(super) fn recognize(request: &mut Request<Incoming>, tasks: &StreamExecutor) {
+pub(super) fn recognize(request: &mut Request<Incoming>, ties: &Ties) {
     let websocket = request.extensions().get::<Protocol>().is_some_and(|protocol| protocol.as_str() == "websocket");
     if request.method() == Method::CONNECT && websocket {
-        let upgrade = hyper::upgrade::on(&mut *request);
         *request.method_mut() = Method::GET;
-        request.extensions_mut().insert(Extended { upgrade, tasks: tasks.clone() });
+        request.extensions_mut().insert(Extended(ties.clone()));
     }
 }
 
@@ -59,10 +53,15 @@ pub(super) fn is_extended<B>(request: &Request<B>) -> bool {
 /// To the client of an extended `CONNECT` every success is a tunnel (RFC 8441 section 4): one that is none may not look
 /// like it.
 pub(super) fn settle(response: &mut Response<Body>) {
-    if response.status().is_success() && response.extensions().get::<Opened>().is_none() {
+    if response.status().is_success() && !is_opened(response) {
         *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
         response.body_mut().restate(StatusCode::NOT_IMPLEMENTED);
     }
+}
+
+/// Whether an answer makes a tunnel of its stream.
+pub(super) fn is_opened<B>(response: &Response<B>) -> bool {
+    response.extensions().get::<Opened>().is_some()
 }
 
 impl Handshake {

@@ -10,7 +10,6 @@ use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body::{Body, Frame};
-use tokio::task::JoinHandle;
 
 use super::mux::Slot;
 use super::outgoing::Outgoing;
@@ -24,8 +23,6 @@ use crate::upstream::Target;
 pub(in crate::http) struct Call {
     parts: Parts,
     request: Sending,
-    /// Sends the rest of the request.
-    _aside: Option<Aside>,
     answer: Answer,
     heard: bool,
     /// What is still to come of the answer's body, if its head has said so.
@@ -37,23 +34,10 @@ pub(in crate::http) struct Call {
 /// Who sends the request.
 #[derive(Debug)]
 enum Sending {
-    /// This call, while it is waited for.
+    /// This call, whenever it is polled.
     Here(Outgoing),
-    /// A task of its own: the client's stream may have no window for the answer until it has sent its request, and while
-    /// it has none the answer is not asked for.
-    Aside,
     /// Nobody: the stream could not be opened.
     Unsent(RequestBody),
-}
-
-/// A task that ends with its owner.
-#[derive(Debug)]
-struct Aside(JoinHandle<()>);
-
-impl Drop for Aside {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 #[derive(Debug)]
@@ -79,7 +63,7 @@ impl Call {
             Ok((answer, stream)) => (Sending::Here(Outgoing::new(body, stream, ended)), Answer::Head(answer)),
             Err(broken) => (Sending::Unsent(body), Answer::None(Some(broken))),
         };
-        Self { parts, request, _aside: None, answer, heard: false, left: None, slot }
+        Self { parts, request, answer, heard: false, left: None, slot }
     }
 
     pub(in crate::http) fn target(&self) -> &Arc<Target> {
@@ -124,11 +108,7 @@ impl Call {
         context: &mut Context<'_>,
         interim: &mut impl FnMut(StatusCode, HeaderMap),
     ) -> Poll<Result<http::response::Parts, Broken>> {
-        if let Sending::Here(outgoing) = &mut self.request
-            && let Poll::Ready(Err(broken)) = outgoing.poll(context)
-        {
-            return Poll::Ready(Err(broken));
-        }
+        self.send(context)?;
         let answer = match &mut self.answer {
             Answer::Head(answer) => answer,
             Answer::None(broken) => return Poll::Ready(Err(broken.take().unwrap_or(Broken::Closed(None)))),
@@ -149,16 +129,26 @@ impl Call {
 
     /// The answer has come while the request may still be on its way.
     fn settle(&mut self) {
-        let Sending::Here(outgoing) = &mut self.request else { return };
-        outgoing.settle();
-        if outgoing.is_done() || !outgoing.can_leave() {
-            return;
+        match &mut self.request {
+            Sending::Here(outgoing) => outgoing.settle(),
+            Sending::Unsent(_) => {}
         }
-        if let Sending::Here(mut outgoing) = std::mem::replace(&mut self.request, Sending::Aside) {
-            self._aside = Some(Aside(tokio::spawn(async move {
-                // What it means that a body fails is in the exchange, and the stream has been reset.
-                let _failed = poll_fn(|context| outgoing.poll(context)).await;
-            })));
+    }
+
+    /// Sends what can be sent of the request.
+    ///
+    /// # Errors
+    /// [`Broken::Request`].
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(in crate::http) fn send(&mut self, context: &mut Context<'_>) -> Result<(), Broken> {
+        match &mut self.request {
+            Sending::Here(outgoing) => match outgoing.poll(context) {
+                Poll::Ready(Err(broken)) => Err(broken),
+                Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+            },
+            Sending::Unsent(_) => Ok(()),
         }
     }
 
@@ -173,9 +163,7 @@ impl Call {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        if let Sending::Here(outgoing) = &mut self.request
-            && let Poll::Ready(Err(broken)) = outgoing.poll(context)
-        {
+        if let Err(broken) = self.send(context) {
             return Poll::Ready(Some(Err(broken)));
         }
         loop {
@@ -239,7 +227,6 @@ impl Call {
         let body = match self.request {
             Sending::Here(outgoing) => outgoing.into_body()?,
             Sending::Unsent(body) => body,
-            Sending::Aside => return None,
         };
         Some(Request::from_parts(self.parts, body))
     }

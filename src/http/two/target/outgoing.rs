@@ -38,15 +38,6 @@ impl Outgoing {
         Self { body, stream, waiting: Bytes::new(), kept: Some(Kept::default()), done: sent }
     }
 
-    pub(super) fn is_done(&self) -> bool {
-        self.done
-    }
-
-    /// Whether another task than the client's own may go on with it.
-    pub(super) fn can_leave(&self) -> bool {
-        self.body.can_leave()
-    }
-
     /// The answer has come: it will not be sent again, and may take as long as the answer.
     pub(super) fn settle(&mut self) {
         self.kept = None;

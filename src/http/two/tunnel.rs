@@ -1,18 +1,14 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use hyper::rt::Executor;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::exchange::Exchange;
-use super::streams::{Cord, announce_tunnel};
-use super::websocket::Extended;
+use super::strand::Strand;
+use crate::http::exchange::Exchange;
 use crate::net::{Ending, Prefixed, Transport, reset_on_close};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::upstream::{InFlight, Stream};
@@ -22,35 +18,18 @@ const BUFFER_BYTES: usize = 16 * 1024;
 
 /// What one stream of an HTTP/2 client becomes when a target has accepted its upgrade: bytes both ways.
 #[derive(Debug)]
-pub(super) struct StreamTunnel {
-    pub(super) target: Prefixed<Stream>,
+pub(in crate::http) struct StreamTunnel {
+    pub(in crate::http) target: Prefixed<Stream>,
     /// Without a byte in either direction.
-    pub(super) idle: Duration,
-    pub(super) exchange: Exchange,
+    pub(in crate::http) idle: Duration,
+    pub(in crate::http) exchange: Exchange,
     /// After the exchange, so that the target is free when the books are closed.
-    pub(super) in_flight: InFlight,
+    pub(in crate::http) in_flight: InFlight,
 }
 
 impl StreamTunnel {
-    /// Begins to relay when the answer to the client has been sent, which is to be next. Ends with the client's connection.
-    pub(super) fn start(self, extended: Extended) {
-        let Extended { upgrade, tasks } = extended;
-        let cord = Arc::<Cord>::default();
-        let tied = Arc::clone(&cord);
-        tasks.execute(async move {
-            match upgrade.await {
-                Ok(upgraded) => self.run(TokioIo::new(upgraded), &tied).await,
-                Err(error) => {
-                    tracing::debug!(%error, "a tunnel was not opened");
-                    self.exchange.close(Outcome::new(Phase::Relay, Party::Client, Cause::Reset));
-                }
-            }
-        });
-        // Last: it is for the next task that is started.
-        announce_tunnel(cord);
-    }
-
-    async fn run(self, mut client: impl AsyncRead + AsyncWrite + Unpin, cord: &Cord) {
+    /// Relays until the tunnel ends. Gives the client's stream if it is to be reset.
+    pub(super) async fn run(self, mut client: Strand) -> Option<Strand> {
         let Self { mut target, idle, exchange, in_flight } = self;
         let (mut inward, mut outward) = (Pipe::default(), Pipe::default());
         let mut first = None;
@@ -74,8 +53,10 @@ impl StreamTunnel {
             }
             match (there.is_ready(), back.is_ready()) {
                 (true, true) => return Poll::Ready((first.unwrap_or(Party::Client), Cause::Finished)),
-                // Whoever sends to the client is gone, and not because we have ended it.
-                (_, false) if cord.has_ended(context) => return Poll::Ready((Party::Client, Cause::Reset)),
+                // It takes no more, and not because we have ended it.
+                (_, false) if client.poll_gone(context).is_ready() => {
+                    return Poll::Ready((Party::Client, Cause::Reset));
+                }
                 (_, _) => {}
             }
             let active = [&mut inward, &mut outward].into_iter().fold(false, |active, pipe| pipe.take_moved() | active);
@@ -87,15 +68,20 @@ impl StreamTunnel {
         .await;
         let (party, cause) = cause;
         if cause == Cause::Reset {
-            // Neither side may take what it has got for all there was.
-            reset_on_close(target.tcp());
-            cord.cut();
+            // Neither side may take what it has got for all there was; one that has been told the end has got all.
+            if !inward.finished {
+                reset_on_close(target.tcp());
+            }
         }
         // Best effort: a close_notify that the socket does not take at once is not sent.
-        let _not_waited_for = Pin::new(&mut target).poll_finish(&mut Context::from_waker(Waker::noop()), Ending::Whole);
-        drop((client, target));
-        drop(in_flight);
+        let mut context = Context::from_waker(Waker::noop());
+        let _not_waited_for = Pin::new(&mut target).poll_finish(&mut context, Ending::Whole);
+        if cause != Cause::Reset && !outward.finished {
+            let _gone = Pin::new(&mut client).poll_shutdown(&mut context);
+        }
+        drop((target, in_flight));
         exchange.close(Outcome::new(Phase::Relay, party, cause));
+        (cause == Cause::Reset).then_some(client)
     }
 }
 
