@@ -86,6 +86,7 @@ pub const fn status_of(cause: Cause) -> StatusCode {
         | Cause::UpstreamTls
         | Cause::ResponseMalformed
         | Cause::TargetClosed
+        | Cause::NoWebsockets
         | Cause::Reset
         | Cause::ProtocolError => StatusCode::BAD_GATEWAY,
         Cause::NoTarget

@@ -1,11 +1,12 @@
-//! WebSocket over HTTP/2 (RFC 8441): an extended `CONNECT` becomes the opening handshake of HTTP/1.1 (RFC 6455), and back.
+//! WebSocket between the versions of HTTP: an extended `CONNECT` of HTTP/2 (RFC 8441) becomes the opening handshake of
+//! HTTP/1.1 (RFC 6455), and back.
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use h2::ext::Protocol;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use http::{Method, Request, Response, StatusCode, Version, request, response};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, request, response};
 
 use super::body::Body;
 use super::incoming::Incoming;
@@ -25,9 +26,11 @@ struct Opened;
 
 /// A handshake in progress.
 #[derive(Debug)]
-pub(super) struct Handshake {
-    extended: Extended,
-    key: String,
+pub(super) enum Handshake {
+    /// The client's own, by HTTP/1.1; with its key if it is a WebSocket's.
+    Upgrade(Option<HeaderValue>),
+    /// Ours, for a client that has asked by HTTP/2, with our key.
+    Extended(Extended, String),
 }
 
 /// The target's answer to a handshake is none.
@@ -64,45 +67,80 @@ pub(super) fn is_opened<B>(response: &Response<B>) -> bool {
     response.extensions().get::<Opened>().is_some()
 }
 
+/// Whether a head asks to become a WebSocket.
+pub(super) fn is_asked(headers: &HeaderMap) -> bool {
+    headers.get(UPGRADE).is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
 impl Handshake {
-    /// Makes the handshake of HTTP/1.1 out of a WebSocket's request that has come by HTTP/2.
-    pub(super) fn begin(parts: &mut request::Parts) -> Option<Self> {
-        let extended = parts.extensions.remove::<Extended>()?;
+    /// Looks for a handshake in a request's head. That of a WebSocket which has come by HTTP/2 becomes one of HTTP/1.1.
+    pub(super) fn begin(parts: &mut request::Parts) -> Self {
+        let headers = &mut parts.headers;
+        let Some(extended) = parts.extensions.remove::<Extended>() else {
+            return Self::Upgrade(headers.get(SEC_WEBSOCKET_KEY).cloned());
+        };
         let key = base64(&random().to_be_bytes());
         parts.version = Version::HTTP_11;
-        let headers = &mut parts.headers;
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         if let Ok(key) = HeaderValue::from_str(&key) {
             headers.insert(SEC_WEBSOCKET_KEY, key);
         }
         headers.entry(SEC_WEBSOCKET_VERSION).or_insert(HeaderValue::from_static("13"));
-        Some(Self { extended, key })
+        Self::Extended(extended, key)
     }
 
-    /// Makes the answer to the client out of the target's 101.
+    /// Makes the answer to the client out of the target's 101. Gives the stream that becomes a tunnel, if it is one.
     ///
     /// # Errors
-    /// The target has not answered this handshake.
-    pub(super) fn accept(self, parts: &mut response::Parts) -> Result<Extended, WrongAccept> {
+    /// The target has not answered our handshake.
+    pub(super) fn switched(self, parts: &mut response::Parts) -> Result<Option<Extended>, WrongAccept> {
+        let Self::Extended(extended, key) = self else { return Ok(None) };
         let mut accepts = parts.headers.get_all(SEC_WEBSOCKET_ACCEPT).iter();
-        let wanted = accept(&self.key);
+        let wanted = accept(key.as_bytes());
         let right = accepts.next().is_some_and(|accept| accept.as_bytes() == wanted.as_bytes());
         if !right || accepts.next().is_some() {
             return Err(WrongAccept);
         }
-        for name in [CONNECTION, UPGRADE, SEC_WEBSOCKET_ACCEPT, CONTENT_LENGTH] {
-            parts.headers.remove(name);
+        open(parts);
+        Ok(Some(extended))
+    }
+
+    /// Makes the answer to the client out of a target's success by HTTP/2. Gives the stream that becomes a tunnel, if it is
+    /// one.
+    pub(super) fn connected(self, parts: &mut response::Parts) -> Option<Extended> {
+        let key = match self {
+            Self::Extended(extended, _) => {
+                open(parts);
+                return Some(extended);
+            }
+            Self::Upgrade(key) => key,
+        };
+        let headers = &mut parts.headers;
+        headers.remove(CONTENT_LENGTH);
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        let accept = key.and_then(|key| HeaderValue::try_from(accept(key.as_bytes())).ok());
+        if let Some(accept) = accept {
+            headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
         }
-        parts.status = StatusCode::OK;
-        parts.extensions.insert(Opened);
-        Ok(self.extended)
+        parts.status = StatusCode::SWITCHING_PROTOCOLS;
+        None
     }
 }
 
+/// Makes the answer to an extended `CONNECT`.
+fn open(parts: &mut response::Parts) {
+    for name in [CONNECTION, UPGRADE, SEC_WEBSOCKET_ACCEPT, CONTENT_LENGTH] {
+        parts.headers.remove(name);
+    }
+    parts.status = StatusCode::OK;
+    parts.extensions.insert(Opened);
+}
+
 /// What answers a key (RFC 6455 section 4.2.2).
-pub(super) fn accept(key: &str) -> String {
-    base64(digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key.as_bytes(), GUID].concat()).as_ref())
+pub(super) fn accept(key: &[u8]) -> String {
+    base64(digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key, GUID].concat()).as_ref())
 }
 
 /// RFC 4648 section 4.
@@ -126,7 +164,7 @@ mod tests {
     #[test]
     fn a_key_is_answered_as_the_standard_says() {
         // RFC 6455 section 1.3.
-        assert_eq!(accept("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(accept(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
     #[test]

@@ -7,4 +7,4 @@ mod tunnel;
 
 pub(super) use client::{Intake, Ties, serve};
 pub(super) use target::{Call, Mux, Opener, Over, Place, Shelf, Slot, Turn, Unopened};
-pub(super) use tunnel::StreamTunnel;
+pub(super) use tunnel::{Far, StreamTunnel, carry};

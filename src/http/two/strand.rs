@@ -3,8 +3,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use h2::{RecvStream, SendStream};
+use h2::{Reason, RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::tunnel::End;
 
 /// A stream of an HTTP/2 connection that carries bytes both ways. Dropping it resets what has not ended.
 #[derive(Debug)]
@@ -20,14 +22,24 @@ impl Strand {
         Self { sender, receiver, held: Bytes::new() }
     }
 
-    /// Ready when the peer has reset the stream, or is gone.
-    pub(super) fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.sender.poll_reset(context).map(|_reason| ())
-    }
-
     /// What it sends on.
     pub(in crate::http) fn into_sender(self) -> SendStream<Bytes> {
         self.sender
+    }
+}
+
+impl End for Strand {
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.sender.poll_reset(context).map(|_reason| ())
+    }
+
+    fn reset(&mut self) {
+        // As a TCP connection would be (RFC 8441 section 5).
+        self.sender.send_reset(Reason::CANCEL);
+    }
+
+    fn finish(&mut self, context: &mut Context<'_>) {
+        let _gone = Pin::new(self).poll_shutdown(context);
     }
 }
 

@@ -1,4 +1,5 @@
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -16,7 +17,12 @@ use super::outgoing::Outgoing;
 use super::request;
 use crate::http::one::Broken;
 use crate::http::request_body::RequestBody;
+use crate::http::two::strand::Strand;
+use crate::http::websocket;
 use crate::upstream::Target;
+
+/// What is said of a target that is gone without a word.
+const SILENT: &str = "the target was silent and has not answered a PING";
 
 /// A request on a stream of a target's connection, and the answer to it. Dropping it resets the stream.
 #[derive(Debug)]
@@ -25,6 +31,8 @@ pub(in crate::http) struct Call {
     request: Sending,
     answer: Answer,
     heard: bool,
+    /// It is an extended `CONNECT`: its stream may become a tunnel.
+    extended: bool,
     /// What is still to come of the answer's body, if its head has said so.
     left: Option<u64>,
     // After the stream's own, so that its place is free when the stream is.
@@ -55,15 +63,16 @@ impl Call {
     pub(in crate::http) fn new(mut slot: Slot, request: Request<RequestBody>) -> Self {
         let (parts, body) = request.into_parts();
         let ended = body.is_end_stream();
-        let sent = match request::head(&parts, slot.mux().scheme()) {
-            Some(head) => slot.sender.send_request(head, ended).map_err(|error| broken(error, &slot)),
+        let extended = ended && slot.takes_websockets() && websocket::is_asked(&parts.headers);
+        let sent = match request::head(&parts, slot.mux().scheme(), extended) {
+            Some(head) => slot.sender.send_request(head, ended && !extended).map_err(|error| broken(error, &slot)),
             None => Err(Broken::Malformed("the request's host cannot be an HTTP/2 authority".into())),
         };
         let (request, answer) = match sent {
             Ok((answer, stream)) => (Sending::Here(Outgoing::new(body, stream, ended)), Answer::Head(answer)),
             Err(broken) => (Sending::Unsent(body), Answer::None(Some(broken))),
         };
-        Self { parts, request, answer, heard: false, left: None, slot }
+        Self { parts, request, answer, heard: false, extended, left: None, slot }
     }
 
     pub(in crate::http) fn target(&self) -> &Arc<Target> {
@@ -76,6 +85,11 @@ impl Call {
 
     pub(in crate::http) fn slot(&self) -> &Slot {
         &self.slot
+    }
+
+    /// Whether a success makes a tunnel of its stream.
+    pub(in crate::http) fn is_extended(&self) -> bool {
+        self.extended
     }
 
     /// Whether an answer has begun.
@@ -222,6 +236,16 @@ impl Call {
         self.left
     }
 
+    /// The stream as a tunnel, after a success that makes it one, and its place.
+    pub(in crate::http) fn into_strand(self) -> Option<(Strand, Slot)> {
+        match (self.request, self.answer) {
+            (Sending::Here(outgoing), Answer::Body(body)) if self.extended => {
+                Some((Strand::new(outgoing.into_stream(), body), self.slot))
+            }
+            (_, _) => None,
+        }
+    }
+
     /// The request as it was, if all of it is still here.
     pub(in crate::http) fn into_request(self) -> Option<Request<RequestBody>> {
         let body = match self.request {
@@ -244,6 +268,7 @@ fn broken(error: h2::Error, slot: &Slot) -> Broken {
         }
         Some(reason) if error.is_remote() => Broken::Reset(reason),
         Some(_) => Broken::Malformed(error.to_string()),
+        None if slot.mux().is_silent() => Broken::Closed(Some(io::Error::new(io::ErrorKind::TimedOut, SILENT))),
         None if error.is_io() => Broken::Closed(error.into_io()),
         None => Broken::Malformed(error.to_string()),
     }

@@ -5,6 +5,7 @@
 mod call;
 mod mux;
 mod outgoing;
+mod pulse;
 mod request;
 mod shelf;
 

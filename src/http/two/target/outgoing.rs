@@ -38,6 +38,11 @@ impl Outgoing {
         Self { body, stream, waiting: Bytes::new(), kept: Some(Kept::default()), done: sent }
     }
 
+    /// The stream, if it is to be a tunnel.
+    pub(super) fn into_stream(self) -> SendStream<Bytes> {
+        self.stream
+    }
+
     /// The answer has come: it will not be sent again, and may take as long as the answer.
     pub(super) fn settle(&mut self) {
         self.kept = None;
