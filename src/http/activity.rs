@@ -1,14 +1,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::{HeaderMap, StatusCode};
-
-use super::hop;
 use super::tunnel::Tunnel;
 use crate::outcome::{Cause, Outcome, Party, Phase};
-
-/// Answers before the final one that may wait for the client; a target that sends more of them at once loses them.
-const INTERIM_MAX: usize = 16;
 
 /// What the requests of one client connection have come to, for the one who serves it.
 #[derive(Debug, Default)]
@@ -18,8 +12,6 @@ pub(super) struct Activity {
     unframed: AtomicBool,
     /// What of an answer's body had not been handed to the client when its HTTP/1 connection ended.
     unsent: AtomicU64,
-    /// There are answers before the final one that the client has not had.
-    interim: AtomicBool,
     notes: Mutex<Notes>,
 }
 
@@ -33,7 +25,6 @@ struct Notes {
     ending: Option<Outcome>,
     /// What the connection becomes after a 101.
     tunnel: Option<Tunnel>,
-    interim: Vec<(StatusCode, HeaderMap)>,
 }
 
 impl Activity {
@@ -102,20 +93,6 @@ impl Activity {
 
     pub(super) fn is_unframed(&self) -> bool {
         self.unframed.load(Ordering::Acquire)
-    }
-
-    /// Keeps an answer that comes before the final one (RFC 9110 section 15.2) for the client.
-    pub(super) fn add_interim(&self, status: StatusCode, mut headers: HeaderMap) {
-        hop::remove(&mut headers);
-        let mut notes = self.notes();
-        if notes.interim.len() < INTERIM_MAX {
-            notes.interim.push((status, headers));
-        }
-        self.interim.store(true, Ordering::Release);
-    }
-
-    pub(super) fn take_interim(&self) -> Vec<(StatusCode, HeaderMap)> {
-        if self.interim.swap(false, Ordering::AcqRel) { std::mem::take(&mut self.notes().interim) } else { Vec::new() }
     }
 
     /// Keeps what the connection becomes when its 101 has been written.

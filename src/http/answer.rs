@@ -1,8 +1,8 @@
 //! Answers of the proxy's own.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Response, StatusCode, Version};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode, Version};
 
 use super::body::Body;
 use super::errors::ErrorAnswers;
@@ -30,13 +30,7 @@ pub fn whole_with(
     let mut headers = HeaderMap::new();
     headers.insert(X_REQUEST_ID, exchange.id().header().clone());
     fill(&mut headers, &exchange);
-    let mut body = body.into();
-    if exchange.version() == Version::HTTP_2 && exchange.method() == Some(&Method::HEAD) && !body.is_empty() {
-        // hyper would send the body too, which a stream that answers HEAD must not have (RFC 9110 section 9.3.2).
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-        body = Bytes::new();
-    }
-    let mut response = Response::new(Body::whole(body, exchange));
+    let mut response = Response::new(Body::whole(body.into(), exchange));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
@@ -92,6 +86,7 @@ pub const fn status_of(cause: Cause) -> StatusCode {
         | Cause::UpstreamTls
         | Cause::ResponseMalformed
         | Cause::TargetClosed
+        | Cause::NoWebsockets
         | Cause::Reset
         | Cause::ProtocolError => StatusCode::BAD_GATEWAY,
         Cause::NoTarget

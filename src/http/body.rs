@@ -11,7 +11,7 @@ use super::calling::Calling;
 use super::exchange::Exchange;
 use super::one::Broken;
 use super::stall::Stall;
-use super::{streams, trailers};
+use super::trailers;
 use crate::outcome::{Cause, Outcome, Party, Phase};
 
 /// Why a body ended before its end. What it means for the connection is in the exchange's outcome.
@@ -22,7 +22,7 @@ pub enum BodyError {
     CutOff,
     /// The target reset its stream for a reason that is the client's to know; its own stream is reset for the same.
     #[error("the target has broken off its answer")]
-    Reset(#[source] h2::Error),
+    Reset(Reason),
     /// No progress for `timeouts.body`.
     #[error("the body made no progress within timeouts.body")]
     Timeout,
@@ -53,7 +53,7 @@ struct Streamed {
     moved: u64,
     /// All of it has come.
     whole: bool,
-    /// It has broken off for this reason, which is said after what came before has gone out.
+    /// It has broken off for this reason while nobody asked for it.
     broken: Option<(Cause, BodyError)>,
 }
 
@@ -66,10 +66,6 @@ impl Body {
     /// A body that is known whole; it may be empty.
     #[must_use]
     pub fn whole(bytes: Bytes, exchange: Exchange) -> Self {
-        // hyper asks for none of it while the client gives no window, so its stream has to know of it from here on.
-        if !bytes.is_empty() && exchange.version() == Version::HTTP_2 {
-            streams::note_streaming(exchange.progress());
-        }
         Self { content: Content::Whole(bytes), exchange: Some(exchange) }
     }
 
@@ -88,6 +84,24 @@ impl Body {
     pub(super) fn restate(&mut self, status: StatusCode) {
         if let Some(exchange) = &mut self.exchange {
             exchange.set_status(status);
+        }
+    }
+
+    /// Notes how the exchange has failed; the first failure counts.
+    pub(super) fn note(&self, outcome: Outcome) {
+        if let Some(exchange) = &self.exchange {
+            exchange.fail(outcome);
+        }
+    }
+
+    /// Goes on with the request while nobody asks for the answer.
+    pub(super) fn mind_request(&mut self, context: &mut Context<'_>) {
+        if let Content::Streamed(streamed) = &mut self.content
+            && let Some(calling) = &mut streamed.calling
+            && let Err(broken) = calling.mind_request(context)
+        {
+            streamed.broken = Some(meaning(&broken));
+            streamed.calling = None;
         }
     }
 
@@ -126,11 +140,20 @@ impl Streamed {
     }
 }
 
+/// What it means for an answer that its request has broken off at the target.
+fn meaning(broken: &Broken) -> (Cause, BodyError) {
+    match broken {
+        Broken::Malformed(_) => (Cause::ResponseMalformed, BodyError::CutOff),
+        Broken::Closed(_) | Broken::Request => (Cause::TargetClosed, BodyError::CutOff),
+        Broken::Refused(reason) | Broken::Reset(reason) => (Cause::Reset, passed_on(*reason)),
+    }
+}
+
 /// What a client is told of why a target has reset a stream. Most reasons are about what we and the target say to each
 /// other; that it was refused would have the client send it again, though an answer had begun.
-fn passed_on(reason: Reason) -> BodyError {
+const fn passed_on(reason: Reason) -> BodyError {
     match reason {
-        Reason::CANCEL | Reason::ENHANCE_YOUR_CALM => BodyError::Reset(reason.into()),
+        Reason::CANCEL | Reason::ENHANCE_YOUR_CALM => BodyError::Reset(reason),
         _ => BodyError::CutOff,
     }
 }
@@ -152,11 +175,6 @@ impl http_body::Body for Body {
             }
             Content::Streamed(streamed) => streamed,
         };
-        if let Some(exchange) = &this.exchange
-            && exchange.version() == Version::HTTP_2
-        {
-            streams::note_streaming(exchange.progress());
-        }
         let failure = |cause| Outcome::new(Phase::Serve, Party::Target, cause);
         if let Some((cause, error)) = streamed.broken.take() {
             this.fail(failure(cause));
@@ -196,15 +214,9 @@ impl http_body::Body for Body {
             }
             Some(Err(broken)) => {
                 tracing::debug!(%broken, upstream = %calling.target().label(), "an answer has broken off");
-                let why = match broken {
-                    Broken::Malformed(_) => (Cause::ResponseMalformed, BodyError::CutOff),
-                    Broken::Closed(_) | Broken::Request => (Cause::TargetClosed, BodyError::CutOff),
-                    Broken::Refused(reason) | Broken::Reset(reason) => (Cause::Reset, passed_on(reason)),
-                };
-                // HTTP/2 throws away what waits to be sent on a stream that it resets: it goes out first.
-                streamed.broken = Some(why);
-                context.waker().wake_by_ref();
-                Poll::Pending
+                let (cause, error) = meaning(&broken);
+                this.fail(failure(cause));
+                Poll::Ready(Some(Err(error)))
             }
         }
     }

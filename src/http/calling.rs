@@ -1,15 +1,16 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body::Frame;
 
 use super::one::{self, Broken, Link};
 use super::pool::Terms;
 use super::request_body::RequestBody;
-use super::two::{self, Mux, Slot};
-use crate::upstream::{InFlight, Stream, Target};
+use super::two::{self, Far, Mux, Slot};
+use crate::net::Prefixed;
+use crate::upstream::Target;
 
 /// A target's connection, or a place on one, for the use of one request. Dropping it gives it up at once.
 #[derive(Debug)]
@@ -47,6 +48,14 @@ impl Lease {
         }
     }
 
+    /// Whether a WebSocket can be opened on it.
+    pub(super) fn takes_websockets(&self) -> bool {
+        match self {
+            Self::Http1(..) => true,
+            Self::Http2(slot) => slot.takes_websockets(),
+        }
+    }
+
     /// Begins a request.
     pub(super) fn call(self, request: Request<RequestBody>) -> Calling {
         match self {
@@ -80,11 +89,19 @@ impl Calling {
         }
     }
 
-    /// Whether the connection can become something else than HTTP.
+    /// Whether the connection can become something else than HTTP, by a 101.
     pub(super) fn can_switch(&self) -> bool {
         match self {
             Self::Http1(_) => true,
             Self::Http2(_) => false,
+        }
+    }
+
+    /// Whether a success makes a tunnel of the request's stream (RFC 8441 section 4).
+    pub(super) fn is_extended(&self) -> bool {
+        match self {
+            Self::Http1(_) => false,
+            Self::Http2(call) => call.is_extended(),
         }
     }
 
@@ -145,6 +162,17 @@ impl Calling {
         }
     }
 
+    /// Sends what can be sent of the request, while nobody asks for more of the answer.
+    ///
+    /// # Errors
+    /// See [`Broken`].
+    pub(super) fn mind_request(&mut self, context: &mut Context<'_>) -> Result<(), Broken> {
+        match self {
+            Self::Http1(calling) => calling.0.send(context),
+            Self::Http2(call) => call.send(context),
+        }
+    }
+
     /// Whether all of the answer has been given out.
     pub(super) fn is_end(&self) -> bool {
         match self {
@@ -181,16 +209,15 @@ impl Calling {
         }
     }
 
-    /// The target's stream, what it has sent behind its head, and the count of its connection, which is no longer one of
-    /// HTTP; of one that can switch.
-    pub(super) fn into_stream(self) -> Option<(Stream, BytesMut, InFlight)> {
+    /// What leads to the target when HTTP has ended there: after a 101, or a success where that makes a tunnel.
+    pub(super) fn into_far(self) -> Option<Far> {
         match self {
             Self::Http1(calling) => {
                 let (call, terms) = *calling;
                 let (stream, leftover) = call.into_stream();
-                Some((stream, leftover, terms.into_in_flight()))
+                Some(Far::Socket(Prefixed::new(leftover.freeze(), stream), terms.into_in_flight()))
             }
-            Self::Http2(_) => None,
+            Self::Http2(call) => call.into_strand().map(|(strand, slot)| Far::Strand(strand, slot)),
         }
     }
 }

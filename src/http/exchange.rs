@@ -1,17 +1,21 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT, HeaderValue, REFERER};
-use http::{Method, Request, StatusCode, Uri, Version};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
 
 use super::activity::Activity;
 use super::errors::ErrorAnswers;
+use super::hop;
 use super::host::Host;
 use super::request_id::RequestId;
 use crate::connection::{Connection, Registry};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::telemetry::{LOGGED_FIELD_MAX, Line, NO_ROUTE, RouteMeter, StatusClass};
+
+/// Answers before the final one that may wait for the client; a target that sends more of them at once loses them.
+const INTERIM_MAX: usize = 16;
 
 /// The life of one request: opened at its head, ended once by [`Exchange::close`] or by its drop.
 ///
@@ -43,7 +47,7 @@ pub struct Exchange {
     outcome: Option<Outcome>,
 }
 
-/// What the bodies of a request and of its response have come to; written by those who move them.
+/// What a request and its answer have come to; written by those who move them.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     bytes_in: AtomicU64,
@@ -51,9 +55,31 @@ pub(super) struct Progress {
     fault: OnceLock<Outcome>,
     sent: AtomicBool,
     starving: AtomicBool,
+    /// There are answers before the final one that the client has not had.
+    hinted: AtomicBool,
+    interim: Mutex<Vec<(StatusCode, HeaderMap)>>,
 }
 
 impl Progress {
+    /// Keeps an answer that comes before the final one (RFC 9110 section 15.2) for the client.
+    pub(super) fn add_interim(&self, status: StatusCode, mut headers: HeaderMap) {
+        hop::remove(&mut headers);
+        let mut interim = self.interim();
+        if interim.len() < INTERIM_MAX {
+            interim.push((status, headers));
+        }
+        self.hinted.store(true, Ordering::Release);
+    }
+
+    pub(super) fn take_interim(&self) -> Vec<(StatusCode, HeaderMap)> {
+        if self.hinted.swap(false, Ordering::AcqRel) { std::mem::take(&mut *self.interim()) } else { Vec::new() }
+    }
+
+    fn interim(&self) -> MutexGuard<'_, Vec<(StatusCode, HeaderMap)>> {
+        // Each change is whole before the next can panic.
+        self.interim.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Notes whether the request's body waits for its client.
     pub(super) fn set_starving(&self, starving: bool) {
         self.starving.store(starving, Ordering::Release);

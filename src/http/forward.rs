@@ -14,13 +14,13 @@ use super::pool::Pool;
 use super::request::Refusal;
 use super::request_body::RequestBody;
 use super::send::{Failed, send};
-use super::stream_tunnel::StreamTunnel;
 use super::tunnel::Tunnel;
+use super::two::StreamTunnel;
 use super::via::Via;
-use super::websocket::Handshake;
+use super::websocket::{Extended, Handshake};
 use super::{answer, hop, request, response};
 use crate::name::PathRewrite;
-use crate::net::{AddressSet, Prefixed};
+use crate::net::AddressSet;
 use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::relay;
 use crate::upstream::Plan;
@@ -137,11 +137,11 @@ pub async fn forward(request: Request<Incoming>, mut exchange: Exchange, forward
     }
 }
 
-/// Hands a target's answer on; with whether an upgrade was asked for, and how if by HTTP/2.
+/// Hands a target's answer on; with whether an upgrade was asked for, and how.
 fn answered(
     mut parts: http::response::Parts,
     calling: Calling,
-    (upgrade, handshake): (bool, Option<Handshake>),
+    (upgrade, handshake): (bool, Handshake),
     mut exchange: Exchange,
     forwarding: &Forwarding<'_>,
 ) -> Response<Body> {
@@ -152,32 +152,32 @@ fn answered(
         return failure(Failed::of(Party::Target, Cause::ResponseMalformed), exchange);
     }
     exchange.set_status(parts.status);
-    if parts.status != StatusCode::SWITCHING_PROTOCOLS {
+    let extended = if calling.is_extended() && parts.status.is_success() {
+        handshake.connected(&mut parts)
+    } else if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        match handshake.switched(&mut parts) {
+            Ok(extended) => extended,
+            Err(wrong) => {
+                exchange.set_error(&wrong.to_string());
+                return failure(Failed::of(Party::Target, Cause::ResponseMalformed), exchange);
+            }
+        }
+    } else {
         // The reason phrase goes with the head's extensions, as the target's.
         let body = Body::streamed(calling, forwarding.timeouts.body, exchange);
         return Response::from_parts(parts, body);
-    }
-    let extended = match handshake.map(|handshake| handshake.accept(&mut parts)).transpose() {
-        Ok(extended) => extended,
-        Err(wrong) => {
-            exchange.set_error(&wrong.to_string());
-            return failure(Failed::of(Party::Target, Cause::ResponseMalformed), exchange);
-        }
     };
-    let Some((stream, leftover, in_flight)) = calling.into_stream() else {
+    exchange.set_status(parts.status);
+    let Some(far) = calling.into_far() else {
         return failure(Failed::of(Party::Target, Cause::ResponseMalformed), exchange);
     };
-    let target = Prefixed::new(leftover.freeze(), stream);
     match extended {
-        Some(extended) => {
-            exchange.set_status(parts.status);
-            let idle = forwarding.timeouts.tunnel;
-            StreamTunnel { target, idle, exchange, in_flight }.start(extended);
+        Some(Extended(ties)) => {
+            ties.set_tunnel(StreamTunnel { far, idle: forwarding.timeouts.tunnel, exchange });
         }
         None => {
             let activity = Arc::clone(exchange.activity());
-            let limits = tunnel_limits(forwarding.timeouts);
-            activity.set_tunnel(Tunnel { target, limits, exchange, in_flight });
+            activity.set_tunnel(Tunnel { far, limits: tunnel_limits(forwarding.timeouts), exchange });
         }
     }
     Response::from_parts(parts, Body::upgraded())

@@ -1,14 +1,11 @@
-use std::error::Error;
-use std::future::poll_fn;
-use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
 use super::one::Feed;
+use super::two::Intake;
 
 /// What is read and thrown away of a body that nobody wanted.
 pub(super) const DISCARDED_MAX: u64 = 256 * 1024;
@@ -24,48 +21,7 @@ enum Source {
     /// From an HTTP/1 connection.
     Http1(Feed),
     /// From a stream of an HTTP/2 connection.
-    Http2(hyper::body::Incoming, Leftover),
-}
-
-/// Where the body of an HTTP/2 request goes that nobody has read to its end.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Leftover(Arc<Mutex<Option<hyper::body::Incoming>>>);
-
-impl Leftover {
-    /// Reads what is left and throws it away, up to a limit; to be called when the request has been answered.
-    ///
-    /// A stream whose body is dropped is reset, and some clients (curl 7.88) then take no notice of the answer.
-    pub(super) async fn discard(self) {
-        let Some(mut body) = self.slot().take() else { return };
-        let mut left = DISCARDED_MAX;
-        while let Some(Ok(frame)) = poll_fn(|context| http_body::Body::poll_frame(Pin::new(&mut body), context)).await {
-            let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-            match left.checked_sub(length) {
-                Some(rest) => left = rest,
-                None => return,
-            }
-        }
-    }
-
-    /// Whether there is something to throw away.
-    pub(super) fn is_there(&self) -> bool {
-        self.slot().is_some()
-    }
-
-    fn slot(&self) -> MutexGuard<'_, Option<hyper::body::Incoming>> {
-        // Each change is whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        if let Source::Http2(body, leftover) = std::mem::replace(&mut self.0, Source::Empty)
-            && !http_body::Body::is_end_stream(&body)
-        {
-            *leftover.slot() = Some(body);
-        }
-    }
+    Http2(Intake),
 }
 
 /// Why a client's body ended before its end.
@@ -93,19 +49,8 @@ impl Incoming {
         Self(Source::Http1(feed))
     }
 
-    pub(super) fn http2(body: hyper::body::Incoming, leftover: &Leftover) -> Self {
-        Self(Source::Http2(body, leftover.clone()))
-    }
-}
-
-impl Incoming {
-    /// Whether another task than the one that serves the client may take what comes: an HTTP/1 connection reads for those
-    /// that it polls itself.
-    pub(super) const fn can_leave(&self) -> bool {
-        match &self.0 {
-            Source::Empty | Source::Http2(_, _) => true,
-            Source::Http1(_) => false,
-        }
+    pub(super) const fn http2(intake: Intake) -> Self {
+        Self(Source::Http2(intake))
     }
 }
 
@@ -120,9 +65,7 @@ impl http_body::Body for Incoming {
         match &mut self.get_mut().0 {
             Source::Empty => Poll::Ready(None),
             Source::Http1(feed) => feed.poll_frame(context),
-            Source::Http2(body, _) => Poll::Ready(
-                ready!(Pin::new(body).poll_frame(context)).map(|frame| frame.map_err(|error| blame(&error))),
-            ),
+            Source::Http2(intake) => intake.poll_frame(context),
         }
     }
 
@@ -130,7 +73,7 @@ impl http_body::Body for Incoming {
         match &self.0 {
             Source::Empty => true,
             Source::Http1(feed) => feed.is_end(),
-            Source::Http2(body, _) => body.is_end_stream(),
+            Source::Http2(intake) => intake.is_end(),
         }
     }
 
@@ -138,16 +81,7 @@ impl http_body::Body for Incoming {
         match &self.0 {
             Source::Empty => SizeHint::with_exact(0),
             Source::Http1(feed) => feed.left().map_or_else(SizeHint::default, SizeHint::with_exact),
-            Source::Http2(body, _) => body.size_hint(),
+            Source::Http2(intake) => intake.left().map_or_else(SizeHint::default, SizeHint::with_exact),
         }
-    }
-}
-
-fn blame(error: &hyper::Error) -> IncomingError {
-    let system = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    match system.map(io::Error::kind) {
-        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => IncomingError::Malformed,
-        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => IncomingError::Reset,
-        Some(_) | None => IncomingError::ClosedEarly,
     }
 }

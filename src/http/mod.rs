@@ -1,4 +1,4 @@
-//! The home of hyper: serving a client over HTTP/1.1 or HTTP/2, and forwarding its requests to targets.
+//! Serving a client over HTTP/1.1 or HTTP/2, and forwarding its requests to targets over either.
 //!
 //! The room knows no route and no configuration: who calls [`serve`] says what is done with a request.
 
@@ -7,14 +7,12 @@ pub mod answer;
 mod body;
 mod calling;
 pub mod codec;
-mod driver;
 mod edits;
 mod errors;
 mod exchange;
 mod facts;
 mod forward;
 mod forwarded;
-mod frames;
 mod hop;
 mod host;
 mod incoming;
@@ -28,8 +26,6 @@ mod response;
 mod send;
 mod serve;
 mod stall;
-mod stream_tunnel;
-mod streams;
 #[cfg(test)]
 mod tests;
 mod trailers;
@@ -37,7 +33,6 @@ mod tunnel;
 mod two;
 mod unacknowledged;
 mod via;
-mod watched;
 mod websocket;
 
 pub use body::{Body, BodyError};

@@ -10,7 +10,8 @@ use super::send::Failed;
 use super::two::{Mux, Opener, Over, Place, Turn, Unopened};
 use crate::connection::{Connection, State};
 use crate::outcome::{Cause, Outcome, Party, Phase, with_causes};
-use crate::upstream::{Choice, Connected, Order, Target, connect_in};
+use crate::tls::ClientPolicy;
+use crate::upstream::{Choice, Connected, Failure, Order, Plan, Target, connect_in};
 
 /// What may be shared with whom; none if a PROXY header says who the client is, so that the connection is its alone.
 fn key(target: &Arc<Target>, forwarding: &Forwarding<'_>) -> Option<PoolKey> {
@@ -76,6 +77,18 @@ pub(super) async fn fresh<'a>(
             Ok(None | Some(Over::Opened)) => {}
             Ok(Some(Over::Http1 | Over::Failed)) | Err(_) => return open(order, None, exchange, forwarding).await,
         }
+    }
+}
+
+/// A connection of HTTP/1.1, whatever else the target would agree to.
+pub(super) async fn plainer(exchange: &mut Exchange, forwarding: &Forwarding<'_>) -> Result<Lease, Failed> {
+    let plan = Plan { tls: forwarding.plan.tls.map(ClientPolicy::http1), ..forwarding.plan };
+    let forwarding = Forwarding { plan, protocol: TargetProtocol::Http1, ..*forwarding };
+    let mut order = plan.targets.order(plan.client.ip());
+    let Some(first) = order.peek() else { return Err(Failed { outcome: Failure::NoTarget.outcome() }) };
+    match standing(first, &forwarding) {
+        Some(lease) => Ok(lease),
+        None => open(order, None, exchange, &forwarding).await,
     }
 }
 

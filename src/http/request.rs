@@ -42,14 +42,15 @@ pub(super) fn prepare(
     check_length(&parts.headers, forwarding.max_request_body)?;
     let client = exchange.connection().client().ip();
     let trusted = forwarding.forwarded.trusted.contains(client);
-    let awaits_continue = parts.version == Version::HTTP_11 && hop::has_token(&parts.headers, &EXPECT, "100-continue");
+    // HTTP/1.0 knows no 100 (RFC 9110 section 10.1.1).
+    let awaits_continue = parts.version != Version::HTTP_10 && hop::has_token(&parts.headers, &EXPECT, "100-continue");
     let takes_trailers = hop::has_token(&parts.headers, &TE, "trailers");
     let via = forwarding.forwarded.via.as_ref();
     if via.is_some_and(|via| via.is_loop(&parts.headers)) {
         return Err(Refusal::Looped);
     }
     let received = parts.version;
-    // hyper sends a body of unknown length only with this version (HTTP/2 and HTTP/1.0 clients).
+    // The target's version, whatever the client's.
     parts.version = Version::HTTP_11;
     parts.uri = origin_form(&parts.uri);
     if let Some(rewrite) = forwarding.rewrite {
@@ -64,7 +65,6 @@ pub(super) fn prepare(
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    // HTTP/2 has no use for it: a stream's body waits for its window.
     if !awaits_continue {
         headers.remove(EXPECT);
     }
@@ -113,14 +113,21 @@ pub(super) fn is_idempotent(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE, Method::PUT, Method::DELETE].contains(method)
 }
 
+/// The length that a head gives for its body, if it gives one in digits.
+pub(super) fn said_length(headers: &HeaderMap) -> Option<u64> {
+    let digits = headers.get(CONTENT_LENGTH)?.to_str().ok()?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+}
+
 fn check_length(headers: &HeaderMap, limit: Option<u64>) -> Result<(), Refusal> {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let Some(length) = lengths.next() else { return Ok(()) };
+    if lengths.next().is_none() {
+        return Ok(());
+    }
     if lengths.next().is_some() || headers.contains_key(TRANSFER_ENCODING) {
         return Err(Refusal::Length);
     }
-    let digits = length.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    let length: u64 = digits.and_then(|text| text.parse().ok()).ok_or(Refusal::Length)?;
+    let length = said_length(headers).ok_or(Refusal::Length)?;
     if limit.is_some_and(|limit| length > limit) { Err(Refusal::TooLarge) } else { Ok(()) }
 }
 

@@ -42,11 +42,6 @@ impl RequestBody {
         self.again.extend(frames);
     }
 
-    /// Whether another task than the client's own may take what comes.
-    pub(super) fn can_leave(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Incoming::can_leave)
-    }
-
     /// The client may be silent for as long as it wants: somebody else minds whether anything moves at all.
     pub(super) fn be_patient(&mut self) {
         self.stall = Stall::new(Duration::ZERO);

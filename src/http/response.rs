@@ -43,7 +43,7 @@ fn clean(parts: &mut Parts, asked_to_upgrade: bool) -> Result<(), Refused> {
     } else {
         None
     };
-    // hyper answers in the client's version, whatever stands here; a target's 1.0 would only forbid chunks.
+    // The client is answered in its own version, whatever stands here; a target's 1.0 would only forbid chunks.
     parts.version = Version::HTTP_11;
     hop::remove(&mut parts.headers);
     if let Some(protocol) = protocol {

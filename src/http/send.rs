@@ -1,18 +1,24 @@
 use std::sync::Arc;
 
+use http::Request;
+use http::header::UPGRADE;
 use http::response::Parts;
-use http::{Request, Version};
 use tokio::time::timeout;
 
 use super::calling::{Calling, Lease};
 use super::exchange::Exchange;
-use super::forward::{Forwarding, Timeouts};
+use super::forward::{Forwarding, TargetProtocol, Timeouts};
 use super::one::Broken;
 use super::opening;
 use super::request::{is_idempotent, set_host};
 use super::request_body::RequestBody;
+use super::websocket;
 use crate::outcome::{Cause, Outcome, Party, Phase, with_causes};
 use crate::upstream::Failure;
+
+/// What is said of a target that has no way to carry a WebSocket.
+const NO_WEBSOCKETS: &str = "the target takes no WebSockets over HTTP/2 (SETTINGS_ENABLE_CONNECT_PROTOCOL, RFC 8441); \
+                             set upstream_protocol to \"http1\", or to \"auto\" inside TLS";
 
 /// Why there is no answer of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +58,7 @@ pub(super) async fn send(
         Some(lease) => (lease, Some(order)),
         None => (opening::fresh(order, None, exchange, forwarding).await?, None),
     };
+    let lease = suited(lease, &request, exchange, forwarding).await?;
     let mux = lease.mux().cloned();
     let request = match attempt(request, lease, exchange, forwarding).await {
         Attempt::Answered(parts, calling) => return Ok((parts, calling)),
@@ -59,11 +66,40 @@ pub(super) async fn send(
         Attempt::Again(request) => request,
     };
     let lease = opening::fresh(order.unwrap_or_else(turn), mux.as_ref(), exchange, forwarding).await?;
+    let lease = suited(lease, &request, exchange, forwarding).await?;
     match attempt(*request, lease, exchange, forwarding).await {
         Attempt::Answered(parts, calling) => Ok((parts, calling)),
         Attempt::Failed(failed) => Err(failed),
         // There is no third time.
         Attempt::Again(_) => Err(Failed::of(Party::Target, Cause::TargetClosed)),
+    }
+}
+
+/// A connection that can become what the request asks for: a WebSocket by HTTP/2 where the target takes it so, else, and all
+/// other upgrades, by HTTP/1.1 where that may be spoken.
+async fn suited(
+    lease: Lease,
+    request: &Request<RequestBody>,
+    exchange: &mut Exchange,
+    forwarding: &Forwarding<'_>,
+) -> Result<Lease, Failed> {
+    let Some(mux) = lease.mux().filter(|_| request.headers().contains_key(UPGRADE)) else { return Ok(lease) };
+    let websocket = websocket::is_asked(request.headers());
+    if websocket && lease.takes_websockets() {
+        return Ok(lease);
+    }
+    match forwarding.protocol {
+        TargetProtocol::Agreed => {
+            drop(lease);
+            opening::plainer(exchange, forwarding).await
+        }
+        TargetProtocol::Http2 if websocket => {
+            exchange.set_target(mux.target().label());
+            exchange.set_error(NO_WEBSOCKETS);
+            Err(Failed::of(Party::Target, Cause::NoWebsockets))
+        }
+        // The target may do without, and an answer in HTTP is as good.
+        TargetProtocol::Http1 | TargetProtocol::Http2 => Ok(lease),
     }
 }
 
@@ -79,14 +115,8 @@ async fn attempt(
     let port = target.port(forwarding.plan.listener.port());
     set_host(request.headers_mut(), exchange, forwarding.preserve_host, &target, port);
     let mut calling = lease.call(request);
-    let activity = Arc::clone(exchange.activity());
-    let multiplexed = exchange.version() == Version::HTTP_2;
-    let interim = |status, headers| {
-        // The activity is the whole connection's, and hyper has no way to send these on an HTTP/2 stream.
-        if !multiplexed {
-            activity.add_interim(status, headers);
-        }
-    };
+    let progress = Arc::clone(exchange.progress());
+    let interim = |status, headers| progress.add_interim(status, headers);
     let answer = match within(calling.answer(interim), forwarding.timeouts, exchange).await {
         Ok(answer) => answer,
         Err(cause) => {

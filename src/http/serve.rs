@@ -1,24 +1,14 @@
-use std::convert::Infallible;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
-use hyper::rt::Executor;
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::time::timeout;
 
-use super::activity::{Abandoned, Activity};
+use super::activity::Activity;
 use super::body::Body;
-use super::driver::{Driver, Step};
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Progress};
 use super::host::Host;
-use super::incoming::{Incoming, Leftover};
-use super::streams::Streams;
-use super::watched::{Notebook, Watched};
-use super::{answer, one, websocket};
+use super::incoming::Incoming;
+use super::{answer, one, two, websocket};
 use crate::connection::{Connection, Registry, State};
 use crate::net::Transport;
 use crate::outcome::{Cause, Outcome, Party, Phase};
@@ -90,78 +80,12 @@ where
         Desk { registry: Arc::clone(registry), connection: Arc::clone(connection), activity: Arc::default(), service };
     match version {
         Version::Http1 => one::serve(stream, settings, desk).await,
-        Version::Http2 => serve_http2(stream, settings, desk).await,
+        // Boxed: an HTTP/1 connection would carry the room for it.
+        Version::Http2 => Box::pin(two::serve(stream, settings, desk)).await,
     }
-}
-
-async fn serve_http2<S, H, F>(stream: S, settings: &Settings, desk: Desk<H>) -> Outcome
-where
-    S: Transport + 'static,
-    H: Fn(Request<Incoming>, Exchange) -> F + Clone + Send + 'static,
-    F: Future<Output = Response<Body>> + Send + 'static,
-{
-    let notebook = Arc::<Notebook>::default();
-    let mut driver = Driver::new(settings, &desk.connection, &desk.activity, &notebook);
-    let activity = Arc::clone(&desk.activity);
-    let connection = Arc::clone(&desk.connection);
-    let io = TokioIo::new(Watched::new(stream, &connection, &notebook));
-    let streams = Streams::new(settings.body);
-    let head = u32::try_from(settings.max_request_head).unwrap_or(u32::MAX);
-    let (tasks, patience) = (streams.executor(), settings.body);
-    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-        let leftover = Leftover::default();
-        let mut request = request.map(|body| Incoming::http2(body, &leftover));
-        websocket::recognize(&mut request, &tasks);
-        let answer = desk.take(request);
-        let tasks = tasks.clone();
-        async move {
-            let answer = answer.await;
-            if leftover.is_there() {
-                // A task of the connection, which ends with it.
-                tasks.execute(async move { drop(timeout(patience, leftover.discard()).await) });
-            }
-            Ok::<_, Infallible>(answer)
-        }
-    });
-    let end = {
-        let mut serving = pin!(
-            http2::Builder::new(streams.executor())
-                .timer(TokioTimer::new())
-                .enable_connect_protocol()
-                .max_concurrent_streams(H2_STREAMS_MAX)
-                .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
-                .initial_connection_window_size(H2_CONNECTION_WINDOW_BYTES)
-                .max_send_buf_size(H2_SEND_BUFFER_BYTES)
-                .max_local_error_reset_streams(H2_RESETS_MAX)
-                .max_header_list_size(head)
-                .serve_connection(io, service)
-        );
-        let _abandoned = Abandoned::new(&activity);
-        let end = driver
-            .run(|context, step| match step {
-                Step::Poll => {
-                    streams.reap(context);
-                    serving.as_mut().poll(context)
-                }
-                Step::Drain => {
-                    serving.as_mut().graceful_shutdown();
-                    std::task::Poll::Pending
-                }
-            })
-            .await;
-        // Requests that end with the connection are told why before they are dropped.
-        activity.set_ending(driver.outcome(&end));
-        end
-    };
-    let panicked = streams.end().await;
-    if panicked {
-        return Outcome::new(Phase::Serve, Party::Proxy, Cause::Internal);
-    }
-    driver.outcome(&end)
 }
 
 /// Where the requests of a connection are taken in.
-#[derive(Clone)]
 pub(super) struct Desk<H> {
     registry: Arc<Registry>,
     connection: Arc<Connection>,
@@ -185,8 +109,12 @@ impl<H> Desk<H> {
         answer::failure_with(status, outcome, exchange)
     }
 
-    /// Opens the exchange of a request, and hands it to the service or refuses it.
-    pub(super) fn take<F>(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send + use<H, F>
+    /// Opens the exchange of a request, and hands it to the service or refuses it. Gives what is noted of it beside its
+    /// answer.
+    pub(super) fn take<F>(
+        &self,
+        request: Request<Incoming>,
+    ) -> (Arc<Progress>, impl Future<Output = Response<Body>> + Send + use<H, F>)
     where
         H: Fn(Request<Incoming>, Exchange) -> F,
         F: Future<Output = Response<Body>> + Send + 'static,
@@ -196,6 +124,7 @@ impl<H> Desk<H> {
             Err(fault) => (Host::none(), Some(fault)),
         };
         let mut exchange = Exchange::open(&self.registry, &self.connection, &self.activity, &request, host);
+        let progress = Arc::clone(exchange.progress());
         let extended = websocket::is_extended(&request);
         let connect = request.method() == Method::CONNECT;
         let taken = match fault {
@@ -206,7 +135,7 @@ impl<H> Desk<H> {
                 Err(exchange)
             }
         };
-        async move {
+        let answer = async move {
             let malformed = Outcome::new(Phase::Serve, Party::Client, Cause::RequestMalformed);
             match taken {
                 Ok(answer) => {
@@ -221,6 +150,7 @@ impl<H> Desk<H> {
                 Err(exchange) if connect => answer::failure_with(StatusCode::NOT_IMPLEMENTED, malformed, exchange),
                 Err(exchange) => answer::failure(malformed, exchange),
             }
-        }
+        };
+        (progress, answer)
     }
 }

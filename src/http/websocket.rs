@@ -1,28 +1,24 @@
-//! WebSocket over HTTP/2 (RFC 8441): an extended `CONNECT` becomes the opening handshake of HTTP/1.1 (RFC 6455), and back.
+//! WebSocket between the versions of HTTP: an extended `CONNECT` of HTTP/2 (RFC 8441) becomes the opening handshake of
+//! HTTP/1.1 (RFC 6455), and back.
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use h2::ext::Protocol;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use http::{Method, Request, Response, StatusCode, Version, request, response};
-use hyper::ext::Protocol;
-use hyper::upgrade::OnUpgrade;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, request, response};
 
 use super::body::Body;
 use super::incoming::Incoming;
 use super::request_id::random;
-use super::streams::StreamExecutor;
+use super::two::Ties;
 
 /// RFC 6455 section 1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// A request's stream that can become a tunnel.
 #[derive(Clone, Debug)]
-pub(super) struct Extended {
-    pub(super) upgrade: OnUpgrade,
-    /// What ends with the client's connection.
-    pub(super) tasks: StreamExecutor,
-}
+pub(super) struct Extended(pub(super) Ties);
 
 /// Marks the answer that makes a tunnel of its stream.
 #[derive(Clone, Copy, Debug)]
@@ -30,9 +26,11 @@ struct Opened;
 
 /// A handshake in progress.
 #[derive(Debug)]
-pub(super) struct Handshake {
-    extended: Extended,
-    key: String,
+pub(super) enum Handshake {
+    /// The client's own, by HTTP/1.1; with its key if it is a WebSocket's.
+    Upgrade(Option<HeaderValue>),
+    /// Ours, for a client that has asked by HTTP/2, with our key.
+    Extended(Extended, String),
 }
 
 /// The target's answer to a handshake is none.
@@ -42,12 +40,11 @@ pub(super) struct WrongAccept;
 
 /// Turns an extended `CONNECT` for a WebSocket into the GET that it stands for, so that it is routed and logged as such.
 /// Every other request stays as it is.
-pub(super) fn recognize(request: &mut Request<Incoming>, tasks: &StreamExecutor) {
+pub(super) fn recognize(request: &mut Request<Incoming>, ties: &Ties) {
     let websocket = request.extensions().get::<Protocol>().is_some_and(|protocol| protocol.as_str() == "websocket");
     if request.method() == Method::CONNECT && websocket {
-        let upgrade = hyper::upgrade::on(&mut *request);
         *request.method_mut() = Method::GET;
-        request.extensions_mut().insert(Extended { upgrade, tasks: tasks.clone() });
+        request.extensions_mut().insert(Extended(ties.clone()));
     }
 }
 
@@ -59,51 +56,91 @@ pub(super) fn is_extended<B>(request: &Request<B>) -> bool {
 /// To the client of an extended `CONNECT` every success is a tunnel (RFC 8441 section 4): one that is none may not look
 /// like it.
 pub(super) fn settle(response: &mut Response<Body>) {
-    if response.status().is_success() && response.extensions().get::<Opened>().is_none() {
+    if response.status().is_success() && !is_opened(response) {
         *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
         response.body_mut().restate(StatusCode::NOT_IMPLEMENTED);
     }
 }
 
+/// Whether an answer makes a tunnel of its stream.
+pub(super) fn is_opened<B>(response: &Response<B>) -> bool {
+    response.extensions().get::<Opened>().is_some()
+}
+
+/// Whether a head asks to become a WebSocket.
+pub(super) fn is_asked(headers: &HeaderMap) -> bool {
+    headers.get(UPGRADE).is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
 impl Handshake {
-    /// Makes the handshake of HTTP/1.1 out of a WebSocket's request that has come by HTTP/2.
-    pub(super) fn begin(parts: &mut request::Parts) -> Option<Self> {
-        let extended = parts.extensions.remove::<Extended>()?;
+    /// Looks for a handshake in a request's head. That of a WebSocket which has come by HTTP/2 becomes one of HTTP/1.1.
+    pub(super) fn begin(parts: &mut request::Parts) -> Self {
+        let headers = &mut parts.headers;
+        let Some(extended) = parts.extensions.remove::<Extended>() else {
+            return Self::Upgrade(headers.get(SEC_WEBSOCKET_KEY).cloned());
+        };
         let key = base64(&random().to_be_bytes());
         parts.version = Version::HTTP_11;
-        let headers = &mut parts.headers;
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         if let Ok(key) = HeaderValue::from_str(&key) {
             headers.insert(SEC_WEBSOCKET_KEY, key);
         }
         headers.entry(SEC_WEBSOCKET_VERSION).or_insert(HeaderValue::from_static("13"));
-        Some(Self { extended, key })
+        Self::Extended(extended, key)
     }
 
-    /// Makes the answer to the client out of the target's 101.
+    /// Makes the answer to the client out of the target's 101. Gives the stream that becomes a tunnel, if it is one.
     ///
     /// # Errors
-    /// The target has not answered this handshake.
-    pub(super) fn accept(self, parts: &mut response::Parts) -> Result<Extended, WrongAccept> {
+    /// The target has not answered our handshake.
+    pub(super) fn switched(self, parts: &mut response::Parts) -> Result<Option<Extended>, WrongAccept> {
+        let Self::Extended(extended, key) = self else { return Ok(None) };
         let mut accepts = parts.headers.get_all(SEC_WEBSOCKET_ACCEPT).iter();
-        let wanted = accept(&self.key);
+        let wanted = accept(key.as_bytes());
         let right = accepts.next().is_some_and(|accept| accept.as_bytes() == wanted.as_bytes());
         if !right || accepts.next().is_some() {
             return Err(WrongAccept);
         }
-        for name in [CONNECTION, UPGRADE, SEC_WEBSOCKET_ACCEPT, CONTENT_LENGTH] {
-            parts.headers.remove(name);
+        open(parts);
+        Ok(Some(extended))
+    }
+
+    /// Makes the answer to the client out of a target's success by HTTP/2. Gives the stream that becomes a tunnel, if it is
+    /// one.
+    pub(super) fn connected(self, parts: &mut response::Parts) -> Option<Extended> {
+        let key = match self {
+            Self::Extended(extended, _) => {
+                open(parts);
+                return Some(extended);
+            }
+            Self::Upgrade(key) => key,
+        };
+        let headers = &mut parts.headers;
+        headers.remove(CONTENT_LENGTH);
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        let accept = key.and_then(|key| HeaderValue::try_from(accept(key.as_bytes())).ok());
+        if let Some(accept) = accept {
+            headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
         }
-        parts.status = StatusCode::OK;
-        parts.extensions.insert(Opened);
-        Ok(self.extended)
+        parts.status = StatusCode::SWITCHING_PROTOCOLS;
+        None
     }
 }
 
+/// Makes the answer to an extended `CONNECT`.
+fn open(parts: &mut response::Parts) {
+    for name in [CONNECTION, UPGRADE, SEC_WEBSOCKET_ACCEPT, CONTENT_LENGTH] {
+        parts.headers.remove(name);
+    }
+    parts.status = StatusCode::OK;
+    parts.extensions.insert(Opened);
+}
+
 /// What answers a key (RFC 6455 section 4.2.2).
-pub(super) fn accept(key: &str) -> String {
-    base64(digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key.as_bytes(), GUID].concat()).as_ref())
+pub(super) fn accept(key: &[u8]) -> String {
+    base64(digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key, GUID].concat()).as_ref())
 }
 
 /// RFC 4648 section 4.
@@ -127,7 +164,7 @@ mod tests {
     #[test]
     fn a_key_is_answered_as_the_standard_says() {
         // RFC 6455 section 1.3.
-        assert_eq!(accept("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(accept(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
     #[test]

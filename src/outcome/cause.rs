@@ -41,6 +41,7 @@ super::vocabulary! {
         Looped = "looped": "The request has come through proxies of our `via` name too often: it goes in circles (508).",
         ResponseHeadTimeout = "response_head_timeout": "`timeouts.response_head` passed before the target answered (504).",
         ResponseMalformed = "response_malformed": "The target's answer is not valid HTTP (502).",
+        NoWebsockets = "no_websockets": "The target speaks HTTP/2, and takes no WebSockets over it (502).",
         TargetClosed = "target_closed": "The target closed before its answer was complete (502).",
         BodyTimeout = "body_timeout": "`timeouts.body` passed without progress of a request's or response's body.",
         TunnelTimeout = "tunnel_timeout": "`timeouts.tunnel` passed without a byte on an upgraded connection.",

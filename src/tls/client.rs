@@ -80,6 +80,8 @@ impl TargetName {
 pub struct ClientPolicy {
     config: Arc<ClientConfig>,
     server_name: Option<ServerName<'static>>,
+    /// The same where only HTTP/1.1 is to be agreed on; none if it is the same.
+    http1: Option<Box<Self>>,
 }
 
 impl ClientPolicy {
@@ -104,7 +106,20 @@ impl ClientPolicy {
         };
         config.alpn_protocols = alpn;
         let server_name = server_name.as_ref().map(TargetName::to_library).transpose();
-        Ok(Self { config: Arc::new(config), server_name: server_name.map_err(PolicyError::ServerName)? })
+        let server_name = server_name.map_err(PolicyError::ServerName)?;
+        let http1 = (config.alpn_protocols.len() > 1).then(|| {
+            // The sessions are shared: what was agreed on before binds no later handshake.
+            let mut config = config.clone();
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+            Box::new(Self { config: Arc::new(config), server_name: server_name.clone(), http1: None })
+        });
+        Ok(Self { config: Arc::new(config), server_name, http1 })
+    }
+
+    /// The policy for a connection on which HTTP/1.1 is to be spoken, whatever else it would offer.
+    #[must_use]
+    pub fn http1(&self) -> &Self {
+        self.http1.as_deref().unwrap_or(self)
     }
 
     /// Whether a target that agrees to no ALPN protocol is of no use.

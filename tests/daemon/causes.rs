@@ -361,6 +361,22 @@ fn proof(cause: Cause) -> Proof {
                 answered(Way::Http.client(address), 502);
             })
         }
+        Cause::NoWebsockets => {
+            let target = serving(|mut peer| {
+                // An empty SETTINGS frame: it speaks HTTP/2, and nothing of extended CONNECT.
+                peer.send(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
+                peer.rest();
+            });
+            route(Way::Http, "upstream_protocol = \"h2c\"", target, request("serve", "target"), |_, address| {
+                let mut client = Way::Http.silent_client(address);
+                let ask = format!(
+                    "GET / HTTP/1.1\r\nhost: {HOST}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                     sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n"
+                );
+                client.send(ask.as_bytes());
+                answered(client, 502);
+            })
+        }
         Cause::TargetClosed => {
             let target = serving(|mut peer| {
                 peer.message();

@@ -118,3 +118,59 @@ fn websockets_go_through_as_if_there_were_no_proxy() {
         proxy.finish();
     }
 }
+
+#[test]
+fn websockets_reach_targets_that_speak_http_2() {
+    if !Python::has("websockets") {
+        return;
+    }
+    for protocol in ["h2", "auto"] {
+        let folder = TempDir::new().unwrap();
+        CERTIFICATES.write(folder.path());
+        let mut script = Python::run("websocket_both.py", &["client-tls", folder.path().to_str().unwrap()]);
+        let port = script.line().split_once(' ').unwrap().1.to_owned();
+        // A proxy of ours is a target that takes WebSockets over HTTP/2.
+        let behind = Proxy::start(&Way::TerminateHttp.route("behind", "127.0.0.3", format!("127.0.0.1:{port}"), ""));
+        let proxy = Proxy::start(&speaking(Way::ReencryptHttp, "127.0.0.2", behind.address("127.0.0.3"), protocol));
+        script.tell(&proxy.address("127.0.0.2").to_string());
+        script.succeed();
+        let line = proxy.line("request", "the tunnel", |line| line["status"] == 101);
+        assert_eq!((line["cause"].as_str(), line["path"].as_str()), (Some("finished"), Some("/chat")), "{line}");
+        let line = behind.line("request", "the tunnel", |line| line["protocol"] == "h2");
+        assert_eq!((line["cause"].as_str(), line["status"].as_u64()), (Some("finished"), Some(200)), "{line}");
+        proxy.finish();
+        behind.finish();
+    }
+}
+
+#[test]
+fn websockets_go_by_http_1_1_to_a_target_that_takes_none_by_http_2() {
+    let config = CERTIFICATES.server_of(&["h2", "http/1.1"]);
+    let target = Target::serving(move |peer| {
+        let Ok(mut peer) = peer.try_tls_server(&config) else { return };
+        if peer.receive(4) == b"PRI " {
+            // An empty SETTINGS frame: it speaks HTTP/2, and nothing of extended CONNECT.
+            peer.send(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        } else {
+            assert!(peer.head().to_ascii_lowercase().contains("upgrade: websocket"));
+            peer.send(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nhello");
+        }
+        peer.rest();
+    });
+    let proxy =
+        Proxy::start(&(ONE_WORKER.to_owned() + &speaking(Way::ReencryptHttp, "127.0.0.2", target.address, "auto")));
+    let mut client = Way::ReencryptHttp.silent_client(proxy.address("127.0.0.2"));
+    let ask = format!(
+        "GET /chat HTTP/1.1\r\nhost: {HOST}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n"
+    );
+    client.send(ask.as_bytes());
+    assert!(client.head().starts_with("HTTP/1.1 101 "));
+    client.expect(b"hello");
+    client.finish();
+    drop(client);
+    let line = proxy.line("request", "the tunnel", |line| line["status"] == 101);
+    assert_eq!(line["path"], "/chat", "{line}");
+    assert_eq!(target.accepted(), 2);
+    proxy.finish();
+}

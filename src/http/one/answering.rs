@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
@@ -12,11 +13,11 @@ use super::feed::Feeder;
 use super::outbox::Outbox;
 use super::outgoing::{Loaded, Outgoing};
 use super::wire::{Keep, Wire};
-use crate::http::activity::Activity;
 use crate::http::body::Body;
 use crate::http::codec::Length;
 use crate::http::codec::Piece;
 use crate::http::codec::encode::{self, ResponseFraming};
+use crate::http::exchange::Progress as Told;
 use crate::http::hop;
 use crate::http::incoming::{DISCARDED_MAX, IncomingError};
 use crate::net::Transport;
@@ -42,6 +43,8 @@ pub(super) struct Asked {
 #[derive(Debug)]
 pub(super) struct Answering<F> {
     asked: Asked,
+    /// What comes before the answer.
+    told: Arc<Told>,
     /// The request's body, as far as it has not come.
     content: Content,
     /// Gives it to who handles the request; none if nobody wants it, or no more of it.
@@ -102,9 +105,15 @@ pub(super) enum Discarded {
 }
 
 impl<F: Future<Output = Response<Body>>> Answering<F> {
-    pub(super) fn new(asked: Asked, handling: F, content: Content, feeder: Option<Feeder>) -> Self {
+    pub(super) fn new(
+        asked: Asked,
+        (told, handling): (Arc<Told>, F),
+        content: Content,
+        feeder: Option<Feeder>,
+    ) -> Self {
         Self {
             asked,
+            told,
             content,
             feeder,
             handling: Some(Box::pin(handling)),
@@ -119,17 +128,11 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
     }
 
     /// Makes and encodes what can be made of the answer. `leaving`: the connection is not to take another request.
-    pub(super) fn answer(
-        &mut self,
-        context: &mut Context<'_>,
-        outbox: &mut Outbox,
-        activity: &Activity,
-        leaving: bool,
-    ) -> Progress {
+    pub(super) fn answer(&mut self, context: &mut Context<'_>, outbox: &mut Outbox, leaving: bool) -> Progress {
         if let Some(handling) = &mut self.handling {
             let handled = handling.as_mut().poll(context);
             // What a client does not take is not made more: a target may send these without end.
-            for (status, headers) in if outbox.has_room() { activity.take_interim() } else { Vec::new() } {
+            for (status, headers) in if outbox.has_room() { self.told.take_interim() } else { Vec::new() } {
                 let is_continue = status == StatusCode::CONTINUE;
                 let unasked = is_continue && (self.continued || !self.asked.expects_continue);
                 // HTTP/1.0 knows none (RFC 9110 section 15.2).
@@ -140,7 +143,7 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
             }
             let Poll::Ready(response) = handled else { return Progress::Waiting };
             // Those that found no room are late now.
-            drop(activity.take_interim());
+            drop(self.told.take_interim());
             self.handling = None;
             self.outgoing = Some(self.begin(response, outbox, leaving));
         }

@@ -247,7 +247,13 @@ impl Call {
 
     /// Sends what can be sent of the request. Whether the target takes it is for its answer to say: one that closes its
     /// reading side may have answered before.
-    fn send(&mut self, context: &mut Context<'_>) -> Result<(), Broken> {
+    ///
+    /// # Errors
+    /// [`Broken::Request`].
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(in crate::http) fn send(&mut self, context: &mut Context<'_>) -> Result<(), Broken> {
         loop {
             if self.deaf {
                 return Ok(());

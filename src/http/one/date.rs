@@ -9,7 +9,7 @@ thread_local! {
 }
 
 /// The present time as a `Date` field's value (RFC 9110 section 6.6.1), made anew once a second.
-pub(super) fn now() -> Option<HeaderValue> {
+pub(in crate::http) fn now() -> Option<HeaderValue> {
     let second = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
     LAST.with_borrow_mut(|(last, value)| {
         if *last != second || value.is_none() {

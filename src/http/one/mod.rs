@@ -7,7 +7,7 @@ mod answering;
 mod call;
 mod closing;
 mod content;
-mod date;
+pub(super) mod date;
 mod feed;
 mod outbox;
 mod outgoing;

@@ -153,7 +153,7 @@ impl<'a, S: Transport> Client<'a, S> {
         };
         let outcome = serving(Party::Client, cause);
         let asked = Asked { method: None, version: Version::HTTP_11, keep_alive: false, expects_continue: false };
-        let handling = future::ready(desk.refuse(fault.status(), outcome, &fault.to_string()));
+        let handling = (Arc::default(), future::ready(desk.refuse(fault.status(), outcome, &fault.to_string())));
         let answered = self.exchange(Answering::new(asked, handling, Content::Done, None), timer).await;
         self.unread = true;
         answered.err().unwrap_or(End::Left(outcome))
@@ -257,7 +257,7 @@ impl<'a, S: Transport> Client<'a, S> {
                 return Poll::Ready(Err(end));
             }
             let leaving = self.leaving.is_some();
-            let progress = answering.answer(context, &mut self.wire.outbox, &self.activity, leaving);
+            let progress = answering.answer(context, &mut self.wire.outbox, leaving);
             match (self.wire.poll_drain(context), progress) {
                 (Poll::Ready(Ok(())), Progress::Full) => continue,
                 (Poll::Ready(Ok(())), Progress::Sent) => return self.poll_discard(context, answering, timer),

@@ -12,7 +12,7 @@ use super::world::{Peer, Route, Scripted, World, field, milliseconds, until};
 fn accept(head: &str) -> String {
     let key = field(head, "sec-websocket-key").unwrap();
     assert_eq!(key.len(), 24);
-    super::super::websocket::accept(key)
+    super::super::websocket::accept(key.as_bytes())
 }
 
 fn switching(head: &str) -> String {
@@ -23,7 +23,10 @@ fn switching(head: &str) -> String {
     )
 }
 
-async fn connect(client: &mut Client, protocol: Option<&'static str>) -> (Response<RecvStream>, SendStream<Bytes>) {
+pub(super) async fn connect(
+    client: &mut Client,
+    protocol: Option<&'static str>,
+) -> (Response<RecvStream>, SendStream<Bytes>) {
     until(|| client.sender.is_extended_connect_protocol_enabled()).await;
     let request = Request::builder().method(Method::CONNECT).header("sec-websocket-version", "13");
     let request = match protocol {
@@ -34,7 +37,7 @@ async fn connect(client: &mut Client, protocol: Option<&'static str>) -> (Respon
     (response.await.unwrap(), stream)
 }
 
-async fn piece(body: &mut RecvStream) -> Option<Result<Bytes, h2::Error>> {
+pub(super) async fn piece(body: &mut RecvStream) -> Option<Result<Bytes, h2::Error>> {
     let data = body.data().await;
     if let Some(Ok(data)) = &data {
         body.flow_control().release_capacity(data.len()).unwrap();

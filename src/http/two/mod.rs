@@ -1,13 +1,10 @@
-//! HTTP/2 towards targets, on connections that many requests share.
-//!
-//! A connection has a task of its own, which only moves frames; each request's stream is driven by the request's task.
+//! HTTP/2, both sides of it: what comes from a client, and what goes to a target.
 
-mod call;
-mod mux;
-mod outgoing;
-mod request;
-mod shelf;
+mod client;
+mod strand;
+mod target;
+mod tunnel;
 
-pub(super) use call::Call;
-pub(super) use mux::{Mux, Place, Slot, Unopened};
-pub(super) use shelf::{Opener, Over, Shelf, Turn};
+pub(super) use client::{Intake, Ties, serve};
+pub(super) use target::{Call, Mux, Opener, Over, Place, Shelf, Slot, Turn, Unopened};
+pub(super) use tunnel::{Far, StreamTunnel, carry};

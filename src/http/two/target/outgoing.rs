@@ -38,13 +38,9 @@ impl Outgoing {
         Self { body, stream, waiting: Bytes::new(), kept: Some(Kept::default()), done: sent }
     }
 
-    pub(super) fn is_done(&self) -> bool {
-        self.done
-    }
-
-    /// Whether another task than the client's own may go on with it.
-    pub(super) fn can_leave(&self) -> bool {
-        self.body.can_leave()
+    /// The stream, if it is to be a tunnel.
+    pub(super) fn into_stream(self) -> SendStream<Bytes> {
+        self.stream
     }
 
     /// The answer has come: it will not be sent again, and may take as long as the answer.

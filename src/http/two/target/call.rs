@@ -1,4 +1,5 @@
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,25 +11,28 @@ use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body::{Body, Frame};
-use tokio::task::JoinHandle;
 
 use super::mux::Slot;
 use super::outgoing::Outgoing;
 use super::request;
 use crate::http::one::Broken;
 use crate::http::request_body::RequestBody;
-use crate::telemetry::Speaker;
+use crate::http::two::strand::Strand;
+use crate::http::websocket;
 use crate::upstream::Target;
+
+/// What is said of a target that is gone without a word.
+const SILENT: &str = "the target was silent and has not answered a PING";
 
 /// A request on a stream of a target's connection, and the answer to it. Dropping it resets the stream.
 #[derive(Debug)]
 pub(in crate::http) struct Call {
     parts: Parts,
     request: Sending,
-    /// Sends the rest of the request.
-    _aside: Option<Aside>,
     answer: Answer,
     heard: bool,
+    /// It is an extended `CONNECT`: its stream may become a tunnel.
+    extended: bool,
     /// What is still to come of the answer's body, if its head has said so.
     left: Option<u64>,
     // After the stream's own, so that its place is free when the stream is.
@@ -38,23 +42,10 @@ pub(in crate::http) struct Call {
 /// Who sends the request.
 #[derive(Debug)]
 enum Sending {
-    /// This call, while it is waited for.
+    /// This call, whenever it is polled.
     Here(Outgoing),
-    /// A task of its own: the client's stream may have no window for the answer until it has sent its request, and while
-    /// it has none the answer is not asked for.
-    Aside,
     /// Nobody: the stream could not be opened.
     Unsent(RequestBody),
-}
-
-/// A task that ends with its owner.
-#[derive(Debug)]
-struct Aside(JoinHandle<()>);
-
-impl Drop for Aside {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 #[derive(Debug)]
@@ -72,15 +63,16 @@ impl Call {
     pub(in crate::http) fn new(mut slot: Slot, request: Request<RequestBody>) -> Self {
         let (parts, body) = request.into_parts();
         let ended = body.is_end_stream();
-        let sent = match request::head(&parts, slot.mux().scheme()) {
-            Some(head) => slot.sender.send_request(head, ended).map_err(|error| broken(error, &slot)),
+        let extended = ended && slot.takes_websockets() && websocket::is_asked(&parts.headers);
+        let sent = match request::head(&parts, slot.mux().scheme(), extended) {
+            Some(head) => slot.sender.send_request(head, ended && !extended).map_err(|error| broken(error, &slot)),
             None => Err(Broken::Malformed("the request's host cannot be an HTTP/2 authority".into())),
         };
         let (request, answer) = match sent {
             Ok((answer, stream)) => (Sending::Here(Outgoing::new(body, stream, ended)), Answer::Head(answer)),
             Err(broken) => (Sending::Unsent(body), Answer::None(Some(broken))),
         };
-        Self { parts, request, _aside: None, answer, heard: false, left: None, slot }
+        Self { parts, request, answer, heard: false, extended, left: None, slot }
     }
 
     pub(in crate::http) fn target(&self) -> &Arc<Target> {
@@ -93,6 +85,11 @@ impl Call {
 
     pub(in crate::http) fn slot(&self) -> &Slot {
         &self.slot
+    }
+
+    /// Whether a success makes a tunnel of its stream.
+    pub(in crate::http) fn is_extended(&self) -> bool {
+        self.extended
     }
 
     /// Whether an answer has begun.
@@ -125,11 +122,7 @@ impl Call {
         context: &mut Context<'_>,
         interim: &mut impl FnMut(StatusCode, HeaderMap),
     ) -> Poll<Result<http::response::Parts, Broken>> {
-        if let Sending::Here(outgoing) = &mut self.request
-            && let Poll::Ready(Err(broken)) = outgoing.poll(context)
-        {
-            return Poll::Ready(Err(broken));
-        }
+        self.send(context)?;
         let answer = match &mut self.answer {
             Answer::Head(answer) => answer,
             Answer::None(broken) => return Poll::Ready(Err(broken.take().unwrap_or(Broken::Closed(None)))),
@@ -150,17 +143,26 @@ impl Call {
 
     /// The answer has come while the request may still be on its way.
     fn settle(&mut self) {
-        let Sending::Here(outgoing) = &mut self.request else { return };
-        outgoing.settle();
-        if outgoing.is_done() || !outgoing.can_leave() {
-            return;
+        match &mut self.request {
+            Sending::Here(outgoing) => outgoing.settle(),
+            Sending::Unsent(_) => {}
         }
-        if let Sending::Here(mut outgoing) = std::mem::replace(&mut self.request, Sending::Aside) {
-            let speaker = Speaker::current();
-            self._aside = Some(Aside(tokio::spawn(async move {
-                // What it means that a body fails is in the exchange, and the stream has been reset.
-                let _failed = poll_fn(|context| speaker.during(|| outgoing.poll(context))).await;
-            })));
+    }
+
+    /// Sends what can be sent of the request.
+    ///
+    /// # Errors
+    /// [`Broken::Request`].
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(in crate::http) fn send(&mut self, context: &mut Context<'_>) -> Result<(), Broken> {
+        match &mut self.request {
+            Sending::Here(outgoing) => match outgoing.poll(context) {
+                Poll::Ready(Err(broken)) => Err(broken),
+                Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+            },
+            Sending::Unsent(_) => Ok(()),
         }
     }
 
@@ -175,9 +177,7 @@ impl Call {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        if let Sending::Here(outgoing) = &mut self.request
-            && let Poll::Ready(Err(broken)) = outgoing.poll(context)
-        {
+        if let Err(broken) = self.send(context) {
             return Poll::Ready(Some(Err(broken)));
         }
         loop {
@@ -236,12 +236,21 @@ impl Call {
         self.left
     }
 
+    /// The stream as a tunnel, after a success that makes it one, and its place.
+    pub(in crate::http) fn into_strand(self) -> Option<(Strand, Slot)> {
+        match (self.request, self.answer) {
+            (Sending::Here(outgoing), Answer::Body(body)) if self.extended => {
+                Some((Strand::new(outgoing.into_stream(), body), self.slot))
+            }
+            (_, _) => None,
+        }
+    }
+
     /// The request as it was, if all of it is still here.
     pub(in crate::http) fn into_request(self) -> Option<Request<RequestBody>> {
         let body = match self.request {
             Sending::Here(outgoing) => outgoing.into_body()?,
             Sending::Unsent(body) => body,
-            Sending::Aside => return None,
         };
         Some(Request::from_parts(self.parts, body))
     }
@@ -259,6 +268,7 @@ fn broken(error: h2::Error, slot: &Slot) -> Broken {
         }
         Some(reason) if error.is_remote() => Broken::Reset(reason),
         Some(_) => Broken::Malformed(error.to_string()),
+        None if slot.mux().is_silent() => Broken::Closed(Some(io::Error::new(io::ErrorKind::TimedOut, SILENT))),
         None if error.is_io() => Broken::Closed(error.into_io()),
         None => Broken::Malformed(error.to_string()),
     }

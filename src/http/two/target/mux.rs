@@ -1,7 +1,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use http::uri::Scheme;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+use super::pulse::{Counted, Heard, Pulse};
 use crate::http::pool::{RESPONSE_HEAD_MAX, Standing};
 use crate::upstream::{InFlight, Stream, Target};
 
@@ -46,6 +47,8 @@ struct State {
     streams: usize,
     /// It has had a stream.
     used: bool,
+    /// The target no longer answers, and the connection is given up.
+    silent: bool,
     /// When it has been idle for too long; counts while it has no stream.
     expires: Instant,
 }
@@ -101,14 +104,18 @@ impl Mux {
     ) -> Result<Arc<Self>, Unopened> {
         let scheme = if stream.agreed().is_some() { Scheme::HTTPS } else { Scheme::HTTP };
         let begin = async {
+            let heard = Heard::default();
+            let stream = Counted::new(stream, &heard);
             let (sender, mut connection) = builder().handshake::<_, Bytes>(stream).await.map_err(Unopened::of)?;
             poll_fn(|context| settled(&mut connection, context)).await?;
-            Ok((sender, connection))
+            let pulse = connection.ping_pong().map(|pings| Pulse::new(pings, heard));
+            Ok((sender, connection, pulse))
         };
-        let (sender, connection) = timeout(patience, begin).await.map_err(|_elapsed| Unopened::Timeout)??;
-        let state = State { sender: Some(sender), streams: 0, used: false, expires: Instant::now() + PARTING };
+        let (sender, connection, pulse) = timeout(patience, begin).await.map_err(|_elapsed| Unopened::Timeout)??;
+        let state =
+            State { sender: Some(sender), streams: 0, used: false, silent: false, expires: Instant::now() + PARTING };
         let mux = Arc::new(Self { target, scheme, state: Mutex::new(state), quiet: Notify::new() });
-        tokio::spawn(drive(Arc::clone(&mux), connection, standing));
+        tokio::spawn(drive(Arc::clone(&mux), connection, pulse, standing));
         Ok(mux)
     }
 
@@ -166,6 +173,15 @@ impl Mux {
         state.sender.is_none() || (state.streams == 0 && state.expires <= now)
     }
 
+    /// Whether the target has not answered when it was asked whether it is there.
+    pub(super) fn is_silent(&self) -> bool {
+        self.state().silent
+    }
+
+    fn is_waited_for(&self) -> bool {
+        self.state().streams > 0
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Whole whatever panicked beside it: each change is one step.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -175,6 +191,11 @@ impl Mux {
 impl Slot {
     pub(in crate::http) fn mux(&self) -> &Arc<Mux> {
         &self.mux
+    }
+
+    /// Whether the target takes extended `CONNECT` (RFC 8441 section 3).
+    pub(in crate::http) fn takes_websockets(&self) -> bool {
+        self.sender.is_extended_connect_protocol_enabled()
     }
 
     /// Whether the connection has served another request before.
@@ -217,7 +238,10 @@ fn builder() -> h2::client::Builder {
     builder
 }
 
-fn settled(connection: &mut Connection<Stream, Bytes>, context: &mut Context<'_>) -> Poll<Result<(), Unopened>> {
+fn settled(
+    connection: &mut Connection<Counted<Stream>, Bytes>,
+    context: &mut Context<'_>,
+) -> Poll<Result<(), Unopened>> {
     match Pin::new(&mut *connection).poll(context) {
         Poll::Ready(Ok(())) => Poll::Ready(Err(Unopened::Closed(None))),
         Poll::Ready(Err(error)) => Poll::Ready(Err(Unopened::of(error))),
@@ -226,17 +250,40 @@ fn settled(connection: &mut Connection<Stream, Bytes>, context: &mut Context<'_>
     }
 }
 
-/// Moves the connection's frames until it is over.
-async fn drive(mux: Arc<Mux>, connection: Connection<Stream, Bytes>, standing: Standing) {
+/// Moves the connection's frames until it is over, or its target gives no sign of life.
+async fn drive(
+    mux: Arc<Mux>,
+    connection: Connection<Counted<Stream>, Bytes>,
+    mut pulse: Option<Pulse>,
+    standing: Standing,
+) {
     let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => Some(ended),
-        () = mux.quiet.notified() => timeout(PARTING, connection.as_mut()).await.ok(),
+    let ended = {
+        let mut moving = poll_fn(|context| {
+            if let Poll::Ready(ended) = connection.as_mut().poll(context) {
+                return Poll::Ready(Some(ended));
+            }
+            let Some(pulse) = &mut pulse else { return Poll::Pending };
+            ready!(pulse.poll(context, mux.is_waited_for()));
+            Poll::Ready(None)
+        });
+        tokio::select! {
+            biased;
+            ended = &mut moving => Some(ended),
+            () = mux.quiet.notified() => timeout(PARTING, moving).await.ok(),
+        }
     };
-    if let Some(Err(error)) = ended {
-        tracing::debug!(%error, target = %mux.target.label(), "an HTTP/2 connection to a target has failed");
+    match ended {
+        Some(Some(Err(error))) => {
+            tracing::debug!(%error, target = %mux.target.label(), "an HTTP/2 connection to a target has failed");
+        }
+        Some(None) => {
+            tracing::debug!(target = %mux.target.label(), "a target does not answer a PING, and its connection is given up");
+            mux.state().silent = true;
+        }
+        Some(Some(Ok(()))) | None => {}
     }
     mux.retire();
+    // The streams that are left hear of it when the connection is dropped.
     drop(standing);
 }

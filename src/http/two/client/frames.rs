@@ -25,7 +25,7 @@ const END_STREAM: u8 = 0x1;
 /// Holds an HTTP/2 client to sending frames that ask for something (RFC 9113 section 10.5): each PING, SETTINGS, PRIORITY,
 /// WINDOW_UPDATE, RST_STREAM, empty or unknown frame costs a little of a budget that useful frames and time fill up again.
 ///
-/// Only the headers of frames are looked at; what is wrong with a frame is for hyper to say.
+/// Only the headers of frames are looked at; what is wrong with a frame is for the h2 crate to say.
 #[derive(Debug)]
 pub(super) struct FrameBudget {
     from_client: Frames,

@@ -1,18 +1,15 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use hyper::rt::Executor;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::exchange::Exchange;
-use super::streams::{Cord, announce_tunnel};
-use super::websocket::Extended;
+use super::strand::Strand;
+use super::target::Slot;
+use crate::http::exchange::Exchange;
 use crate::net::{Ending, Prefixed, Transport, reset_on_close};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::upstream::{InFlight, Stream};
@@ -20,83 +17,128 @@ use crate::upstream::{InFlight, Stream};
 /// What one direction holds at most.
 const BUFFER_BYTES: usize = 16 * 1024;
 
+/// Where a tunnel leads: what a target's connection has become, or a stream of one that others share.
+#[derive(Debug)]
+pub(in crate::http) enum Far {
+    Socket(Prefixed<Stream>, InFlight),
+    Strand(Strand, Slot),
+}
+
+/// One end of a tunnel.
+pub(in crate::http) trait End: AsyncRead + AsyncWrite + Unpin {
+    /// Ready when the peer takes no more, though it may not have been sent anything.
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()>;
+
+    /// Sees to it that the peer does not take what it has got for all there was.
+    fn reset(&mut self);
+
+    /// Ends our direction in order, as far as that needs no waiting.
+    fn finish(&mut self, context: &mut Context<'_>);
+}
+
+impl<S: Transport> End for Prefixed<S> {
+    fn poll_gone(&mut self, _context: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+
+    fn reset(&mut self) {
+        reset_on_close(self.tcp());
+    }
+
+    fn finish(&mut self, context: &mut Context<'_>) {
+        // Best effort: a close_notify that the socket does not take at once is not sent.
+        let _not_waited_for = Pin::new(self).poll_finish(context, Ending::Whole);
+    }
+}
+
 /// What one stream of an HTTP/2 client becomes when a target has accepted its upgrade: bytes both ways.
 #[derive(Debug)]
-pub(super) struct StreamTunnel {
-    pub(super) target: Prefixed<Stream>,
+pub(in crate::http) struct StreamTunnel {
+    pub(in crate::http) far: Far,
     /// Without a byte in either direction.
-    pub(super) idle: Duration,
-    pub(super) exchange: Exchange,
-    /// After the exchange, so that the target is free when the books are closed.
-    pub(super) in_flight: InFlight,
+    pub(in crate::http) idle: Duration,
+    pub(in crate::http) exchange: Exchange,
 }
 
 impl StreamTunnel {
-    /// Begins to relay when the answer to the client has been sent, which is to be next. Ends with the client's connection.
-    pub(super) fn start(self, extended: Extended) {
-        let Extended { upgrade, tasks } = extended;
-        let cord = Arc::<Cord>::default();
-        let tied = Arc::clone(&cord);
-        tasks.execute(async move {
-            match upgrade.await {
-                Ok(upgraded) => self.run(TokioIo::new(upgraded), &tied).await,
-                Err(error) => {
-                    tracing::debug!(%error, "a tunnel was not opened");
-                    self.exchange.close(Outcome::new(Phase::Relay, Party::Client, Cause::Reset));
-                }
+    /// Relays until the tunnel ends. Gives the client's stream if it is to be reset.
+    pub(super) async fn run(self, mut client: Strand) -> Option<Strand> {
+        let Self { far, idle, exchange } = self;
+        let progress = exchange.progress();
+        let count = |there, back| {
+            progress.add_in(there);
+            progress.add_out(back);
+        };
+        let outcome = match far {
+            Far::Socket(target, in_flight) => {
+                let outcome = carry(&mut client, target, idle, count).await;
+                drop(in_flight);
+                outcome
             }
-        });
-        // Last: it is for the next task that is started.
-        announce_tunnel(cord);
+            Far::Strand(target, slot) => {
+                let outcome = carry(&mut client, target, idle, count).await;
+                drop(slot);
+                outcome
+            }
+        };
+        exchange.close(outcome);
+        (outcome.cause == Cause::Reset).then_some(client)
     }
+}
 
-    async fn run(self, mut client: impl AsyncRead + AsyncWrite + Unpin, cord: &Cord) {
-        let Self { mut target, idle, exchange, in_flight } = self;
-        let (mut inward, mut outward) = (Pipe::default(), Pipe::default());
-        let mut first = None;
-        let mut moved = Instant::now();
-        // A limit that no clock can reach is none; a day is as good.
-        let end = |moved: Instant| moved.checked_add(idle).unwrap_or(moved + Duration::from_secs(86_400));
-        let mut timer = pin!(sleep_until(end(moved)));
-        let cause = poll_fn(|context| {
-            let progress = exchange.progress();
-            let there = inward.poll(context, &mut client, &mut target, |bytes| progress.add_in(bytes));
-            let back = outward.poll(context, &mut target, &mut client, |bytes| progress.add_out(bytes));
-            if let Some(cause) =
-                lost(&there, Party::Client, Party::Target).or(lost(&back, Party::Target, Party::Client))
-            {
-                return Poll::Ready(cause);
-            }
-            if inward.ended && first.is_none() {
-                first = Some(Party::Client);
-            } else if outward.ended && first.is_none() {
-                first = Some(Party::Target);
-            }
-            match (there.is_ready(), back.is_ready()) {
-                (true, true) => return Poll::Ready((first.unwrap_or(Party::Client), Cause::Finished)),
-                // Whoever sends to the client is gone, and not because we have ended it.
-                (_, false) if cord.has_ended(context) => return Poll::Ready((Party::Client, Cause::Reset)),
-                (_, _) => {}
-            }
-            let active = [&mut inward, &mut outward].into_iter().fold(false, |active, pipe| pipe.take_moved() | active);
-            if active {
-                moved = Instant::now();
-            }
-            elapsed(timer.as_mut(), end(moved), context).map(|()| (Party::Proxy, Cause::TunnelTimeout))
-        })
-        .await;
-        let (party, cause) = cause;
-        if cause == Cause::Reset {
-            // Neither side may take what it has got for all there was.
-            reset_on_close(target.tcp());
-            cord.cut();
+/// Moves bytes between a client and a target until both have ended, one is lost, or nothing moves for `idle`; `count` is
+/// told of each move, in and out. The target is finished or reset by then; the client only finished.
+pub(in crate::http) async fn carry(
+    client: &mut impl End,
+    mut target: impl End,
+    idle: Duration,
+    count: impl Fn(u64, u64),
+) -> Outcome {
+    let (mut inward, mut outward) = (Pipe::default(), Pipe::default());
+    let mut first = None;
+    let mut moved = Instant::now();
+    // A limit that no clock can reach is none; a day is as good.
+    let end = |moved: Instant| moved.checked_add(idle).unwrap_or(moved + Duration::from_secs(86_400));
+    let mut timer = pin!(sleep_until(end(moved)));
+    let (party, cause) = poll_fn(|context| {
+        let there = inward.poll(context, client, &mut target, |bytes| count(bytes, 0));
+        let back = outward.poll(context, &mut target, client, |bytes| count(0, bytes));
+        if let Some(cause) = lost(&there, Party::Client, Party::Target).or(lost(&back, Party::Target, Party::Client)) {
+            return Poll::Ready(cause);
         }
-        // Best effort: a close_notify that the socket does not take at once is not sent.
-        let _not_waited_for = Pin::new(&mut target).poll_finish(&mut Context::from_waker(Waker::noop()), Ending::Whole);
-        drop((client, target));
-        drop(in_flight);
-        exchange.close(Outcome::new(Phase::Relay, party, cause));
+        if inward.ended && first.is_none() {
+            first = Some(Party::Client);
+        } else if outward.ended && first.is_none() {
+            first = Some(Party::Target);
+        }
+        if there.is_ready() && back.is_ready() {
+            return Poll::Ready((first.unwrap_or(Party::Client), Cause::Finished));
+        }
+        // One takes no more, and not because we have ended it.
+        if back.is_pending() && client.poll_gone(context).is_ready() {
+            return Poll::Ready((Party::Client, Cause::Reset));
+        }
+        if there.is_pending() && target.poll_gone(context).is_ready() {
+            return Poll::Ready((Party::Target, Cause::Reset));
+        }
+        let active = [&mut inward, &mut outward].into_iter().fold(false, |active, pipe| pipe.take_moved() | active);
+        if active {
+            moved = Instant::now();
+        }
+        elapsed(timer.as_mut(), end(moved), context).map(|()| (Party::Proxy, Cause::TunnelTimeout))
+    })
+    .await;
+    let mut context = Context::from_waker(Waker::noop());
+    // Neither side may take what it has got for all there was; one that has been told of the end has got all.
+    match cause {
+        Cause::Reset if !inward.finished => target.reset(),
+        _ if !inward.finished => target.finish(&mut context),
+        _ => {}
     }
+    if cause != Cause::Reset && !outward.finished {
+        client.finish(&mut context);
+    }
+    Outcome::new(Phase::Relay, party, cause)
 }
 
 /// Ready when the moment has come; if not, the task is woken then.

@@ -1,0 +1,223 @@
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::header::{CONTENT_LENGTH, DATE};
+use http::{HeaderMap, Response, StatusCode};
+use http_body::Body as _;
+
+use super::leftover::Leftover;
+use super::sending::{Sending, Sent};
+use super::ties::Ties;
+use crate::http::body::Body;
+use crate::http::exchange::Progress;
+use crate::http::one::date;
+use crate::http::two::strand::Strand;
+use crate::http::{hop, websocket};
+use crate::outcome::{Cause, Outcome, Party, Phase as Stage};
+
+/// What a request has said of itself that its answer has to respect.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// The answer has no body, whatever its head says.
+    pub(super) head: bool,
+    pub(super) expects_continue: bool,
+}
+
+/// One request on its way to its answer, and the answer on its way to its stream. Dropping it resets the stream.
+#[derive(Debug)]
+pub(super) struct Answering<F> {
+    asked: Asked,
+    ties: Ties,
+    progress: Arc<Progress>,
+    phase: Phase<F>,
+    leftover: Leftover,
+    /// For a client that takes or sends nothing.
+    patience: Duration,
+    /// The client has been told to send the body.
+    continued: bool,
+}
+
+enum Phase<F> {
+    /// With the client's direction, if the stream may become a tunnel.
+    Handling(Pin<Box<F>>, SendResponse<Bytes>, Option<RecvStream>),
+    Sending(Box<Sending>),
+    /// The answer has broken off, and what came before it goes out first: the h2 crate would throw it away.
+    Breaking(SendStream<Bytes>, Reason),
+    /// Gives its stream if that is to be reset.
+    Tunnel(Pin<Box<dyn Future<Output = Option<Strand>> + Send>>),
+    /// What is left of the request is thrown away.
+    Sent,
+}
+
+impl<F> std::fmt::Debug for Phase<F> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Handling(..) => "Handling",
+            Self::Sending(_) => "Sending",
+            Self::Breaking(..) => "Breaking",
+            Self::Tunnel(_) => "Tunnel",
+            Self::Sent => "Sent",
+        })
+    }
+}
+
+impl<F: Future<Output = Response<Body>>> Answering<F> {
+    pub(super) fn new(
+        asked: Asked,
+        ties: Ties,
+        (progress, handling): (Arc<Progress>, F),
+        (respond, stream): (SendResponse<Bytes>, Option<RecvStream>),
+        patience: Duration,
+    ) -> Self {
+        let phase = Phase::Handling(Box::pin(handling), respond, stream);
+        Self { asked, ties, progress, phase, leftover: Leftover::new(patience), patience, continued: false }
+    }
+
+    /// Goes on; ready when the stream needs nothing more of us. `blocked`: the client takes nothing now.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>, blocked: bool) -> Poll<()> {
+        loop {
+            let next = match &mut self.phase {
+                Phase::Handling(handling, respond, stream) => {
+                    let handled = handling.as_mut().poll(context);
+                    // What a client does not take is not made more: a target may send these without end.
+                    let interim = if blocked { Vec::new() } else { self.progress.take_interim() };
+                    for (status, headers) in interim {
+                        let is_continue = status == StatusCode::CONTINUE;
+                        if !is_continue || (self.asked.expects_continue && !self.continued) {
+                            self.continued |= is_continue;
+                            tell(respond, status, headers);
+                        }
+                    }
+                    match handled {
+                        Poll::Ready(response) => {
+                            let stream = stream.take();
+                            begin(response, respond, stream, self.asked.head, &self.ties, self.patience)
+                        }
+                        Poll::Pending => {
+                            if self.asked.expects_continue && !self.continued && self.ties.is_wanted() {
+                                self.continued = true;
+                                tell(respond, StatusCode::CONTINUE, HeaderMap::new());
+                            }
+                            // Its request's line says that it has left.
+                            return respond.poll_reset(context).map(|_reason| ());
+                        }
+                    }
+                }
+                Phase::Sending(sending) => {
+                    self.leftover.poll(context, &self.ties);
+                    let sent = match sending.poll(context) {
+                        Poll::Ready(sent) => sent,
+                        Poll::Pending => return Poll::Pending,
+                    };
+                    let Phase::Sending(sending) = std::mem::replace(&mut self.phase, Phase::Sent) else {
+                        return Poll::Ready(());
+                    };
+                    let mut stream = sending.into_stream();
+                    match sent {
+                        Sent::All => Phase::Sent,
+                        Sent::Broken(reason) => {
+                            self.phase = Phase::Breaking(stream, reason);
+                            return Poll::Pending;
+                        }
+                        Sent::Gone => return Poll::Ready(()),
+                        Sent::Stalled => {
+                            stream.send_reset(Reason::CANCEL);
+                            return Poll::Ready(());
+                        }
+                    }
+                }
+                Phase::Breaking(stream, reason) => {
+                    stream.send_reset(*reason);
+                    return Poll::Ready(());
+                }
+                Phase::Tunnel(tunnel) => match ready!(tunnel.as_mut().poll(context)) {
+                    // As a TCP connection would be (RFC 8441 section 5).
+                    Some(strand) => {
+                        self.phase = Phase::Breaking(strand.into_sender(), Reason::CANCEL);
+                        return Poll::Pending;
+                    }
+                    None => return Poll::Ready(()),
+                },
+                // Only now: some clients take no notice of an answer whose stream is reset before they have sent all.
+                Phase::Sent => return self.leftover.poll_to_end(context, &self.ties),
+            };
+            self.phase = next;
+        }
+    }
+
+    /// Whether it is to be polled again when all that has been sent has left.
+    pub(super) fn is_breaking(&self) -> bool {
+        matches!(self.phase, Phase::Breaking(..))
+    }
+
+    /// It has panicked.
+    pub(super) fn fail(&mut self) {
+        let internal = Outcome::new(Stage::Serve, Party::Proxy, Cause::Internal);
+        match &mut self.phase {
+            Phase::Handling(_, respond, _) => respond.send_reset(Reason::INTERNAL_ERROR),
+            Phase::Sending(sending) => sending.fail(internal),
+            Phase::Breaking(..) | Phase::Tunnel(_) | Phase::Sent => {}
+        }
+    }
+}
+
+/// Sends the head, and with it all of an answer that has no body.
+fn begin<F>(
+    response: Response<Body>,
+    respond: &mut SendResponse<Bytes>,
+    stream: Option<RecvStream>,
+    head_only: bool,
+    ties: &Ties,
+    patience: Duration,
+) -> Phase<F> {
+    let opened = websocket::is_opened(&response);
+    let (parts, body) = response.into_parts();
+    let status = parts.status;
+    let mut head = Response::new(());
+    *head.status_mut() = status;
+    *head.headers_mut() = parts.headers;
+    let headers = head.headers_mut();
+    // What an operator adds may not be sent either (RFC 9113 section 8.2.2).
+    hop::remove(headers);
+    if !headers.contains_key(DATE)
+        && let Some(date) = date::now()
+    {
+        headers.insert(DATE, date);
+    }
+    let without = head_only || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status);
+    let exact = body.size_hint().exact().filter(|length| *length > 0);
+    if status == StatusCode::NO_CONTENT || opened {
+        headers.remove(CONTENT_LENGTH);
+    } else if let Some(length) = exact.filter(|_| !headers.contains_key(CONTENT_LENGTH)) {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+    let ended = !opened && (without || body.is_end_stream());
+    match respond.send_response(head, ended) {
+        Ok(sender) if opened => match (ties.take_tunnel(), stream) {
+            (Some(tunnel), Some(receiver)) => Phase::Tunnel(Box::pin(tunnel.run(Strand::new(sender, receiver)))),
+            (_, _) => Phase::Breaking(sender, Reason::INTERNAL_ERROR),
+        },
+        Ok(_ended) if ended => Phase::Sent,
+        Ok(sender) => Phase::Sending(Box::new(Sending::new(body, sender, patience))),
+        Err(error) => {
+            tracing::debug!(%error, "an answer cannot be sent");
+            respond.send_reset(Reason::INTERNAL_ERROR);
+            Phase::Sent
+        }
+    }
+}
+
+/// Sends an answer that comes before the final one.
+fn tell(respond: &mut SendResponse<Bytes>, status: StatusCode, headers: HeaderMap) {
+    let mut interim = Response::new(());
+    *interim.status_mut() = status;
+    *interim.headers_mut() = headers;
+    if let Err(error) = respond.send_informational(interim) {
+        tracing::debug!(%error, "an interim answer cannot be sent");
+    }
+}

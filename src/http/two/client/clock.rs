@@ -1,0 +1,96 @@
+use tokio::time::Instant;
+
+use super::wire::Wire;
+use crate::connection::Connection;
+use crate::http::serve::Settings;
+use crate::net::Transport;
+use crate::outcome::{Cause, Outcome, Party, Phase};
+
+/// The times of one connection.
+#[derive(Debug)]
+pub(super) struct Clock<'a> {
+    settings: &'a Settings,
+    /// When the connection's lifetime ends.
+    expires: Option<Instant>,
+    /// No request has been in progress since then.
+    idle_since: Option<Instant>,
+    /// The connection is being ended in order, for this reason, since then.
+    leaving: Option<(Outcome, Instant)>,
+}
+
+/// A time that runs, and what to do when it is over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline {
+    pub(super) at: Instant,
+    pub(super) then: Then,
+    pub(super) outcome: Outcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// See whether the client has taken something.
+    Look,
+    /// Tell the client that the connection ends, and let it end.
+    Leave,
+    /// Close.
+    Left,
+    /// Break off.
+    Cut,
+}
+
+impl<'a> Clock<'a> {
+    pub(super) fn new(settings: &'a Settings, connection: &Connection) -> Self {
+        // A lifetime that no clock can reach is none.
+        let opened = Instant::from_std(connection.opened());
+        let expires = settings.max_lifetime.and_then(|lifetime| opened.checked_add(lifetime));
+        Self { settings, expires, idle_since: None, leaving: None }
+    }
+
+    /// Notes that the connection is being ended; gives whether that is new.
+    pub(super) fn leave(&mut self, outcome: Outcome) -> bool {
+        let new = self.leaving.is_none();
+        if new {
+            self.leaving = Some((outcome, Instant::now()));
+        }
+        new
+    }
+
+    /// Why the connection is being ended, if it is.
+    pub(super) fn leaving(&self) -> Option<Outcome> {
+        self.leaving.map(|(outcome, _)| outcome)
+    }
+
+    /// The time that runs now, if one does: what is waited for, or the connection's lifetime if that ends before. `busy`: a
+    /// request is in progress.
+    pub(super) fn deadline<S: Transport>(&mut self, now: Instant, wire: &Wire<S>, busy: bool) -> Option<Deadline> {
+        let waiting = self.waiting(now, wire, busy);
+        let Some(at) = self.expires else { return waiting };
+        let lifetime = Deadline { at, then: Then::Cut, outcome: serving(Party::Proxy, Cause::LifetimeReached) };
+        Some(waiting.filter(|deadline| deadline.at <= at).unwrap_or(lifetime))
+    }
+
+    /// The time of what is being waited for, if anything is.
+    fn waiting<S: Transport>(&mut self, now: Instant, wire: &Wire<S>, busy: bool) -> Option<Deadline> {
+        self.idle_since = if busy { None } else { Some(*self.idle_since.get_or_insert(now)) };
+        let settings = self.settings;
+        let (patience, cause) =
+            if busy { (settings.body, Cause::BodyTimeout) } else { (settings.linger, Cause::LingerTimeout) };
+        if let Some((since, look)) = wire.stalled_since(now, patience) {
+            let outcome = serving(Party::Client, cause);
+            let over = since + patience;
+            let then = if over <= look { Then::Cut } else { Then::Look };
+            return Some(Deadline { at: over.min(look), then, outcome });
+        }
+        let idle = self.idle_since?;
+        if let Some((outcome, since)) = self.leaving {
+            // The client is to read GOAWAY and to close; requests that it sent before that are still served.
+            return Some(Deadline { at: idle.max(since) + settings.linger, then: Then::Left, outcome });
+        }
+        let outcome = serving(Party::Proxy, Cause::KeepAliveTimeout);
+        Some(Deadline { at: idle + settings.keep_alive, then: Then::Leave, outcome })
+    }
+}
+
+const fn serving(party: Party, cause: Cause) -> Outcome {
+    Outcome::new(Phase::Serve, party, cause)
+}

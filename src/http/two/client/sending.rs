@@ -1,0 +1,138 @@
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::{Reason, SendStream};
+use http_body::{Body as _, Frame};
+
+use crate::http::body::{Body, BodyError};
+use crate::http::stall::Stall;
+use crate::outcome::{Cause, Outcome, Party, Phase};
+
+/// An answer's body on its way to its stream.
+///
+/// A piece is taken from the body only when the one before it has found room in the client's windows, so a client that reads
+/// slowly holds its target back, and only that one.
+#[derive(Debug)]
+pub(super) struct Sending {
+    body: Body,
+    stream: SendStream<Bytes>,
+    /// Waits for the client's windows.
+    waiting: Bytes,
+    stall: Stall,
+}
+
+/// What has become of an answer's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// All of it is on its way.
+    All,
+    /// The client has reset the stream, or is gone.
+    Gone,
+    /// It has broken off, and the stream is to be reset for this reason when the rest has gone out.
+    Broken(Reason),
+    /// The client gives it no window, and the stream is to be reset.
+    Stalled,
+}
+
+impl Sending {
+    /// `patience` is for a client that takes nothing.
+    pub(super) fn new(body: Body, stream: SendStream<Bytes>, patience: Duration) -> Self {
+        Self { body, stream, waiting: Bytes::new(), stall: Stall::new(patience) }
+    }
+
+    /// The stream, without the body.
+    pub(super) fn into_stream(self) -> SendStream<Bytes> {
+        self.stream
+    }
+
+    /// The answer ends with a fault of ours.
+    pub(super) fn fail(&self, outcome: Outcome) {
+        self.body.note(outcome);
+    }
+
+    /// Sends what can be sent.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Sent> {
+        loop {
+            if self.stream.poll_reset(context).is_ready() {
+                return Poll::Ready(Sent::Gone);
+            }
+            if !self.waiting.is_empty() {
+                match self.poll_waiting(context) {
+                    Poll::Ready(None) => continue,
+                    Poll::Ready(Some(sent)) => return Poll::Ready(sent),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            let sent = match Pin::new(&mut self.body).poll_frame(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => self.end(Bytes::new()),
+                Poll::Ready(Some(Ok(frame))) => match self.take(frame) {
+                    Some(sent) => sent,
+                    None => continue,
+                },
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::debug!(%error, "an answer has broken off");
+                    Sent::Broken(reason(&error))
+                }
+            };
+            return Poll::Ready(sent);
+        }
+    }
+
+    /// Sends of what waits as much as the client's windows have room for.
+    fn poll_waiting(&mut self, context: &mut Context<'_>) -> Poll<Option<Sent>> {
+        // Asked for when there is something to send: what is reserved is taken from the connection's other streams.
+        self.stream.reserve_capacity(self.waiting.len());
+        while self.stream.capacity() == 0 {
+            match self.stream.poll_capacity(context) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Some(Sent::Gone)),
+                Poll::Pending => {
+                    // The client may have to send the rest of its request before it reads.
+                    self.body.mind_request(context);
+                    if self.stall.poll(context).is_pending() {
+                        return Poll::Pending;
+                    }
+                    self.body.note(Outcome::new(Phase::Serve, Party::Client, Cause::BodyTimeout));
+                    return Poll::Ready(Some(Sent::Stalled));
+                }
+            }
+        }
+        self.stall.reset();
+        let room = self.stream.capacity().min(self.waiting.len());
+        let data = self.waiting.split_to(room);
+        if self.waiting.is_empty() && self.body.is_end_stream() {
+            return Poll::Ready(Some(self.end(data)));
+        }
+        Poll::Ready(self.stream.send_data(data, false).is_err().then_some(Sent::Gone))
+    }
+
+    /// Takes a piece. Gives what has become of the body if it was the last.
+    fn take(&mut self, frame: Frame<Bytes>) -> Option<Sent> {
+        match frame.into_data() {
+            Ok(data) if data.is_empty() => self.body.is_end_stream().then(|| self.end(data)),
+            Ok(data) => {
+                self.waiting = data;
+                None
+            }
+            Err(frame) => {
+                let trailers = frame.into_trailers().unwrap_or_default();
+                Some(if self.stream.send_trailers(trailers).is_ok() { Sent::All } else { Sent::Gone })
+            }
+        }
+    }
+
+    fn end(&mut self, data: Bytes) -> Sent {
+        if self.stream.send_data(data, true).is_ok() { Sent::All } else { Sent::Gone }
+    }
+}
+
+/// What the client is told of an answer that has broken off.
+const fn reason(error: &BodyError) -> Reason {
+    match error {
+        BodyError::Reset(reason) => *reason,
+        BodyError::CutOff | BodyError::Timeout | BodyError::TooLarge => Reason::INTERNAL_ERROR,
+    }
+}

@@ -1,0 +1,386 @@
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::frames::FrameBudget;
+use crate::connection::Connection;
+use crate::net::{Ending, Transport, sys};
+
+/// What is written at once at most: a TLS stream takes no more.
+const OUTBOX_BYTES: usize = 64 * 1024;
+
+/// In how many parts of its time a client that takes nothing is looked at: what it takes into its socket's buffer when we
+/// have just begun to wait may not count for the whole of it.
+const LOOKS: u32 = 10;
+
+thread_local! {
+    /// What the next connection of this thread gathers its frames in. Idle connections hold none.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// An HTTP/2 client's stream. The h2 crate reads and writes by one handle, and who serves the client looks at it by another.
+///
+/// Written frames are gathered, and go out together by [`Wire::poll_send`]: the h2 crate would make a system call of each.
+#[derive(Debug)]
+pub(super) struct Wire<S>(Arc<Mutex<Inner<S>>>);
+
+#[derive(Debug)]
+struct Inner<S> {
+    stream: S,
+    connection: Arc<Connection>,
+    budget: FrameBudget,
+    outbox: Vec<u8>,
+    /// How much of the outbox has been written.
+    written: usize,
+    unflushed: bool,
+    stall: Option<Stall>,
+    /// What has come is to be looked at by all before the end is told.
+    fresh: bool,
+    touched: bool,
+    /// How the client's direction has ended.
+    end: Option<Ending>,
+    lost: bool,
+}
+
+/// A client that takes nothing of what we have for it.
+#[derive(Clone, Copy, Debug)]
+struct Stall {
+    since: Instant,
+    looked: Instant,
+    /// What it had not yet acknowledged when it was last looked at.
+    unsent: usize,
+}
+
+impl Stall {
+    /// What is seen of the client now. One that reads slowly acknowledges, long before there is room for another write.
+    fn look(self, now: Instant, unsent: usize) -> Self {
+        let since = if unsent < self.unsent { now } else { self.since };
+        Self { since, looked: now, unsent }
+    }
+}
+
+/// How the client stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    /// It has sent something.
+    pub(super) touched: bool,
+    /// It has ended its direction.
+    pub(super) ended: bool,
+    /// Its connection was reset, or broke in another way.
+    pub(super) lost: bool,
+}
+
+impl<S> Clone for Wire<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S> Wire<S> {
+    fn inner(&self) -> MutexGuard<'_, Inner<S>> {
+        // One task has all handles, and each change is whole before the next can panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        let inner = self.inner();
+        Standing { touched: inner.touched, ended: inner.end.is_some(), lost: inner.lost }
+    }
+
+    /// What has come has been looked at: if it was followed by the end, that is told now.
+    pub(super) fn settle(&self) {
+        self.inner().fresh = false;
+    }
+}
+
+impl<S: Transport> Wire<S> {
+    pub(super) fn new(stream: S, connection: &Arc<Connection>) -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            stream,
+            connection: Arc::clone(connection),
+            budget: FrameBudget::new(),
+            outbox: Vec::new(),
+            written: 0,
+            unflushed: false,
+            stall: None,
+            fresh: false,
+            touched: false,
+            end: None,
+            lost: false,
+        })))
+    }
+
+    /// Whether the client takes no more for now.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.inner().stall.is_some()
+    }
+
+    /// Since when the client has taken nothing of what we have for it, and when to ask again; none if it takes.
+    pub(super) fn stalled_since(&self, now: Instant, patience: Duration) -> Option<(Instant, Instant)> {
+        let mut inner = self.inner();
+        let stall = inner.stall?;
+        let look = stall.looked + patience / LOOKS;
+        if now < look {
+            return Some((stall.since, look));
+        }
+        let stall = stall.look(now, inner.unsent());
+        inner.stall = Some(stall);
+        Some((stall.since, now + patience / LOOKS))
+    }
+
+    /// Writes what has been gathered; ready when the client's socket has all of it.
+    ///
+    /// # Errors
+    /// The client's connection is gone.
+    ///
+    /// # Cancel safety
+    /// What was not written stays.
+    pub(super) fn poll_send(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut inner = self.inner();
+        ready!(inner.poll_drain(context))?;
+        if inner.unflushed {
+            ready!(inner.poll_on(context, |stream, context| stream.poll_flush(context)))?;
+            inner.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends our direction in order, as far as that needs no waiting.
+    pub(super) fn close(&self, context: &mut Context<'_>) {
+        if self.poll_send(context).is_ready() {
+            let _not_waited_for = Pin::new(&mut self.inner().stream).poll_finish(context, Ending::Whole);
+        }
+    }
+}
+
+impl<S: Transport> Inner<S> {
+    /// What the client has not acknowledged.
+    fn unsent(&self) -> usize {
+        sys::unsent_bytes(self.stream.tcp()).unwrap_or(0)
+    }
+
+    fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.outbox.get(self.written..).filter(|rest| !rest.is_empty()) {
+            let result = Pin::new(&mut self.stream).poll_write(context, rest);
+            let count = ready!(self.noted(result))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written = self.written.saturating_add(count);
+            self.unflushed = true;
+            self.connection.traffic().add_out(count as u64);
+        }
+        if !self.outbox.is_empty() {
+            self.written = 0;
+            let mut empty = std::mem::take(&mut self.outbox);
+            empty.clear();
+            SCRATCH.set(empty);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_on<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        act: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let result = act(Pin::new(&mut self.stream), context);
+        self.noted(result)
+    }
+
+    /// Notes what a write has come to.
+    fn noted<T>(&mut self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match &result {
+            Poll::Pending if self.stall.is_none() => {
+                let now = Instant::now();
+                self.stall = Some(Stall { since: now, looked: now, unsent: self.unsent() });
+            }
+            Poll::Pending => {}
+            Poll::Ready(Ok(_)) => self.stall = None,
+            Poll::Ready(Err(_)) => self.lost = true,
+        }
+        result
+    }
+
+    /// Gathers bytes. Gives how many found room.
+    fn gather(&mut self, bytes: &[u8]) -> usize {
+        if self.outbox.is_empty() {
+            self.outbox = SCRATCH.take();
+        }
+        let room = OUTBOX_BYTES.saturating_sub(self.outbox.len());
+        let taken = bytes.get(..room).unwrap_or(bytes);
+        self.outbox.extend_from_slice(taken);
+        self.budget.sent(taken);
+        taken.len()
+    }
+
+    fn is_full(&self) -> bool {
+        self.outbox.len() >= OUTBOX_BYTES
+    }
+}
+
+impl<S: Transport> AsyncRead for Wire<S> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut inner = self.inner();
+        let before = buffer.filled().len();
+        if inner.end.is_none() {
+            match ready!(Pin::new(&mut inner.stream).poll_read(context, buffer)) {
+                Ok(()) if buffer.filled().len() == before => inner.end = Some(Ending::Whole),
+                Ok(()) => {}
+                // TLS that ends without close_notify: at the boundary of a message it is an end like any other.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => inner.end = Some(Ending::Truncated),
+                Err(error) => {
+                    inner.lost = true;
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        match inner.end {
+            // The h2 crate forgets that a stream was whole when the connection ends: first it is looked at.
+            Some(_) if inner.fresh => {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Some(Ending::Whole) => return Poll::Ready(Ok(())),
+            Some(Ending::Truncated) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            None => {}
+        }
+        let bytes = buffer.filled().get(before..).unwrap_or_default();
+        (inner.touched, inner.fresh) = (true, true);
+        inner.connection.traffic().add_in(bytes.len() as u64);
+        if !inner.budget.received(bytes) {
+            inner.connection.set_error("the client sends frame after frame that ask for nothing");
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: Transport> AsyncWrite for Wire<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut inner = self.inner();
+        if inner.is_full() {
+            ready!(inner.poll_drain(context))?;
+        }
+        Poll::Ready(Ok(inner.gather(bytes)))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut inner = self.inner();
+        if inner.is_full() {
+            ready!(inner.poll_drain(context))?;
+        }
+        let mut count = 0_usize;
+        for slice in slices {
+            count = count.saturating_add(inner.gather(slice));
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// Nothing is sent yet: whoever serves the client sends when all frames are there.
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(context))?;
+        self.inner().poll_on(context, |stream, context| stream.poll_shutdown(context))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::connection::{ConnectionGuard, Gate, Registry};
+    use crate::net::{ClientAddress, ListenAddress};
+    use crate::outcome::{Cause, Outcome, Party, Phase};
+    use crate::telemetry::{AccessLog, Meters};
+
+    /// A wire, and the client at its other end.
+    async fn wire() -> (Wire<TcpStream>, TcpStream, ConnectionGuard) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, address) = listener.accept().await.unwrap();
+        let registry = Arc::new(Registry::new(Arc::new(Meters::new()), AccessLog::off()));
+        let here = ListenAddress::new(stream.local_addr().unwrap());
+        let slot = Arc::new(Gate::new(1)).enter().await;
+        let guard = ConnectionGuard::open(&registry, slot, here, ClientAddress::new(address));
+        (Wire::new(stream, guard.connection()), client, guard)
+    }
+
+    fn finished(guard: ConnectionGuard) {
+        guard.close(Outcome::new(Phase::Serve, Party::Client, Cause::Finished));
+    }
+
+    #[tokio::test]
+    async fn frames_go_out_together_and_the_end_waits_until_what_came_before_is_looked_at() {
+        let (mut wire, mut client, guard) = wire().await;
+        for _ in 0..3 {
+            wire.write_all(b"frame").await.unwrap();
+            wire.flush().await.unwrap();
+        }
+        assert_eq!(guard.connection().traffic().bytes_out(), 0);
+        poll_fn(|context| wire.poll_send(context)).await.unwrap();
+        assert_eq!(guard.connection().traffic().bytes_out(), 15);
+        client.write_all(b"last").await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut bytes = [0; 4];
+        wire.read_exact(&mut bytes).await.unwrap();
+        let mut more = [0; 1];
+        let ended = poll_fn(|context| {
+            let mut buffer = ReadBuf::new(&mut more);
+            let end = Pin::new(&mut wire).poll_read(context, &mut buffer).is_ready();
+            // Once the kernel has the FIN it is noted, and not told.
+            if wire.standing().ended { Poll::Ready(end) } else { Poll::Pending }
+        });
+        assert!(!ended.await);
+        wire.settle();
+        assert_eq!(wire.read(&mut more).await.unwrap(), 0);
+        finished(guard);
+    }
+
+    #[test]
+    fn a_client_that_takes_a_little_at_first_is_not_waited_for_twice_as_long() {
+        let begun = Instant::now();
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        let stall = Stall { since: begun, looked: begun, unsent: 1000 };
+        // Its socket's buffer takes some of what we have written before.
+        let stall = stall.look(after(1), 400);
+        assert_eq!((stall.since, stall.looked), (after(1), after(1)));
+        let stall = stall.look(after(2), 400).look(after(3), 400);
+        assert_eq!((stall.since, stall.looked), (after(1), after(3)));
+        assert_eq!(stall.look(after(4), 399).since, after(4));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_looked_at_a_few_times() {
+        let (mut wire, _client, guard) = wire().await;
+        let patience = Duration::from_secs(10);
+        assert_eq!(wire.stalled_since(Instant::now(), patience), None);
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        while Pin::new(&mut wire).poll_write(&mut context, &[b'x'; 16 * 1024]).is_ready() {}
+        assert!(wire.is_blocked());
+        let (_, look) = wire.stalled_since(Instant::now(), patience).unwrap();
+        assert_eq!(wire.stalled_since(look, patience).unwrap().1, look + patience / LOOKS);
+        finished(guard);
+    }
+}
