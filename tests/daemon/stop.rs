@@ -307,7 +307,7 @@ fn clients_that_are_being_turned_away_are_cut_and_killed_like_all_others() {
         assert_eq!(blocked.message().status(), 403);
         let mut unrouted = Peer::connect(proxy.address("127.0.0.3"));
         unrouted.request(HOST, "/");
-        assert_eq!(unrouted.message().status(), 404);
+        assert_eq!(unrouted.message().status(), 400);
         let mut unnamed = Peer::connect(proxy.address("127.0.0.3"));
         unnamed.send(&HELLO);
         // The alert, and no more: TLS 1.2's record of two bytes.
