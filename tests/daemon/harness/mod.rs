@@ -2,6 +2,7 @@
 
 mod certificates;
 mod curl;
+mod held;
 mod http;
 mod lines;
 mod metrics;
@@ -14,6 +15,7 @@ mod way;
 
 pub(crate) use certificates::{CERTIFICATES, certificate_for};
 pub(crate) use curl::Curl;
+pub(crate) use held::Held;
 pub(crate) use http::{Message, parsed_head};
 pub(crate) use lines::field;
 pub(crate) use metrics::Metrics;
