@@ -41,6 +41,10 @@ pub enum Command {
     /// List the live connections
     Connections(ConnectionsOptions),
     /// End live connections
+    #[command(
+        override_usage = "smartproxy kill [OPTIONS] <ID>...   (`smartproxy connections` lists the live ones under ID)
+       smartproxy kill [OPTIONS] <FILTER>...   (those of `smartproxy connections`)"
+    )]
     Kill(KillOptions),
     /// Show what connections go through, while it happens
     Trace(TraceOptions),

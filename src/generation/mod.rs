@@ -26,7 +26,6 @@ use std::time::{Duration, SystemTime};
 use crate::config::{Admin, Log};
 use crate::handler::{Action, Route, Site};
 use crate::net::ListenAddress;
-use crate::route::{Protocol, TlsHandling};
 use crate::telemetry::ROUTES_SHOWN_MAX;
 use crate::upstream::{SetAside, Target};
 
@@ -119,7 +118,7 @@ impl Generation {
             if matches!(route.action, Action::Forward(_)) {
                 route.meter.show_connects();
             }
-            if route.rule.protocol == Protocol::Http && route.rule.tls != TlsHandling::Passthrough {
+            if route.rule.serves_requests() {
                 route.meter.show_requests();
             }
         }

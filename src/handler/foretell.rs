@@ -63,6 +63,7 @@ pub fn foretell<'a>(
         }
         Decision::NoRoute => Err(match (facts.tls, request) {
             (Some(_), _) => TurnedDown::new(NO_ROUTE, Gets::UnknownName),
+            (None, Some(_)) if site.table.is_tls_only() => TurnedDown::answered(TLS_EXPECTED),
             (None, Some(_)) => TurnedDown::answered(NO_ROUTE),
             (None, None) => TurnedDown::new(NO_ROUTE, Gets::Close),
         }),
@@ -70,6 +71,8 @@ pub fn foretell<'a>(
 }
 
 const NO_ROUTE: Outcome = Outcome::new(Phase::Route, Party::Proxy, Cause::NoRoute);
+
+const TLS_EXPECTED: Outcome = Outcome::new(Phase::Route, Party::Client, Cause::TlsExpected);
 
 impl TurnedDown {
     const fn new(outcome: Outcome, gets: Gets) -> Self {

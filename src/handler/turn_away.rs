@@ -22,11 +22,18 @@ const NO_ROOM: &[u8] =
 const NOT_FOUND: &[u8] =
     b"HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 14\r\n\r\n404 Not Found\n";
 
+/// What an HTTP/1 client is told that speaks plainly where TLS is expected.
+const TLS_EXPECTED: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 79\r\n\r\n\
+    400 Bad Request: plain HTTP was sent to a port that takes TLS; use https://...\n";
+
 /// Why an HTTP client is turned away before its request is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnedAway {
     /// No plain HTTP route of the address could take any request of it.
     NoRoute,
+    /// All routes of the address take TLS.
+    TlsExpected,
     /// No route that could take its requests admits it.
     Refused(Refusal),
 }
@@ -43,6 +50,7 @@ pub async fn turn_away(
     let deadline = Instant::now() + linger;
     let (answer, outcome) = match why {
         TurnedAway::NoRoute => (NOT_FOUND, Outcome::new(Phase::Route, Party::Proxy, Cause::NoRoute)),
+        TurnedAway::TlsExpected => (TLS_EXPECTED, Outcome::new(Phase::Route, Party::Client, Cause::TlsExpected)),
         TurnedAway::Refused(refusal @ Refusal::Blocked) => (FORBIDDEN, refusal.outcome()),
         TurnedAway::Refused(refusal @ (Refusal::RouteConnectionLimit | Refusal::ClientConnectionLimit)) => {
             (NO_ROOM, refusal.outcome())
@@ -66,7 +74,7 @@ mod tests {
 
     #[test]
     fn the_lengths_are_those_of_the_bodies() {
-        for answer in [FORBIDDEN, NO_ROOM, NOT_FOUND] {
+        for answer in [FORBIDDEN, NO_ROOM, NOT_FOUND, TLS_EXPECTED] {
             let text = std::str::from_utf8(answer).unwrap();
             let (head, body) = text.split_once("\r\n\r\n").unwrap();
             assert!(head.ends_with(&format!("content-length: {}", body.len())), "{text}");

@@ -71,7 +71,7 @@ pub fn failure_with(status: StatusCode, outcome: Outcome, exchange: Exchange) ->
 #[must_use]
 pub const fn status_of(cause: Cause) -> StatusCode {
     match cause {
-        Cause::RequestMalformed => StatusCode::BAD_REQUEST,
+        Cause::RequestMalformed | Cause::TlsExpected => StatusCode::BAD_REQUEST,
         Cause::Blocked => StatusCode::FORBIDDEN,
         Cause::NoRoute => StatusCode::NOT_FOUND,
         Cause::RequestHeadTimeout => StatusCode::REQUEST_TIMEOUT,

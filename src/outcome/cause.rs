@@ -15,6 +15,7 @@ super::vocabulary! {
         HelloMalformed = "hello_malformed": "The TLS ClientHello is not well formed.",
         HelloTooLarge = "hello_too_large": "The TLS ClientHello is longer than 64 KiB.",
         NoRoute = "no_route": "No route matches.",
+        TlsExpected = "tls_expected": "Plain HTTP came to an address whose routes all take TLS (400).",
         NoCertificate = "no_certificate": "The route terminates TLS, and no certificate covers the server name.",
         Misdirected = "misdirected": "The request's host is not covered by the connection's certificate or TLS settings (421).",
         HandshakeFailed = "handshake_failed": "The TLS handshake with the client failed.",

@@ -25,6 +25,8 @@ pub enum Reason<'a> {
     Taken,
     /// Its TLS settings serve the connection, whose requests are routed one by one.
     Leads,
+    /// Another route's TLS settings serve the connection, of whose requests it may take some.
+    Follows,
     /// Something that it asks for is not there.
     Mismatch(Mismatch<'a>),
     /// All that it asks for is there, but another route goes before it.
@@ -51,6 +53,7 @@ pub fn explain<'a>(
         let reason = match mismatch(rule, connection, ending.request()) {
             _ if taken => ending.praise(),
             Err(mismatch) => Reason::Mismatch(mismatch),
+            Ok(()) if ending.is_shared() && rule.serves_requests() => Reason::Follows,
             // Where nothing wins, something is missing in each; the route's own name is never shown.
             Ok(()) => Reason::Outranked { by: Arc::clone(by.unwrap_or(&rule.name)) },
         };
@@ -101,6 +104,11 @@ impl<'r, 'a> Ending<'r, 'a> {
             Self::NoRoute | Self::Connection(_) | Self::Leading(_) => self.taken(),
             Self::Request { leading, taken, .. } => Some(taken.unwrap_or(*leading)),
         }
+    }
+
+    /// Whether the connection's requests go to routes of their own.
+    fn is_shared(&self) -> bool {
+        matches!(self, Self::Leading(_))
     }
 
     fn praise(&self) -> Reason<'a> {
@@ -154,7 +162,8 @@ impl fmt::Display for Reason<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Taken => formatter.write_str("takes it"),
-            Self::Leads => formatter.write_str("its settings serve the connection; each request finds its own route"),
+            Self::Leads => formatter.write_str("takes the connection; ask with a URL which route takes a request"),
+            Self::Follows => formatter.write_str("may take requests on it"),
             Self::Mismatch(mismatch) => mismatch.fmt(formatter),
             Self::Outranked { by } => write!(formatter, "would take it, but route {by} goes before it"),
         }

@@ -38,6 +38,14 @@ pub struct Rule {
     pub protocol: Protocol,
 }
 
+impl Rule {
+    /// Whether it takes HTTP requests one by one.
+    #[must_use]
+    pub fn serves_requests(&self) -> bool {
+        self.protocol == Protocol::Http && self.tls != TlsHandling::Passthrough
+    }
+}
+
 /// What a route does with TLS. A plain route never takes a TLS connection, nor the others a plain one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TlsHandling {

@@ -16,6 +16,8 @@ use super::{
 /// allocates nothing.
 #[derive(Debug)]
 pub struct Table {
+    /// Whether every rule takes TLS.
+    tls_only: bool,
     /// Each rule once, the one that goes first in front.
     rules: Box<[Arc<Rule>]>,
     /// Rules with TLS.
@@ -51,6 +53,7 @@ impl Table {
         http.sort_by_key(|rule| (Reverse(rule.priority), !rule.domains.is_empty()));
         let mut seen = HashSet::new();
         Self {
+            tls_only: !rules.is_empty() && rules.iter().all(|rule| rule.tls != TlsHandling::Plain),
             rules: ranked.iter().map(|(rule, _)| *rule).filter(|rule| seen.insert(rule.id)).cloned().collect(),
             tls: index(|rule| rule.tls != TlsHandling::Plain),
             plain: index(|rule| rule.tls == TlsHandling::Plain && rule.protocol == Protocol::Http),
@@ -58,6 +61,12 @@ impl Table {
             plain_tcp: first_of_clients(knowable().filter(|rule| is_nameless_tcp(rule))),
             opening: if at_accept { Listening::AtAccept } else { Listening::Sniff },
         }
+    }
+
+    /// Whether every rule takes TLS, so that no plain connection can find one.
+    #[must_use]
+    pub fn is_tls_only(&self) -> bool {
+        self.tls_only
     }
 
     /// Whether a connection can be routed at accept: if all rules are plain `tcp` without a host, which no byte could

@@ -1,29 +1,16 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
+use super::rest::Rest;
 use super::worker::Worker;
 use crate::connection::{ConnectionGuard, Place};
 use crate::drain::{Counted, Leash, Order};
 use crate::handler::Site;
 use crate::net::{ClientAddress, ListenAddress, Listener, is_near_last_for_clients};
 use crate::telemetry::AcceptFault;
-
-/// The first rest after an error of ours; it doubles up to [`REST_MAX`].
-///
-/// Descriptors come back at the pace of ending connections: 10 ms is shorter than any of them is missed for.
-const REST_MIN: Duration = Duration::from_millis(10);
-
-/// The longest rest after an error of ours.
-const REST_MAX: Duration = Duration::from_secs(1);
-
-/// How often it is said at most that something of ours has run out: clients that come and go at the limit must not fill
-/// the log.
-const SAID_EVERY: Duration = Duration::from_secs(60);
 
 /// How many are taken out of a queue before the tasks of those get a turn.
 const TAKEN_AT_ONCE: usize = 64;
@@ -53,7 +40,7 @@ type Accepted = (TcpStream, ClientAddress);
 /// # Errors
 /// The error that broke the listener.
 pub(super) async fn accept(mut accepting: Accepting, worker: Arc<Worker>) -> io::Result<()> {
-    let mut rest = Rest::new(accepting.listener.local_address());
+    let mut rest = Rest::new(accepting.listener.local_address(), worker.shortage());
     let mut near_last = false;
     loop {
         let accepted = tokio::select! {
@@ -241,62 +228,6 @@ pub(super) fn classify(error: &io::Error) -> AcceptFault {
     }
 }
 
-/// Resting while something of ours has run out: longer each time, said once, and said again when it is over.
-#[derive(Debug)]
-struct Rest {
-    address: ListenAddress,
-    next: Option<Duration>,
-    /// Whether the log has been told of this spell.
-    told: bool,
-    short_said: Option<Instant>,
-    full_said: Option<Instant>,
-}
-
-impl Rest {
-    fn new(address: ListenAddress) -> Self {
-        Self { address, next: None, told: false, short_said: None, full_said: None }
-    }
-
-    async fn take(&mut self, error: &io::Error) {
-        if self.next.is_none() && is_due(&mut self.short_said) {
-            self.told = true;
-            tracing::warn!(
-                %error, address = %self.address,
-                "cannot accept connections for now: raise the limit of open files (LimitNOFILE=) or lower server.max_connections"
-            );
-        }
-        let rest = self.next.unwrap_or(REST_MIN);
-        self.next = Some((rest * 2).min(REST_MAX));
-        tokio::time::sleep(rest).await;
-    }
-
-    /// A connection was accepted with room to spare.
-    fn over(&mut self) {
-        self.next = None;
-        if std::mem::take(&mut self.told) {
-            tracing::info!(address = %self.address, "accepting connections again");
-        }
-    }
-
-    fn complain_of_full(&mut self, limit: usize) {
-        if is_due(&mut self.full_said) {
-            tracing::warn!(
-                limit, address = %self.address,
-                "as many connections as server.max_connections allows; new ones wait until one ends"
-            );
-        }
-    }
-}
-
-/// Whether something may be said again, which then counts as said.
-fn is_due(said: &mut Option<Instant>) -> bool {
-    let due = said.is_none_or(|said| said.elapsed() >= SAID_EVERY);
-    if due {
-        *said = Some(Instant::now());
-    }
-    due
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,31 +241,5 @@ mod tests {
         assert_eq!(class(libc::ENOSPC), AcceptFault::Exhausted);
         assert_eq!(class(libc::EBADF), AcceptFault::Broken);
         assert_eq!(class(libc::EINVAL), AcceptFault::Broken);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_rest_doubles_up_to_its_longest_and_starts_anew_after_a_success() {
-        let address = ListenAddress::new("127.0.0.1:1".parse().unwrap());
-        let error = io::Error::from_raw_os_error(libc::EMFILE);
-        let mut rest = Rest::new(address);
-        let begin = Instant::now();
-        for _ in 0..3 {
-            rest.take(&error).await;
-        }
-        assert_eq!(begin.elapsed(), REST_MIN * 7);
-        for _ in 0..10 {
-            rest.take(&error).await;
-        }
-        assert_eq!(rest.next, Some(REST_MAX));
-        assert!(rest.told);
-        rest.over();
-        assert_eq!((rest.next, rest.told), (None, false));
-        // The next spell comes too soon to be said anew, and the one after a minute does not.
-        rest.take(&error).await;
-        assert!(!rest.told);
-        rest.over();
-        tokio::time::advance(SAID_EVERY).await;
-        rest.take(&error).await;
-        assert!(rest.told);
     }
 }

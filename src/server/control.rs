@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::rest::Shortage;
 use crate::connection::{Gate, Registry};
 use crate::generation::Current;
 use crate::net::ListenAddress;
@@ -83,6 +84,8 @@ pub(super) struct Shared {
     /// Who was accepted and waits for a place, since the address that it came to is closed.
     pub waiting: Arc<Gate>,
     pub current: Arc<Current>,
+    /// What has run out, and what was said of it.
+    pub shortage: Arc<Shortage>,
     /// Told each time that descriptors have run out.
     pub exhausted: watch::Sender<()>,
     started: Instant,
@@ -189,6 +192,7 @@ impl Shared {
             registry,
             gate,
             waiting: Arc::new(Gate::new(0)),
+            shortage: Arc::default(),
             exhausted: watch::Sender::new(()),
             current,
             started: Instant::now(),

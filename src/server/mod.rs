@@ -7,6 +7,7 @@ mod learn;
 mod listeners;
 mod notify;
 mod reload;
+mod rest;
 mod serve;
 mod stop;
 #[cfg(test)]

@@ -161,15 +161,20 @@ async fn plain(
                 }
             }
         }
-        Decision::Passthrough(_) | Decision::Terminate { .. } | Decision::NoRoute => match opening {
-            Opening::Http1 => {
-                let telling = handler::turn_away(stream, Version::Http1, TurnedAway::NoRoute, site.linger);
-                unless_ended(connection, telling).await
+        Decision::Passthrough(_) | Decision::Terminate { .. } | Decision::NoRoute => {
+            let why = if site.table.is_tls_only() { TurnedAway::TlsExpected } else { TurnedAway::NoRoute };
+            match opening {
+                Opening::Http1 => {
+                    unless_ended(connection, handler::turn_away(stream, Version::Http1, why, site.linger)).await
+                }
+                Opening::Http2 if why == TurnedAway::TlsExpected => {
+                    unless_ended(connection, handler::turn_away(stream, Version::Http2, why, site.linger)).await
+                }
+                Opening::Http2 | Opening::Tls(_) | Opening::Other => {
+                    Outcome::new(Phase::Route, Party::Proxy, Cause::NoRoute)
+                }
             }
-            Opening::Http2 | Opening::Tls(_) | Opening::Other => {
-                Outcome::new(Phase::Route, Party::Proxy, Cause::NoRoute)
-            }
-        },
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::accept::{Accepting, accept};
 use super::control::Shared;
+use super::rest::Shortage;
 use super::serve::serve;
 use crate::connection::{ConnectionGuard, Gate, Registry};
 use crate::drain::{Counted, Leash, Order};
@@ -95,6 +96,10 @@ impl Worker {
     /// Those who were accepted and wait for a place.
     pub(super) fn waiting(&self) -> &Arc<Gate> {
         &self.shared.waiting
+    }
+
+    pub(super) fn shortage(&self) -> &Arc<Shortage> {
+        &self.shared.shortage
     }
 
     pub(super) fn current(&self) -> &Arc<Current> {

@@ -156,6 +156,7 @@ fn what_the_command_line_names_and_nobody_knows_is_64_with_what_was_meant() {
         (&["connections", "--state", "relayin"], "'relaying'"),
         (&["connections", "--state", "nothing"], "half_closed"),
         (&["kill", "abc"], "`smartproxy connections` lists them"),
+        (&["kill"], "`smartproxy connections` lists the live ones under ID"),
     ] {
         let (code, text, errors) = ask(arguments);
         assert!(code == 64 && text.is_empty() && errors.contains(part), "{arguments:?}: {text}{errors}");

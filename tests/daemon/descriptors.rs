@@ -5,15 +5,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
-use crate::harness::{BINARY, FILE, HOST, Peer, Proxy, Target, Way, folder_with};
-
-/// Has the daemon started with this limit of descriptors, which it cannot raise.
-fn limited(command: &mut Command, limit: u64) {
-    let file = command.get_args().last().unwrap().to_owned();
-    *command = Command::new("sh");
-    command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" run -c \"$1\""), BINARY]).arg(file);
-    command.stdin(Stdio::null());
-}
+use crate::harness::{BINARY, FILE, HOST, Peer, Proxy, Target, Way, folder_with, limited};
 
 /// What a start with this limit says and ends with, where it ends by itself; the daemon's words are on one line each.
 fn refused_start(config: &str, limit: u64) -> Option<(Option<i32>, String)> {

@@ -6,7 +6,9 @@ use std::thread;
 
 use rustix::process::Signal;
 
-use crate::harness::{CERTIFICATES, End, HOST, Peer, Proxy, Target, Way, field, listener};
+use crate::harness::{
+    CERTIFICATES, End, HOST, ONE_PLACE, Peer, Proxy, Queue, Target, Way, closed, field, leave, listener, served,
+};
 
 #[test]
 fn reloads_under_load_lose_no_request_and_keep_what_is_kept() {
@@ -208,16 +210,11 @@ fn connections_that_wait_in_the_queue_of_a_removed_address_are_served() {
     let mut proxy = Proxy::start(&(Way::Tcp.route("removed", "127.0.0.2", echo.address, "") + &kept));
     let address = proxy.address("127.0.0.2");
     proxy.signal(Signal::STOP);
-    let mut clients: Vec<_> = (0..QUEUED).map(|_| Peer::connect(address)).collect();
+    let queue = Queue::at(address, QUEUED);
     proxy.write(&kept);
     proxy.signal(Signal::HUP);
     proxy.signal(Signal::CONT);
-    for client in &mut clients {
-        client.send(b"queued");
-        client.expect(b"queued");
-        client.finish();
-        assert_eq!(client.end(), End::Whole);
-    }
+    queue.echoed();
     proxy.event("reloaded", |_| true);
     proxy.rebase();
     proxy.finish();
@@ -230,29 +227,15 @@ fn requests_that_wait_in_the_queue_of_a_removed_address_are_answered_and_their_c
     let (echo, target) = (Target::echo(), Target::http("target"));
     let kept = Way::Tcp.route("kept", "127.0.0.3", echo.address, "");
     let removed = Way::Http.route("removed", "127.0.0.2", target.address, "");
-    let mut proxy = Proxy::start(&(String::from("server.max_connections = 1\n") + &removed + &kept));
+    let mut proxy = Proxy::start(&(String::from(ONE_PLACE) + &removed + &kept));
     let address = proxy.address("127.0.0.2");
     // It holds the only place, so that those behind it come out of the queue after the reload.
-    let mut long = Peer::connect(proxy.address("127.0.0.3"));
-    long.send(b"in");
-    long.expect(b"in");
-    let mut clients: Vec<_> = (0..QUEUED).map(|_| Peer::connect(address)).collect();
-    for client in &mut clients {
-        client.request(HOST, "/");
-    }
-    proxy.reload(&(String::from("server.max_connections = 1\n") + &kept));
-    crate::harness::until(|| match std::net::TcpStream::connect(address) {
-        Ok(_) => Err("the removed address still takes connections".to_owned()),
-        Err(_) => Ok(()),
-    })
-    .unwrap();
-    long.finish();
-    assert_eq!(long.end(), End::Whole);
-    for client in &mut clients {
-        let answer = client.message();
-        assert_eq!((answer.status(), answer.field("connection")), (200, "close"), "{answer:?}");
-        assert_eq!(client.end(), End::Whole);
-    }
+    let long = served(proxy.address("127.0.0.3"));
+    let queue = Queue::requesting(address, QUEUED);
+    proxy.reload(&(String::from(ONE_PLACE) + &kept));
+    closed(address);
+    leave(long);
+    assert!(queue.answered().iter().all(|connection| connection == "close"));
     proxy.rebase();
     proxy.finish();
 }
@@ -266,29 +249,17 @@ fn an_address_that_comes_back_while_its_queue_is_still_served_is_listened_on_aga
     let free = std::net::TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap();
     let kept = Way::Tcp.route("kept", "127.0.0.3", echo.address, "");
     let back = Way::Tcp.route("back", "127.0.0.2", echo.address, "").replace("127.0.0.2:0", &free.to_string());
-    let one_place = |routes: &str| format!("server.max_connections = 1\n{routes}");
+    let one_place = |routes: &str| format!("{ONE_PLACE}{routes}");
     let mut proxy = Proxy::start(&one_place(&(kept.clone() + &back)));
-    let mut long = Peer::connect(proxy.address("127.0.0.3"));
-    long.send(b"in");
-    long.expect(b"in");
-    let mut clients: Vec<_> = (0..QUEUED).map(|_| Peer::connect(free)).collect();
+    let long = served(proxy.address("127.0.0.3"));
+    let mut queue = Queue::at(free, QUEUED);
     let old = proxy.limit_descriptors(proxy.lowest_free_descriptor() + 30);
     proxy.reload(&one_place(&kept));
     proxy.reload(&one_place(&(kept.clone() + &back)));
     proxy.limit_descriptors(old.current.unwrap());
-    long.finish();
-    assert_eq!(long.end(), End::Whole);
-    clients.push(Peer::connect(free));
-    thread::scope(|scope| {
-        for mut client in clients {
-            scope.spawn(move || {
-                client.send(b"queued");
-                client.expect(b"queued");
-                client.finish();
-                assert_eq!(client.end(), End::Whole);
-            });
-        }
-    });
+    leave(long);
+    queue.0.push(Peer::connect(free));
+    queue.echoed();
     proxy.rebase();
     proxy.finish();
 }

@@ -290,21 +290,27 @@ fn an_http_client_that_leaves_or_is_silent_before_its_request_is_released_with_i
 
 /// A plain request where no plain route is gets HTTP's word for it, not a close without a word.
 #[test]
-fn a_plain_request_to_an_address_of_tls_routes_or_of_other_clients_is_answered_404() {
+fn a_plain_request_to_an_address_of_tls_routes_or_of_other_clients_is_told_so() {
     let echo = crate::harness::Target::echo();
     let config = Way::TerminateHttp.route("secure", "127.0.0.2", echo.address, "")
         + &Way::Passthrough.route("unread", "127.0.0.3", echo.address, "")
         + &Way::Http.route("others", "127.0.0.4", echo.address, "match.client_ips = [\"10.0.0.0/8\"]");
     let proxy = Proxy::start(&config);
-    for ip in ["127.0.0.2", "127.0.0.3", "127.0.0.4"] {
+    for (ip, status) in [("127.0.0.2", 400), ("127.0.0.3", 400), ("127.0.0.4", 404)] {
         let mut client = Peer::connect(proxy.address(ip));
         client.send(b"GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n");
         let answer = client.message();
-        assert_eq!((answer.status(), answer.field("connection")), (404, "close"), "{ip}");
+        assert_eq!((answer.status(), answer.field("connection")), (status, "close"), "{ip}");
+        assert_eq!(answer.text().contains("use https://"), status == 400, "{ip}: {answer:?}");
         assert_eq!(client.end(), End::Whole, "{ip}");
     }
+    // With prior knowledge of HTTP/2 there is nobody to be told; the log says the same.
+    let mut client = Peer::connect(proxy.address("127.0.0.2"));
+    client.send_what_is_taken(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    assert_ne!(client.rest().1, End::Silence);
     proxy.metrics_until("they are counted", |metrics| {
-        metrics.sum("connections_closed_total", &[("cause", "no_route")]) == 3
+        let closed = |cause| metrics.sum("connections_closed_total", &[("cause", cause)]);
+        (closed("tls_expected"), closed("no_route")) == (3, 1)
     });
     proxy.finish();
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::harness::{BINARY, End, PATIENCE, Peer, Proxy, Target, Way};
+use crate::harness::{BINARY, End, Held, PATIENCE, Peer, Proxy, Target, Way};
 
 /// What plays the service manager: the socket that notifications go to.
 struct Manager {
@@ -190,6 +190,59 @@ fn a_daemon_that_was_held_up_does_not_blame_its_workers() {
     let said = proxy.log_text();
     assert!(!said.contains("does not turn"), "{said}");
     proxy.finish();
+}
+
+/// A worker that hangs is played by one that is held; where no process may do that to another, there is nothing to play.
+fn hung_worker(proxy: &Proxy) -> Option<Held> {
+    match Held::thread(proxy.id(), "worker-0") {
+        Ok(held) => Some(held),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            eprintln!("skipped: this sandbox lets no process hold a thread of another: {error}");
+            None
+        }
+        Err(error) => panic!("the worker could not be held: {error}"),
+    }
+}
+
+/// The manager acts on the silence; a worker that goes on ends it.
+#[test]
+fn the_watchdog_is_not_fed_while_a_worker_hangs() {
+    let (manager, echo) = (Manager::new(), Target::echo());
+    let watchdog = Duration::from_millis(200);
+    let config = String::from("server.workers = 2\n") + &Way::Tcp.route("one", "127.0.0.2", echo.address, "");
+    let proxy = manager.start(&config, Some(watchdog));
+    manager.next();
+    assert_eq!(manager.any(), ["WATCHDOG=1"]);
+    let Some(hung) = hung_worker(&proxy) else { return };
+    let event = proxy.event("the worker's event loop does not turn", |_| true);
+    assert_eq!(event["worker"], 0, "{event}");
+    // What was on its way when the worker was held, and nothing more for several times of the manager's.
+    manager.socket.set_read_timeout(Some(watchdog * 5)).unwrap();
+    let mut late = 0;
+    while manager.socket.recv(&mut [0; 64]).is_ok() {
+        late += 1;
+        assert!(late <= 3, "the watchdog is fed though a worker hangs");
+    }
+    manager.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    drop(hung);
+    assert_eq!(manager.any(), ["WATCHDOG=1"], "it turns again");
+    proxy.finish();
+}
+
+/// Nobody waits for a worker that hangs longer than the stop says.
+#[test]
+fn a_stop_leaves_a_worker_that_hangs() {
+    let echo = Target::echo();
+    let config = String::from("server.workers = 2\nserver.shutdown_timeout = \"200ms\"\n")
+        + &Way::Tcp.route("one", "127.0.0.2", echo.address, "");
+    let proxy = Proxy::start(&config);
+    let Some(hung) = hung_worker(&proxy) else { return };
+    proxy.signal(Signal::TERM);
+    let event = proxy.event("the worker does not end, and is left", |_| true);
+    assert_eq!(event["worker"], "worker-0", "{event}");
+    // A process is only gone when who holds a thread of it has let go.
+    drop(hung);
+    proxy.ended();
 }
 
 /// Starts the daemon with the listener as the service manager passes it: descriptor 3, and the daemon's own number.

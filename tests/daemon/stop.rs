@@ -3,19 +3,13 @@
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::{CERTIFICATES, End, HELLO, HOST, Peer, Proxy, Target, Unanswering, Way, listener};
+use crate::harness::{
+    CERTIFICATES, End, HELLO, HOST, ONE_PLACE, Peer, Proxy, Queue, Target, Unanswering, Way, closed, leave, limited,
+    listener, served,
+};
 
 fn live(proxy: &Proxy, count: usize) {
     proxy.connections_until("clients are connected", |live| live.len() == count);
-}
-
-/// Waits until nobody is taken at the address any more. One that still is ends by itself, as it says nothing.
-fn closed(address: std::net::SocketAddr) {
-    crate::harness::until(|| match std::net::TcpStream::connect(address) {
-        Ok(_) => Err("the stopping daemon still takes connections".to_owned()),
-        Err(_) => Ok(()),
-    })
-    .unwrap();
 }
 
 fn cause(line: &Value) -> (&str, &str) {
@@ -117,32 +111,19 @@ fn a_second_signal_cuts_at_once() {
 #[test]
 fn connections_that_wait_in_the_queue_at_a_stop_are_served() {
     let echo = Target::echo();
-    let config = String::from("server.max_connections = 1\n") + &Way::Tcp.route("echo", "127.0.0.2", echo.address, "");
+    let config = String::from(ONE_PLACE) + &Way::Tcp.route("echo", "127.0.0.2", echo.address, "");
     let proxy = Proxy::start(&config);
     let address = proxy.address("127.0.0.2");
-    let mut first = Peer::connect(address);
-    first.send(b"first");
-    first.expect(b"first");
-    let mut queued: Vec<_> = (0..5).map(|_| Peer::connect(address)).collect();
+    let mut first = served(address);
+    let queue = Queue::at(address, 5);
     proxy.signal(Signal::TERM);
     proxy.event("stopping", |_| true);
     // Closed to others at once, though those in the queue are not served yet.
     closed(address);
     first.send(b"still first");
     first.expect(b"still first");
-    first.finish();
-    assert_eq!(first.end(), End::Whole);
-    // In turn, as each waits for the place of the one before; which is first, the kernel decides.
-    std::thread::scope(|scope| {
-        for mut client in queued.drain(..) {
-            scope.spawn(move || {
-                client.send(b"queued");
-                client.expect(b"queued");
-                client.finish();
-                assert_eq!(client.end(), End::Whole);
-            });
-        }
-    });
+    leave(first);
+    queue.echoed();
     proxy.ended();
 }
 
@@ -200,15 +181,10 @@ fn hundreds_of_connections_that_wait_in_the_queue_at_a_stop_are_served() {
     let address = proxy.address("127.0.0.2");
     // A process that is stopped (SIGSTOP) accepts nothing, so all of them are in the kernel's queue.
     proxy.signal(Signal::STOP);
-    let mut clients: Vec<_> = (0..QUEUED).map(|_| Peer::connect(address)).collect();
+    let queue = Queue::at(address, QUEUED);
     proxy.signal(Signal::TERM);
     proxy.signal(Signal::CONT);
-    for client in &mut clients {
-        client.send(b"queued");
-        client.expect(b"queued");
-        client.finish();
-        assert_eq!(client.end(), End::Whole);
-    }
+    queue.echoed();
     proxy.event("stopping", |_| true);
     proxy.ended();
 }
@@ -217,17 +193,15 @@ fn hundreds_of_connections_that_wait_in_the_queue_at_a_stop_are_served() {
 #[test]
 fn connections_that_wait_for_a_place_at_the_shutdown_timeout_are_cut_and_counted() {
     let echo = Target::echo();
-    let config = String::from("server.max_connections = 1\nserver.shutdown_timeout = \"500ms\"\n")
+    let config = format!("{ONE_PLACE}server.shutdown_timeout = \"500ms\"\n")
         + &Way::Tcp.route("echo", "127.0.0.2", echo.address, "");
     let proxy = Proxy::start(&config);
     let address = proxy.address("127.0.0.2");
-    let mut first = Peer::connect(address);
-    first.send(b"first");
-    first.expect(b"first");
-    let mut queued: Vec<_> = (0..5).map(|_| Peer::connect(address)).collect();
+    let mut first = served(address);
+    let mut queue = Queue::at(address, 5);
     proxy.signal(Signal::TERM);
     proxy.event("cutting", |event| event.to_string().contains("shutdown_timeout"));
-    for client in queued.iter_mut().chain([&mut first]) {
+    for client in queue.0.iter_mut().chain([&mut first]) {
         assert_ne!(client.rest().1, End::Silence);
         assert_eq!(cause(&proxy.line_of(client.ends())), ("operator", "cut"));
     }
@@ -244,18 +218,11 @@ fn requests_that_wait_in_the_queue_at_a_stop_are_answered() {
     let proxy = Proxy::start(&config);
     let address = proxy.address("127.0.0.2");
     proxy.signal(Signal::STOP);
-    let mut clients: Vec<_> = (0..QUEUED).map(|_| Peer::connect(address)).collect();
-    for client in &mut clients {
-        client.request("shop.test", "/");
-    }
+    let queue = Queue::requesting(address, QUEUED);
     proxy.signal(Signal::TERM);
     proxy.signal(Signal::CONT);
-    for client in &mut clients {
-        // Whether the answer or the end alone says that the connection ends depends on which signal was heard first.
-        let answer = client.message();
-        assert_eq!(answer.status(), 200, "{answer:?}");
-        assert_eq!(client.end(), End::Whole);
-    }
+    // Whether the answer or the end alone says that the connection ends depends on which signal was heard first.
+    queue.answered();
     proxy.ended();
 }
 
@@ -263,31 +230,25 @@ fn requests_that_wait_in_the_queue_at_a_stop_are_answered() {
 #[test]
 fn connections_that_wait_in_the_queue_at_a_stop_are_served_though_there_are_no_descriptors_for_all() {
     // Two descriptors for each that is served, beside 25 that are kept and 32 for the process: 71. Half of the rest, 29, may wait.
-    const LIMIT: usize = 200;
+    const LIMIT: u64 = 200;
     const SERVED: usize = 71;
     const QUEUED: usize = 80;
     let echo = Target::echo();
     let config = String::from("defaults.timeouts.sniff = \"1m\"\n")
         + &Way::Passthrough.route("echo", "127.0.0.2", echo.address, "");
-    let proxy = Proxy::start_with(&config, |command| {
-        let file = command.get_args().last().unwrap().to_owned();
-        *command = std::process::Command::new("sh");
-        let script = format!("ulimit -n {LIMIT}; exec \"$0\" run -c \"$1\"");
-        command.args(["-c", &script, crate::harness::BINARY]).arg(file);
-    });
+    let proxy = Proxy::start_with(&config, |command| limited(command, LIMIT));
     let address = proxy.address("127.0.0.2");
-    let silent: Vec<_> = (0..SERVED).map(|_| Peer::connect(address)).collect();
+    let silent = Queue::at(address, SERVED);
     live(&proxy, SERVED);
-    let mut queued: Vec<_> = (0..QUEUED).map(|_| Peer::connect(address)).collect();
-    queued.iter_mut().for_each(|client| client.send(&HELLO));
+    let mut queue = Queue::at(address, QUEUED);
+    queue.0.iter_mut().for_each(|client| client.send(&HELLO));
     proxy.event_after(0, "the limit", |event| event.to_string().contains("server.max_connections allows"));
     proxy.signal(Signal::TERM);
     proxy.event("stopping", |_| true);
     drop(silent);
-    for client in &mut queued {
+    for mut client in queue.0 {
         client.expect(&HELLO);
-        client.finish();
-        assert_eq!(client.end(), End::Whole);
+        leave(client);
     }
     closed(address);
     proxy.ended();
@@ -307,7 +268,7 @@ fn clients_that_are_being_turned_away_are_cut_and_killed_like_all_others() {
         assert_eq!(blocked.message().status(), 403);
         let mut unrouted = Peer::connect(proxy.address("127.0.0.3"));
         unrouted.request(HOST, "/");
-        assert_eq!(unrouted.message().status(), 404);
+        assert_eq!(unrouted.message().status(), 400);
         let mut unnamed = Peer::connect(proxy.address("127.0.0.3"));
         unnamed.send(&HELLO);
         // The alert, and no more: TLS 1.2's record of two bytes.

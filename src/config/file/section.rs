@@ -13,6 +13,9 @@ pub(in crate::config) trait Section: Kind + Default + 'static {
     /// Its own keys.
     const NAMES: &'static [&'static str];
 
+    /// What a value of the key is, if it is one of its own.
+    fn kind_of(key: &str) -> Option<String>;
+
     /// What is written here, or else there, key by key.
     fn over(&self, base: &Self) -> Self;
 
@@ -89,6 +92,15 @@ macro_rules! section {
         impl $crate::config::file::section::Section for $section {
             const NAMES: &'static [&'static str] =
                 &[$( $crate::config::file::section::key_name(stringify!($field)) ),+];
+
+            fn kind_of(key: &str) -> Option<String> {
+                $(
+                    if key == $crate::config::file::section::key_name(stringify!($field)) {
+                        return Some(<$kind as $crate::config::value::Kind>::expected());
+                    }
+                )+
+                None
+            }
 
             fn over(&self, base: &Self) -> Self {
                 Self { $( $field: self.$field.or(&base.$field), )+ }
@@ -181,7 +193,9 @@ pub(in crate::config) fn unknown_key<S: Section>(
     // `ports` in a route is `match.ports`.
     let inner = keys.iter().find(|doc| doc.path.rsplit_once('.').is_some_and(|(_, last)| last == name));
     let near = nearest(name, S::NAMES.iter().copied()).or(inner.map(|doc| doc.path.as_str()));
+    let is_list_of_tables = |near: &str| S::kind_of(near).is_some_and(|kind| kind == "a list, each a table");
     let help = match near {
+        Some(near) if is_list_of_tables(near) => format!("did you mean `[[{near}]]`?"),
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("the keys here are {}", S::NAMES.join(", ")),
     };

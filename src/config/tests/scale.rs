@@ -23,23 +23,6 @@ fn twenty_thousand_routes_on_the_same_ports_load() {
 }
 
 #[test]
-#[ignore = "a measurement, for a release build: `cargo test --release scale -- --ignored --nocapture`"]
-fn a_hundred_thousand_routes_load_in_under_two_seconds() {
-    let plain = |text: String| {
-        let short = |line: &&str| !line.starts_with("tls") && !line.starts_with("timeouts");
-        text.lines().filter(short).collect::<Vec<_>>().join("\n").replace(", \"8000-8003\"", "")
-    };
-    for text in [plain(routes(100_000)), routes(100_000)] {
-        let start = std::time::Instant::now();
-        let config = valid(&text);
-        let elapsed = start.elapsed();
-        assert_eq!(config.routes.len(), 100_000);
-        println!("{} bytes in {elapsed:?}", text.len());
-        assert!(elapsed.as_secs() < 2, "{elapsed:?}");
-    }
-}
-
-#[test]
 fn as_many_faults_as_are_allowed_are_shown_and_the_rest_are_counted() {
     let most = crate::config::report::FAULTS_MAX;
     let text = |count: usize| (0..count).fold(String::new(), |text, index| format!("{text}k{index} = 1\n"));

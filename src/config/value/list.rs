@@ -16,7 +16,11 @@ impl<T: Kind> Kind for List<T> {
 
     fn decode(value: &Spanned<DeValue<'_>>, report: &mut Report) -> Option<Self> {
         let Some(array) = value.get_ref().as_array() else {
-            found("a list", value.get_ref()).help("put it in [ ]").report(value.span().into(), report);
+            let help = match (value.get_ref(), T::expected().as_str()) {
+                (DeValue::Table(_), "a table") => "there may be several: write its header in double brackets, [[...]]",
+                _ => "put it in [ ]",
+            };
+            found("a list", value.get_ref()).help(help).report(value.span().into(), report);
             return None;
         };
         let mut list = Self::with_capacity(array.len());

@@ -45,8 +45,8 @@ fn every_route_of_an_address_tells_why_or_why_not() {
 fn without_a_request_an_http_route_leads() {
     let table = table([terminate(&["a.com"]).path("/api/"), terminate(&["a.com"]), passthrough(&["a.com"])]);
     let expected = [
-        "*r0 its settings serve the connection; each request finds its own route",
-        "r1 would take it, but route r0 goes before it",
+        "*r0 takes the connection; ask with a URL which route takes a request",
+        "r1 may take requests on it",
         "r2 would take it, but route r0 goes before it",
     ];
     assert_eq!(told(&table, &Client::tls("a.com"), None), expected);

@@ -1,0 +1,94 @@
+//! 100,000 routes: from the file's text to the configuration, and to the generation that runs, as `check` and a reload do it.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark writes its own input")]
+
+use std::fmt::Write;
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use divan::Bencher;
+use divan::counter::{BytesCount, ItemsCount};
+use smartproxy::config::Config;
+use smartproxy::generation::{Generation, Source};
+use smartproxy::telemetry::Meters;
+use tempfile::TempDir;
+
+const ROUTES: usize = 100_000;
+
+/// The longest that any of it may take: an operator waits for it.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// What each route has beside a name and a host.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// Plain HTTP on one port.
+    Plain,
+    /// TLS that ends here, on five ports, with a time of its own.
+    Secure,
+}
+
+const KINDS: [Kind; 2] = [Kind::Plain, Kind::Secure];
+
+fn main() {
+    divan::main();
+}
+
+fn text(kind: Kind) -> String {
+    let mut text = String::from("admin.socket = \"\"\n");
+    for index in 0..ROUTES {
+        let more = match kind {
+            Kind::Plain => "match.ports = [8080]",
+            Kind::Secure => {
+                "match.ports = [8443, \"8000-8003\"]\ntimeouts.idle = \"5m\"\n\
+                 tls = { mode = \"terminate\", certificate = { certificate = \"a.pem\", key = \"a.key\" } }"
+            }
+        };
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "[[routes]]\nname = \"route-{index}\"\nmatch.domains = [\"host-{index}.example.com\"]\n{more}\n\
+             targets = [\"10.0.0.1:8080\"]\n"
+        );
+    }
+    text
+}
+
+/// A folder with the file and its certificate.
+fn folder(kind: Kind) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let made = rcgen::generate_simple_self_signed(["*.example.com".to_owned()]).unwrap();
+    fs::write(folder.path().join("a.pem"), made.cert.pem()).unwrap();
+    fs::write(folder.path().join("a.key"), made.signing_key.serialize_pem()).unwrap();
+    fs::write(folder.path().join("s.toml"), text(kind)).unwrap();
+    folder
+}
+
+/// Does it, and holds it to its time.
+fn timed<T>(work: impl FnOnce() -> T) -> T {
+    let begun = Instant::now();
+    let done = work();
+    let took = begun.elapsed();
+    assert!(took < LONGEST, "{ROUTES} routes took {took:?}");
+    done
+}
+
+#[divan::bench(sample_count = 5, sample_size = 1, args = KINDS)]
+fn configuration(bencher: Bencher, kind: Kind) {
+    let folder = folder(kind);
+    let path = folder.path().join("s.toml");
+    let bytes = fs::metadata(&path).unwrap().len();
+    bencher
+        .counter(ItemsCount::new(ROUTES))
+        .counter(BytesCount::new(bytes))
+        .bench(|| timed(|| Config::from_file(&path).unwrap()));
+}
+
+#[divan::bench(sample_count = 5, sample_size = 1, args = KINDS)]
+fn generation(bencher: Bencher, kind: Kind) {
+    let folder = folder(kind);
+    let source = Source::new(&folder.path().join("s.toml"), Arc::new(Meters::new())).unwrap();
+    let loaded: Generation = source.load(None).unwrap();
+    assert_eq!(loaded.routes.len(), ROUTES);
+    bencher.counter(ItemsCount::new(ROUTES)).bench(|| timed(|| source.load(Some(&loaded)).unwrap()));
+}
