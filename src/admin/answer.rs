@@ -1,18 +1,17 @@
+use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body::Body;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
 use serde::Serialize;
 
+use super::connections;
 use super::status::{Drained, Reloaded, Status, shown_config};
-use crate::connection::{Connection, ConnectionId, Snapshot, State};
-use crate::drain::Order;
 use crate::server::{Control, Readiness, ReloadAnswer};
-use crate::telemetry::NO_ROUTE;
 
 /// Which of the two ways in a request came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +22,8 @@ pub enum Face {
     Page,
 }
 
-type Answer = Response<Full<Bytes>>;
+/// What is answered; most of it is there as a whole, and some is written as it is read.
+pub(super) type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 /// Answers one request.
 pub(super) async fn answer<B>(request: Request<B>, face: Face, control: &Control) -> Answer {
@@ -43,7 +43,7 @@ pub(super) async fn answer<B>(request: Request<B>, face: Face, control: &Control
         },
         "/metrics" => metrics(control),
         "/status" => json(StatusCode::OK, &Status::of(control)),
-        "/connections" => connections(control, request.uri().query().unwrap_or_default()),
+        "/connections" => connections::list(control, request.uri().query().unwrap_or_default()).await,
         _ => match face {
             Face::Page => text(StatusCode::NOT_FOUND, "not found\n"),
             Face::Socket => change(request.method(), path, request.uri().query(), control).await,
@@ -54,7 +54,7 @@ pub(super) async fn answer<B>(request: Request<B>, face: Face, control: &Control
 /// What changes something: on the socket only.
 async fn change(method: &Method, path: &str, query: Option<&str>, control: &Control) -> Answer {
     let killed = path.strip_prefix("/connections/").and_then(|rest| rest.strip_suffix("/kill"));
-    if !matches!(path, "/reload" | "/drain") && killed.is_none() {
+    if !matches!(path, "/reload" | "/drain" | "/connections/kill") && killed.is_none() {
         return text(StatusCode::NOT_FOUND, "not found\n");
     }
     if *method != Method::POST {
@@ -62,14 +62,9 @@ async fn change(method: &Method, path: &str, query: Option<&str>, control: &Cont
     }
     match killed {
         None if path == "/drain" => drain(control, query).await,
+        None if path == "/connections/kill" => connections::kill(control, query.unwrap_or_default()).await,
         None => reload(control).await,
-        Some(id) => match id.parse().ok().and_then(|id| control.registry().find(ConnectionId(id))) {
-            Some(connection) => {
-                connection.order(Order::Kill);
-                text(StatusCode::OK, "killed\n")
-            }
-            None => text(StatusCode::NOT_FOUND, "no live connection has that number\n"),
-        },
+        Some(id) => connections::kill_one(control, id),
     }
 }
 
@@ -102,72 +97,6 @@ async fn drain(control: &Control, query: Option<&str>) -> Answer {
 #[derive(Serialize)]
 struct Draining {
     live: usize,
-}
-
-#[derive(Serialize)]
-struct Connections {
-    connections: Vec<Snapshot>,
-}
-
-/// A filter by a route that is not there.
-#[derive(Serialize)]
-struct UnknownRoute {
-    error: String,
-    routes: Vec<String>,
-}
-
-/// The live connections; the query may narrow them by `route`, `state` and `older_seconds`.
-fn connections(control: &Control, query: &str) -> Answer {
-    let all = control.registry().connections();
-    let mut wanted = Filter::default();
-    for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-        match key {
-            "route" => wanted.route = Some(value),
-            "state" if State::ALL.iter().any(|state| state.as_str() == value) => wanted.state = Some(value),
-            "state" => {
-                let states = State::ALL.map(State::as_str).join(", ");
-                return text(StatusCode::BAD_REQUEST, format!("the states are {states}\n"));
-            }
-            "older_seconds" => match value.parse().ok().and_then(|time| Duration::try_from_secs_f64(time).ok()) {
-                Some(older) => wanted.older = older,
-                None => return text(StatusCode::BAD_REQUEST, "older_seconds is a number, such as 300 or 0.5\n"),
-            },
-            _ => return text(StatusCode::BAD_REQUEST, "the filters are route, state and older_seconds\n"),
-        }
-    }
-    if let Some(route) = wanted.route
-        && let Some(routes) = lacking(route, &all, control)
-    {
-        let error = "the daemon has no such route".into();
-        return json(StatusCode::BAD_REQUEST, &UnknownRoute { error, routes });
-    }
-    let connections = all.iter().filter(|connection| wanted.takes(connection)).map(|one| one.snapshot()).collect();
-    json(StatusCode::OK, &Connections { connections })
-}
-
-/// The routes that there are, if this is none of them. One that a reload has removed may still have connections.
-fn lacking(route: &str, live: &[Arc<Connection>], control: &Control) -> Option<Vec<String>> {
-    let generation = control.current().load();
-    let names = || generation.routes.iter().map(|route| route.meter.name());
-    let known = route == NO_ROUTE
-        || names().any(|name| &**name == route)
-        || live.iter().any(|connection| &*connection.route_name() == route);
-    (!known).then(|| names().map(ToString::to_string).collect())
-}
-
-#[derive(Default)]
-struct Filter<'a> {
-    route: Option<&'a str>,
-    state: Option<&'a str>,
-    older: Duration,
-}
-
-impl Filter<'_> {
-    fn takes(&self, connection: &Connection) -> bool {
-        self.route.is_none_or(|route| &*connection.route_name() == route)
-            && self.state.is_none_or(|state| connection.state().as_str() == state)
-            && connection.opened().elapsed() >= self.older
-    }
 }
 
 /// Whether the page is answered under any name: probes and scrapers come by the name that they know this host by. These
@@ -205,19 +134,32 @@ fn not_allowed(methods: &'static str) -> Answer {
     answer
 }
 
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     whole(status, HeaderValue::from_static("text/plain; charset=utf-8"), body.into())
 }
 
-fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
     match serde_json::to_vec(value) {
         Ok(body) => whole(status, HeaderValue::from_static("application/json"), body.into()),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }
 }
 
+/// JSON that is written as it is read.
+pub(super) fn json_of(body: impl Body<Data = Bytes, Error = Infallible> + Send + 'static) -> Answer {
+    answer_of(StatusCode::OK, HeaderValue::from_static("application/json"), body)
+}
+
 fn whole(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body));
+    answer_of(status, content_type, Full::new(body))
+}
+
+fn answer_of(
+    status: StatusCode,
+    content_type: HeaderValue,
+    body: impl Body<Data = Bytes, Error = Infallible> + Send + 'static,
+) -> Answer {
+    let mut answer = Response::new(body.boxed_unsync());
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, content_type);
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -15,6 +15,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{Semaphore, watch};
 
 use super::answer::{Face, answer};
+use super::sampler::mark_paces;
 use super::unstalled::Unstalled;
 use crate::drain::{Count, Counted};
 use crate::net::{BoundListener, Listener, Sharing, bind_advice};
@@ -147,6 +148,9 @@ impl Admin {
                 }
                 Err(source) => return Err(AdminError::Socket { path: socket.path.clone(), source }),
             }
+        }
+        if !admin.tasks.is_empty() {
+            admin.tasks.push(tokio::spawn(mark_paces(Arc::clone(control.registry()))));
         }
         Ok(admin)
     }

@@ -1,10 +1,16 @@
 //! The operator's way in: a Unix socket for the client commands, and a read-only HTTP address.
 
 mod answer;
+mod connections;
 mod listener;
+mod query;
+mod sampler;
 mod status;
 mod unstalled;
+mod wanted;
 
 pub use answer::Face;
+pub use connections::Listing;
 pub use listener::{Admin, AdminError, AdminSettings, SocketPath};
 pub use status::{Drained, LastReload, Reloaded, Status};
+pub use wanted::{Column, IDS_MAX, Wanted};

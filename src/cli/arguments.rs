@@ -5,7 +5,10 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use ipnet::IpNet;
 
+use crate::admin::{self, Column};
+use crate::config;
 use crate::connection::State;
 
 /// Where the configuration is when nothing else is said.
@@ -37,7 +40,7 @@ pub enum Command {
     Status(DaemonOptions),
     /// List the live connections
     Connections(ConnectionsOptions),
-    /// End one live connection
+    /// End live connections
     Kill(KillOptions),
     /// Stop the running daemon as SIGTERM does, and say how it ended
     Drain(DrainOptions),
@@ -117,32 +120,71 @@ pub struct DaemonOptions {
     pub json: bool,
 }
 
-/// Which connections are listed.
-#[derive(Debug, Args)]
-pub struct ConnectionsOptions {
-    /// How the daemon is found.
-    #[command(flatten)]
-    pub daemon: DaemonOptions,
+/// Which connections are meant: those that all of it holds for.
+#[derive(Clone, Debug, Default, Args)]
+#[group(id = "filters", multiple = true)]
+pub struct FilterOptions {
     /// Only those of this route; `-` is those that have none yet
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub route: Option<String>,
+    /// Only those from this address or network, such as 10.1.2.3 or 2001:db8::/32
+    #[arg(long, value_name = "NETWORK", value_parser = config::parse_network)]
+    pub client: Option<IpNet>,
+    /// Only those to this target, HOST:PORT as it is listed, or HOST alone
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<String>,
     /// Only those in this state
     #[arg(long, value_parser = PossibleValuesParser::new(State::ALL.map(State::as_str)))]
     pub state: Option<String>,
     /// Only those that are older than this, such as 5m
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub older: Option<Duration>,
+    /// Only those that are younger than this
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub younger: Option<Duration>,
+    /// Only those that have moved at least so much both ways, such as 1MiB
+    #[arg(long, value_name = "SIZE", value_parser = config::parse_size)]
+    pub bytes: Option<u64>,
 }
 
-/// Which connection is ended.
+/// Which connections are listed, and how.
+#[derive(Debug, Args)]
+pub struct ConnectionsOptions {
+    /// How the daemon is found.
+    #[command(flatten)]
+    pub daemon: DaemonOptions,
+    /// Which.
+    #[command(flatten)]
+    pub filter: FilterOptions,
+    /// Order by this: names from the first on, times and amounts from the greatest on [default: id]
+    #[arg(long, value_name = "COLUMN", value_parser = PossibleValuesParser::new(Column::ALL.map(Column::as_str)))]
+    pub sort: Option<String>,
+    /// The other way round
+    #[arg(long)]
+    pub reverse: bool,
+    /// No more than so many
+    #[arg(long, value_name = "ROWS")]
+    pub limit: Option<usize>,
+}
+
+/// Which connections are ended.
 #[derive(Debug, Args)]
 pub struct KillOptions {
     /// How the daemon is found.
     #[command(flatten)]
     pub daemon: DaemonOptions,
-    /// The connection's number, as `smartproxy connections` shows it
-    #[arg(value_parser = connection_number)]
-    pub id: u64,
+    /// The connections' numbers, as `smartproxy connections` shows them
+    #[arg(
+        value_parser = connection_number, conflicts_with = "filters", required_unless_present = "filters",
+        num_args = 1..=admin::IDS_MAX
+    )]
+    pub id: Vec<u64>,
+    /// Which.
+    #[command(flatten)]
+    pub filter: FilterOptions,
+    /// Say which would be ended, and end none
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// How the daemon is stopped.
@@ -157,7 +199,7 @@ pub struct DrainOptions {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    crate::config::parse_duration(text).map_err(|error| error.to_string())
+    config::parse_duration(text).map_err(|error| error.to_string())
 }
 
 fn connection_number(text: &str) -> Result<u64, String> {

@@ -16,6 +16,7 @@ use tokio::net::UnixStream;
 use super::arguments::DaemonOptions;
 use super::exit::{ExitStatus, fail};
 use super::output::{complain, print, print_json};
+use super::quantity::{age, count};
 use super::socket::{self, Errand};
 use crate::admin::{Reloaded, Status};
 use crate::outcome::with_causes;
@@ -109,29 +110,6 @@ fn describe(status: &Status) -> String {
     text
 }
 
-/// So many of them, in the right number.
-pub(super) fn count(number: usize, noun: &str) -> String {
-    let plural = match (number, noun.ends_with('s')) {
-        (1, _) => "",
-        (_, true) => "es",
-        (_, false) => "s",
-    };
-    format!("{number} {noun}{plural}")
-}
-
-/// A time for people: `41s`, `12m41s`, `3h12m`, `5d3h`.
-pub(super) fn age(seconds: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "ages are small and not negative")]
-    let seconds = seconds.max(0.0) as u64;
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{minutes}m{}s", seconds % 60),
-        3600..86_400 => format!("{hours}h{}m", minutes % 60),
-        _ => format!("{days}d{}h", hours % 24),
-    }
-}
-
 /// Reads the daemon's JSON. What cannot be read is said, and is the exit status.
 pub(super) fn understood<T: DeserializeOwned>(body: &str) -> Result<T, ExitStatus> {
     serde_json::from_str(body).map_err(|error| {
@@ -202,24 +180,4 @@ async fn converse(socket: &Path, method: Method, path: &str) -> Result<(StatusCo
     let body = Limited::new(response.into_body(), ANSWER_LENGTH_MAX).collect().await?.to_bytes();
     connection.abort();
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_age_is_shown_in_its_two_largest_units() {
-        for (seconds, text) in
-            [(0.0, "0s"), (59.9, "59s"), (61.0, "1m1s"), (3_600.0, "1h0m"), (90_061.0, "1d1h"), (-1.0, "0s")]
-        {
-            assert_eq!(age(seconds), text);
-        }
-    }
-
-    #[test]
-    fn one_is_singular_and_the_others_are_plural() {
-        assert_eq!([0, 1, 2].map(|number| count(number, "route")), ["0 routes", "1 route", "2 routes"]);
-        assert_eq!([1, 2].map(|number| count(number, "address")), ["1 address", "2 addresses"]);
-    }
 }

@@ -1,21 +1,23 @@
 use std::fmt::Write;
 
 use http::{Method, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::arguments::{ConnectionsOptions, KillOptions};
-use super::client::{age, ask, understood, unexpected};
+use super::arguments::{ConnectionsOptions, FilterOptions, KillOptions};
+use super::client::{ask, understood, unexpected};
 use super::exit::ExitStatus;
-use super::output::{complain, print, print_json};
+use super::output::{complain, print};
+use super::quantity::{age, count, grouped, size};
 use super::socket::Errand;
 use crate::config::nearest;
 
 /// How many routes are named to someone who has named none of them.
 const ROUTES_SHOWN_MAX: usize = 20;
 
-/// The rows of the table.
+/// What the daemon lists.
 #[derive(Deserialize)]
 struct Connections {
+    matched: usize,
     connections: Vec<Row>,
 }
 
@@ -23,14 +25,25 @@ struct Connections {
 struct Row {
     id: u64,
     client: String,
+    listener: String,
     route: String,
     host: Option<String>,
     target: Option<String>,
     state: String,
     age_seconds: f64,
+    state_seconds: f64,
     bytes_in: u64,
     bytes_out: u64,
+    bytes_in_per_second: u64,
+    bytes_out_per_second: u64,
     protocol: String,
+    tls: Option<Tls>,
+}
+
+#[derive(Deserialize)]
+struct Tls {
+    version: String,
+    group: Option<String>,
 }
 
 /// What the daemon says of a filter that it does not know.
@@ -41,32 +54,51 @@ struct UnknownRoute {
 
 /// Lists the live connections.
 pub(super) fn list(options: &ConnectionsOptions) -> ExitStatus {
-    let mut query = Vec::new();
-    if let Some(route) = &options.route {
-        query.push(format!("route={}", percent_encoded(route)));
-    }
-    if let Some(state) = &options.state {
-        query.push(format!("state={state}"));
-    }
-    if let Some(older) = options.older {
-        query.push(format!("older_seconds={}", older.as_secs_f64()));
-    }
+    let mut query = filters(&options.filter);
+    query.extend(options.sort.as_ref().map(|column| format!("sort={column}")));
+    query.extend(options.reverse.then(|| "reverse=yes".to_owned()));
+    query.extend(options.limit.map(|rows| format!("limit={rows}")));
     let path = format!("/connections?{}", query.join("&"));
     match ask(&options.daemon, Errand::Connections, Method::GET, &path) {
         Ok((StatusCode::OK, body)) if options.daemon.json => print(&format!("{body}\n")),
         Ok((StatusCode::OK, body)) => match understood::<Connections>(&body) {
-            Ok(list) => print(&table(&list.connections)),
+            Ok(list) => {
+                let printed = print(&table(&list.connections));
+                let shown = list.connections.len();
+                if shown < list.matched {
+                    complain(format!("{shown} of {} are shown", grouped(list.matched)));
+                }
+                printed
+            }
             Err(status) => status,
         },
-        Ok((StatusCode::BAD_REQUEST, body)) => match (&options.route, serde_json::from_str::<UnknownRoute>(&body)) {
-            (Some(route), Ok(UnknownRoute { routes })) => {
-                complain(unknown_route(route, &routes));
-                ExitStatus::Usage
-            }
-            (Some(_), Err(_)) | (None, _) => unexpected(StatusCode::BAD_REQUEST, &body),
-        },
-        Ok((status, body)) => unexpected(status, &body),
+        Ok((status, body)) => refused(status, &body, &options.filter),
         Err(status) => status,
+    }
+}
+
+/// The pairs of a query that stand for the filters.
+fn filters(options: &FilterOptions) -> Vec<String> {
+    let FilterOptions { route, client, target, state, older, younger, bytes } = options;
+    let mut query = Vec::new();
+    query.extend(route.as_ref().map(|route| format!("route={}", percent_encoded(route))));
+    query.extend(client.map(|client| format!("client={}", percent_encoded(&client.to_string()))));
+    query.extend(target.as_ref().map(|target| format!("target={}", percent_encoded(target))));
+    query.extend(state.as_ref().map(|state| format!("state={state}")));
+    query.extend(older.map(|older| format!("older_seconds={}", older.as_secs_f64())));
+    query.extend(younger.map(|younger| format!("younger_seconds={}", younger.as_secs_f64())));
+    query.extend(bytes.map(|bytes| format!("bytes={bytes}")));
+    query
+}
+
+/// Says what the daemon has against the filters.
+fn refused(status: StatusCode, body: &str, filter: &FilterOptions) -> ExitStatus {
+    match (&filter.route, serde_json::from_str::<UnknownRoute>(body)) {
+        (Some(route), Ok(UnknownRoute { routes })) if status == StatusCode::BAD_REQUEST => {
+            complain(unknown_route(route, &routes));
+            ExitStatus::Usage
+        }
+        (Some(_) | None, Ok(_) | Err(_)) => unexpected(status, body),
     }
 }
 
@@ -99,45 +131,78 @@ fn percent_encoded(value: &str) -> String {
     text
 }
 
-/// What was ended.
-#[derive(Serialize)]
+/// What was ended, or would be.
+#[derive(Deserialize)]
 struct Killed {
-    killed: u64,
+    killed: usize,
+    not_found: Vec<u64>,
 }
 
-/// Ends one live connection.
+/// Ends live connections.
 pub(super) fn kill(options: &KillOptions) -> ExitStatus {
-    let path = format!("/connections/{}/kill", options.id);
+    let mut query: Vec<_> = options.id.iter().map(|id| format!("id={id}")).collect();
+    query.extend(filters(&options.filter));
+    query.extend(options.dry_run.then(|| "dry_run=yes".to_owned()));
+    let path = format!("/connections/kill?{}", query.join("&"));
     match ask(&options.daemon, Errand::Kill, Method::POST, &path) {
-        Ok((StatusCode::OK, _)) if options.daemon.json => print_json(&Killed { killed: options.id }),
-        Ok((StatusCode::OK, body)) => print(&body),
-        Ok((StatusCode::NOT_FOUND, _)) => {
-            complain(format!("no live connection has the number {}; `smartproxy connections` lists them", options.id));
-            ExitStatus::No
-        }
-        Ok((status, body)) => unexpected(status, &body),
+        Ok((StatusCode::OK, body)) => match understood::<Killed>(&body) {
+            Ok(killed) => tell_killed(&killed, &body, options),
+            Err(status) => status,
+        },
+        Ok((status, body)) => refused(status, &body, &options.filter),
         Err(status) => status,
     }
 }
 
+fn tell_killed(outcome: &Killed, body: &str, options: &KillOptions) -> ExitStatus {
+    let Killed { killed, not_found } = outcome;
+    let printed = if options.daemon.json {
+        print(&format!("{body}\n"))
+    } else if *killed == 0 {
+        ExitStatus::Ok
+    } else {
+        let done = if options.dry_run { "would be killed" } else { "killed" };
+        print(&format!("{} {done}\n", count(*killed, "connection")))
+    };
+    if !not_found.is_empty() {
+        let numbers: Vec<_> = not_found.iter().map(ToString::to_string).collect();
+        let numbers = numbers.join(", ");
+        complain(format!("no live connection has the number {numbers}; `smartproxy connections` lists them"));
+    } else if *killed == 0 {
+        complain("no live connection is such; `smartproxy connections` with the same filters lists none either");
+    }
+    if printed == ExitStatus::Ok && (*killed == 0 || !not_found.is_empty()) { ExitStatus::No } else { printed }
+}
+
+const COLUMNS: usize = 15;
+
 /// The rows under their headings, each column as wide as it needs.
 fn table(rows: &[Row]) -> String {
-    const HEADINGS: [&str; 9] = ["ID", "CLIENT", "ROUTE", "HOST", "TARGET", "STATE", "AGE", "IN", "OUT"];
-    let mut cells: Vec<[String; 9]> = vec![HEADINGS.map(ToOwned::to_owned)];
+    const HEADINGS: [&str; COLUMNS] = [
+        "ID", "CLIENT", "LISTENER", "ROUTE", "PROTOCOL", "TLS", "HOST", "TARGET", "STATE", "FOR", "AGE", "IN", "OUT",
+        "IN/S", "OUT/S",
+    ];
+    let mut cells: Vec<[String; COLUMNS]> = vec![HEADINGS.map(ToOwned::to_owned)];
     cells.extend(rows.iter().map(|row| {
         [
             row.id.to_string(),
             row.client.clone(),
-            format!("{} ({})", row.route, row.protocol),
+            row.listener.clone(),
+            row.route.clone(),
+            row.protocol.clone(),
+            row.tls.as_ref().map_or_else(|| "-".into(), Tls::shown),
             row.host.clone().unwrap_or_else(|| "-".into()),
             row.target.clone().unwrap_or_else(|| "-".into()),
             row.state.clone(),
+            age(row.state_seconds),
             age(row.age_seconds),
-            row.bytes_in.to_string(),
-            row.bytes_out.to_string(),
+            size(row.bytes_in),
+            size(row.bytes_out),
+            size(row.bytes_in_per_second),
+            size(row.bytes_out_per_second),
         ]
     }));
-    let mut widths = [0; 9];
+    let mut widths = [0; COLUMNS];
     for row in &cells {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.chars().count().max(*width);
@@ -150,6 +215,15 @@ fn table(rows: &[Row]) -> String {
         text.push('\n');
     }
     text
+}
+
+impl Tls {
+    fn shown(&self) -> String {
+        match &self.group {
+            Some(group) => format!("{}/{group}", self.version),
+            None => self.version.clone(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -176,18 +250,27 @@ mod tests {
         let row = Row {
             id: 7,
             client: "127.0.0.1:50000".into(),
+            listener: "127.0.0.1:443".into(),
             route: "shop".into(),
             host: None,
             target: Some("127.0.0.1:80".into()),
             state: "relaying".into(),
             age_seconds: 61.0,
+            state_seconds: 60.0,
             bytes_in: 1,
-            bytes_out: 2,
-            protocol: "tcp".into(),
+            bytes_out: 2048,
+            bytes_in_per_second: 0,
+            bytes_out_per_second: 34,
+            protocol: "http/1.1".into(),
+            tls: Some(Tls { version: "1.3".into(), group: Some("X25519".into()) }),
         };
         let text = table(&[row]);
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines[0], "ID  CLIENT           ROUTE       HOST  TARGET        STATE     AGE   IN  OUT");
-        assert_eq!(lines[1], "7   127.0.0.1:50000  shop (tcp)  -     127.0.0.1:80  relaying  1m1s  1   2");
+        let headings = "ID  CLIENT           LISTENER       ROUTE  PROTOCOL  TLS         HOST  TARGET        STATE     FOR   \
+                        AGE   IN  OUT   IN/S  OUT/S";
+        assert_eq!(lines[0], headings);
+        let cells = "7   127.0.0.1:50000  127.0.0.1:443  shop   http/1.1  1.3/X25519  -     127.0.0.1:80  relaying  1m0s  \
+                     1m1s  1B  2KiB  0B    34B";
+        assert_eq!(lines[1], cells);
     }
 }

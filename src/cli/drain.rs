@@ -1,9 +1,10 @@
 use http::{Method, StatusCode};
 
 use super::arguments::DrainOptions;
-use super::client::{ask, count, understood, unexpected};
+use super::client::{ask, understood, unexpected};
 use super::exit::ExitStatus;
 use super::output::print;
+use super::quantity::count;
 use super::socket::Errand;
 use crate::admin::Drained;
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::check::{refuse, refuse_config};
-use super::client::count;
+use super::quantity::count;
 use super::exit::{ExitStatus, fail};
 use crate::config::{self, AdminSocket, Config, Fault, Faults};
 use crate::generation::{LoadError, Source};

@@ -13,6 +13,7 @@ mod logging;
 mod manual;
 mod matching;
 mod output;
+mod quantity;
 mod question;
 mod run;
 mod socket;

@@ -19,7 +19,7 @@ pub use place::{Located, Place};
 pub use report::FAULTS_MAX;
 pub use resolved::*;
 pub use schema::schema;
-pub use value::{nearest, parse_duration};
+pub use value::{nearest, parse_duration, parse_network, parse_size};
 
 #[cfg(test)]
 mod tests;

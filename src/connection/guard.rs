@@ -69,10 +69,10 @@ impl Drop for ConnectionGuard {
 fn describe(line: &mut Line, connection: &Connection, outcome: Outcome) {
     let snapshot = connection.snapshot();
     line.number("connection", snapshot.id);
-    line.field("client", &snapshot.client);
-    line.field_if("peer", snapshot.peer.as_deref());
-    line.field("listener", &snapshot.listener);
-    line.field("route", &snapshot.route);
+    line.field("client", &snapshot.client.to_string());
+    line.field_if("peer", snapshot.peer.map(|peer| peer.to_string()).as_deref());
+    line.field("listener", &snapshot.listener.to_string());
+    line.field("route", snapshot.route_name());
     line.field("protocol", snapshot.protocol);
     line.field_if("tls", snapshot.tls.map(|tls| tls.version));
     line.field_if("group", snapshot.tls.and_then(|tls| tls.group));
@@ -217,7 +217,7 @@ mod tests {
         let guard = open(&registry, &gate).await;
         let shown = |host: &str| {
             guard.connection().set_host(host);
-            guard.connection().snapshot().host.unwrap()
+            guard.connection().snapshot().host.unwrap().into_string()
         };
         let longest = "a".repeat(HOST_SHOWN_MAX);
         assert_eq!(shown(&longest), longest);
@@ -232,6 +232,7 @@ mod tests {
         assert_eq!(guard.connection().snapshot().peer, None);
         guard.connection().set_client(ClientAddress::new("192.0.2.7:40000".parse().unwrap()));
         let snapshot = guard.connection().snapshot();
-        assert_eq!((&*snapshot.client, snapshot.peer.as_deref()), ("192.0.2.7:40000", Some("127.0.0.1:50000")));
+        let shown = (snapshot.client.to_string(), snapshot.peer.map(|peer| peer.to_string()));
+        assert_eq!(shown, ("192.0.2.7:40000".into(), Some("127.0.0.1:50000".into())));
     }
 }

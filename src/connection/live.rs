@@ -2,10 +2,10 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
 use super::admit::{Admission, Slot};
+use super::pace::{Mark, Pace};
 use super::registry::ConnectionId;
+use super::snapshot::{Snapshot, TlsLabel};
 use super::state::State;
 use crate::drain::{Leash, Order};
 use crate::net::{ClientAddress, ListenAddress};
@@ -29,6 +29,7 @@ pub struct Connection {
     state_since: AtomicU64,
     reached_target: AtomicBool,
     traffic: Traffic,
+    pace: Pace,
     leash: Leash,
     details: Mutex<Details>,
 }
@@ -56,48 +57,6 @@ struct Counts {
     slots: Vec<Slot>,
 }
 
-/// What TLS with the client came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct TlsLabel {
-    /// `1.2` or `1.3`; for a passthrough the best that the client offered.
-    pub version: &'static str,
-    /// The key exchange group's name, when the handshake was ours.
-    pub group: Option<&'static str>,
-}
-
-/// A connection as the operator sees it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Snapshot {
-    /// Its number, unique in the process.
-    pub id: u64,
-    /// Where the client comes from.
-    pub client: String,
-    /// The other end of its socket, where that is not the client: what stands in front of us, and has sent a PROXY header.
-    pub peer: Option<String>,
-    /// Our address that it came to.
-    pub listener: String,
-    /// Its route's name, or `-` before it has one.
-    pub route: String,
-    /// SNI that it asked for; without TLS or SNI the host of its last request.
-    pub host: Option<String>,
-    /// The target that it is, or was last, connected or connecting to.
-    pub target: Option<String>,
-    /// See [`State`].
-    pub state: &'static str,
-    /// Since it was accepted.
-    pub age_seconds: f64,
-    /// Since it entered its state.
-    pub state_seconds: f64,
-    /// Payload from the client.
-    pub bytes_in: u64,
-    /// Payload to the client.
-    pub bytes_out: u64,
-    /// `tcp`, `tls`, `http/1.1` or `h2`; `-` before it is known.
-    pub protocol: &'static str,
-    /// TLS with the client, if there is any.
-    pub tls: Option<TlsLabel>,
-}
-
 impl Connection {
     pub(super) fn new(id: ConnectionId, listener: ListenAddress, client: ClientAddress, active: Held) -> Self {
         let details = Details {
@@ -122,6 +81,7 @@ impl Connection {
             state_since: AtomicU64::new(0),
             reached_target: AtomicBool::new(false),
             traffic: Traffic::default(),
+            pace: Pace::default(),
             leash: Leash::default(),
             details: Mutex::new(details),
         }
@@ -339,25 +299,38 @@ impl Connection {
         drop(counted);
     }
 
+    /// Marks what it has moved up to now, for its rates.
+    pub(super) fn mark_pace(&self) {
+        self.pace.mark(self.moved(self.opened.elapsed()));
+    }
+
+    fn moved(&self, at: Duration) -> Mark {
+        Mark { at, inward: self.traffic.bytes_in(), outward: self.traffic.bytes_out() }
+    }
+
     /// The connection as the operator sees it.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let age = self.opened.elapsed();
         let state_since = Duration::from_millis(self.state_since.load(Ordering::Acquire));
+        let moved = self.moved(age);
+        let rate = self.pace.rate(moved);
         let details = self.details();
         Snapshot {
             id: self.id.0,
-            client: details.client.to_string(),
-            peer: (details.client != self.peer).then(|| self.peer.to_string()),
-            listener: self.listener.to_string(),
-            route: details.route.as_ref().map_or(NO_ROUTE, |route| route.name()).to_owned(),
-            host: details.host.as_deref().map(ToOwned::to_owned),
-            target: details.target.as_deref().map(ToOwned::to_owned),
-            state: self.state().as_str(),
+            client: details.client,
+            peer: (details.client != self.peer).then_some(self.peer),
+            listener: self.listener,
+            route: details.route.as_ref().map(|route| Arc::clone(route.name())),
+            host: details.host.clone(),
+            target: details.target.clone(),
+            state: self.state(),
             age_seconds: age.as_secs_f64(),
             state_seconds: age.saturating_sub(state_since).as_secs_f64(),
-            bytes_in: self.traffic.bytes_in(),
-            bytes_out: self.traffic.bytes_out(),
+            bytes_in: moved.inward,
+            bytes_out: moved.outward,
+            bytes_in_per_second: rate.inward,
+            bytes_out_per_second: rate.outward,
             protocol: details.protocol,
             tls: details.tls,
         }

@@ -4,12 +4,15 @@ mod admit;
 mod gate;
 mod guard;
 mod live;
+mod pace;
 mod registry;
+mod snapshot;
 mod state;
 
 pub use admit::{Admission, Refusal, RouteLoad, Slot};
 pub use gate::{Gate, Place};
 pub use guard::ConnectionGuard;
-pub use live::{Connection, HOST_SHOWN_MAX, Snapshot, TlsLabel};
-pub use registry::{ConnectionId, Registry};
+pub use live::{Connection, HOST_SHOWN_MAX};
+pub use registry::{ConnectionId, Registry, SHARDS};
+pub use snapshot::{Snapshot, TlsLabel};
 pub use state::State;

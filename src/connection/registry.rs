@@ -8,7 +8,7 @@ use crate::net::{ClientAddress, ListenAddress};
 use crate::telemetry::{AccessLog, Meters, NO_ROUTE, RouteMeter};
 
 /// How many locks the live connections are spread over, so that workers rarely wait for each other or for a reader.
-const SHARDS: u64 = 16;
+pub const SHARDS: usize = 16;
 
 /// The number of a connection, unique in the process and rising.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,6 +81,20 @@ impl Registry {
         all
     }
 
+    /// Those of them in one of the [`SHARDS`], in no order. Its lock is held only while they are counted; who looks at all
+    /// shards so, one after the other, may do something else in between.
+    #[must_use]
+    pub fn connections_in(&self, shard: usize) -> Vec<Arc<Connection>> {
+        self.shards.get(shard).map(values).unwrap_or_default()
+    }
+
+    /// Marks what the connections of a shard have moved up to now; their rates are of what they move from there on.
+    pub fn mark_pace(&self, shard: usize) {
+        for connection in self.connections_in(shard) {
+            connection.mark_pace();
+        }
+    }
+
     /// The connection of that number, if it lives.
     #[must_use]
     pub fn find(&self, id: ConnectionId) -> Option<Arc<Connection>> {
@@ -134,8 +148,7 @@ impl Registry {
     }
 
     fn shard(&self, id: ConnectionId) -> MutexGuard<'_, Shard> {
-        let index = (id.0 % SHARDS) as usize;
-        locked(&self.shards[index])
+        locked(&self.shards[(id.0 % SHARDS as u64) as usize])
     }
 }
 

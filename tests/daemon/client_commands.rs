@@ -180,7 +180,8 @@ fn kill_and_check_answer_machines_too() {
     client.expect(b"ping");
     let id = json(&ask(&["connections", "--json"]).1)["connections"][0]["id"].to_string();
     let (code, text, _) = ask(&["kill", &id, "--json"]);
-    assert!(code == 0 && json(&text)["killed"].as_u64() == id.parse().ok(), "{text}");
+    let killed = json(&text);
+    assert!(code == 0 && killed["killed"] == 1 && killed["connections"][0].as_u64() == id.parse().ok(), "{text}");
     let (code, text, errors) = ask(&["check", "--json"]);
     let checked = json(&text);
     assert!(code == 0 && checked["right"] == true && checked["routes"] == 1 && checked["addresses"] == 1, "{text}");

@@ -9,6 +9,7 @@ mod backpressure;
 mod causes;
 mod client_commands;
 mod command_line;
+mod connections;
 mod demo;
 mod descriptors;
 mod documents;

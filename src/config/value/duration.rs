@@ -73,10 +73,7 @@ impl TextKind for TimeOrOff {
 /// # Errors
 /// What is wrong with the text, and what to write instead.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    parse(text).map_err(|problem| match problem.help {
-        Some(help) => format!("{}: {help}", problem.message),
-        None => problem.message,
-    })
+    parse(text).map_err(Problem::into_sentence)
 }
 
 fn parse(text: &str) -> Result<Duration, Problem> {

@@ -73,6 +73,14 @@ impl Problem {
         Self { help: Some(help.into()), ..self }
     }
 
+    /// The two in one, where there is no place for each.
+    pub(in crate::config) fn into_sentence(self) -> String {
+        match self.help {
+            Some(help) => format!("{}: {help}", self.message),
+            None => self.message,
+        }
+    }
+
     pub(in crate::config) fn report(self, place: Place, report: &mut Report) {
         match self.help {
             Some(help) => report.fault_with_help(place, self.message, help),

@@ -24,12 +24,14 @@ pub(super) use kind::{Key, KeyDoc, Kind, Problem, TextKind, found, table_of};
 pub(super) use list::{List, Table};
 pub(super) use log_level::LogLevel;
 pub(super) use log_query::MaskSpec;
+pub use network::parse_network;
 pub(super) use network::{AddressOrOff, Network};
 pub(super) use number::{RedirectStatus, Signed, Whole, integer};
 pub(super) use path::Pseudonym;
 pub(super) use port::{PortSpec, decimal};
 pub(super) use scalar::{Alpn, HeaderText, MethodName, Text};
 pub(super) use size::Size;
+pub use size::parse_size;
 pub(super) use status::error_statuses;
 pub use suggest::nearest;
 pub(super) use word::{

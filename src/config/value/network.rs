@@ -34,6 +34,14 @@ impl TextKind for Network {
     }
 }
 
+/// Reads an IP address or network as the configuration writes it, for the command line.
+///
+/// # Errors
+/// What is wrong with the text, and what to write instead.
+pub fn parse_network(text: &str) -> Result<IpNet, String> {
+    Network::parse(text).map(|Network(network)| network).map_err(Problem::into_sentence)
+}
+
 /// An address to listen on, or `""` for none.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::config) struct AddressOrOff(pub(in crate::config) Option<SocketAddr>);

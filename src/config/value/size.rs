@@ -71,6 +71,14 @@ fn meant(unit: &str) -> Option<&'static str> {
     UNITS.iter().map(|(name, _)| *name).find(|name| name.to_ascii_lowercase().starts_with(first))
 }
 
+/// Reads a size as the configuration writes it, for the command line.
+///
+/// # Errors
+/// What is wrong with the text, and what to write instead.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    Size::parse(text).map(|Size(bytes)| bytes).map_err(Problem::into_sentence)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

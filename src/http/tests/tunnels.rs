@@ -23,7 +23,7 @@ async fn an_upgrade_becomes_a_tunnel_that_loses_no_early_byte() {
     assert_eq!(client.take(5).await, "hello");
     client.send("later").await;
     assert_eq!(client.take(10).await, "earlylater");
-    assert_eq!(world.connection().snapshot().state, "relaying");
+    assert_eq!(world.connection().snapshot().state.as_str(), "relaying");
     client.finish().await;
     assert_eq!(client.rest().await, "bye");
     assert_eq!(world.cause().await, Cause::Finished);

@@ -18,7 +18,7 @@ async fn b1_a_refusal_is_an_error_with_a_cause_and_leaves_nothing() {
     world.assert_recorded(&[(ConnectResult::Refused, 1)], 0);
     let connection = world.guard.connection();
     assert!(!connection.reached_target());
-    assert_eq!(connection.snapshot().target, Some(address.to_string()));
+    assert_eq!(connection.snapshot().target.as_deref(), Some(&*address.to_string()));
 }
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn the_second_target_is_used_when_the_first_fails_and_the_failure_is_recor
     let connected = world.connect().await.unwrap();
     assert_eq!(connected.address.socket(), alive);
     world.assert_recorded(&[(ConnectResult::Refused, 1), (ConnectResult::Connected, 1)], 1);
-    assert_eq!(world.guard.connection().snapshot().target, Some(alive.to_string()));
+    assert_eq!(world.guard.connection().snapshot().target.as_deref(), Some(&*alive.to_string()));
 }
 
 #[tokio::test]

@@ -172,7 +172,7 @@ async fn a_connection_is_recorded_and_counted_until_it_is_dropped() {
     let connection = world.guard.connection();
     assert!(connection.reached_target());
     assert_eq!(connection.state(), State::Connecting);
-    assert_eq!(connection.snapshot().target, Some(address.to_string()));
+    assert_eq!(connection.snapshot().target.as_deref(), Some(&*address.to_string()));
 
     let (mut peer, _) = listener.accept().await.unwrap();
     connected.stream.write_all(b"ping").await.unwrap();
