@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::connections;
 use super::status::{Drained, Reloaded, Status, shown_config};
+use super::trace;
 use crate::server::{Control, Readiness, ReloadAnswer};
 
 /// Which of the two ways in a request came by.
@@ -44,6 +45,8 @@ pub(super) async fn answer<B>(request: Request<B>, face: Face, control: &Control
         "/metrics" => metrics(control),
         "/status" => json(StatusCode::OK, &Status::of(control)),
         "/connections" => connections::list(control, request.uri().query().unwrap_or_default()).await,
+        "/trace" if face == Face::Socket && !reading => not_allowed("GET"),
+        "/trace" if face == Face::Socket => trace::watch(control, request.uri().query().unwrap_or_default()),
         _ => match face {
             Face::Page => text(StatusCode::NOT_FOUND, "not found\n"),
             Face::Socket => change(request.method(), path, request.uri().query(), control).await,
@@ -143,6 +146,11 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
         Ok(body) => whole(status, HeaderValue::from_static("application/json"), body.into()),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }
+}
+
+/// Lines that are written as they come.
+pub(super) fn lines_of(body: impl Body<Data = Bytes, Error = Infallible> + Send + 'static) -> Answer {
+    answer_of(StatusCode::OK, HeaderValue::from_static("text/plain; charset=utf-8"), body)
 }
 
 /// JSON that is written as it is read.

@@ -31,7 +31,7 @@ pub struct Listing {
 
 /// A filter by a route that is not there.
 #[derive(Serialize)]
-struct UnknownRoute {
+pub(super) struct UnknownRoute {
     error: String,
     routes: Vec<String>,
 }
@@ -53,7 +53,7 @@ pub(super) async fn list(control: &Control, query: &str) -> Answer {
         Ok(wanted) => wanted,
         Err(problem) => return text(StatusCode::BAD_REQUEST, problem + "\n"),
     };
-    match lacking(&wanted, control) {
+    match lacking(wanted.route.as_deref(), control) {
         Some(unknown) => json(StatusCode::BAD_REQUEST, &unknown),
         None => json_of(Listing::of(control.registry(), &wanted).await.into_body()),
     }
@@ -68,7 +68,7 @@ pub(super) async fn kill(control: &Control, query: &str) -> Answer {
     if wanted.is_any() {
         return text(StatusCode::BAD_REQUEST, "say which connections, by id or by another filter\n");
     }
-    if let Some(unknown) = lacking(&wanted, control) {
+    if let Some(unknown) = lacking(wanted.route.as_deref(), control) {
         return json(StatusCode::BAD_REQUEST, &unknown);
     }
     let mut killed = Vec::new();
@@ -100,8 +100,8 @@ pub(super) fn kill_one(control: &Control, id: &str) -> Answer {
 }
 
 /// Says which routes there are, if the wanted one is none of them. One that a reload has removed may still have connections.
-fn lacking(wanted: &Wanted, control: &Control) -> Option<UnknownRoute> {
-    let route = wanted.route.as_deref()?;
+pub(super) fn lacking(route: Option<&str>, control: &Control) -> Option<UnknownRoute> {
+    let route = route?;
     let generation = control.current().load();
     let names = || generation.routes.iter().map(|route| route.meter.name());
     let lives = || control.registry().connections().iter().any(|connection| &*connection.route_name() == route);

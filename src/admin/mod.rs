@@ -6,6 +6,7 @@ mod listener;
 mod query;
 mod sampler;
 mod status;
+mod trace;
 mod unstalled;
 mod wanted;
 
@@ -13,4 +14,5 @@ pub use answer::Face;
 pub use connections::Listing;
 pub use listener::{Admin, AdminError, AdminSettings, SocketPath};
 pub use status::{Drained, LastReload, Reloaded, Status};
+pub use trace::TRACE_TIME_MAX;
 pub use wanted::{Column, IDS_MAX, Wanted};

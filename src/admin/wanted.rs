@@ -139,7 +139,7 @@ fn is_at(label: &str, wanted: &str) -> bool {
     label == wanted || label.rsplit_once(':').is_some_and(|(host, _port)| host == wanted)
 }
 
-fn network(text: &str) -> Result<AddressSet, String> {
+pub(super) fn network(text: &str) -> Result<AddressSet, String> {
     let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
     let network: Option<IpNet> = text.parse().ok().or_else(address);
     // Of an address inside of a network, one of the two was meant: who is ended should not depend on a guess.
@@ -152,7 +152,7 @@ fn state(text: &str) -> Result<State, String> {
     state.ok_or_else(|| format!("the states are {}", State::ALL.map(State::as_str).join(", ")))
 }
 
-fn seconds(key: &str, text: &str) -> Result<Duration, String> {
+pub(super) fn seconds(key: &str, text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|time| Duration::try_from_secs_f64(time).ok());
     seconds.ok_or_else(|| format!("{key} is a number, such as 300 or 0.5"))
 }

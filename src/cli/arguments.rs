@@ -42,6 +42,8 @@ pub enum Command {
     Connections(ConnectionsOptions),
     /// End live connections
     Kill(KillOptions),
+    /// Show what connections go through, while it happens
+    Trace(TraceOptions),
     /// Stop the running daemon as SIGTERM does, and say how it ended
     Drain(DrainOptions),
     /// Print the JSON schema of the configuration
@@ -187,6 +189,26 @@ pub struct KillOptions {
     pub dry_run: bool,
 }
 
+/// Which connections are watched, and for how long.
+#[derive(Debug, Args)]
+pub struct TraceOptions {
+    /// How the daemon is found.
+    #[command(flatten)]
+    pub daemon: DaemonOptions,
+    /// Only those from this address or network, such as 10.1.2.3 or 2001:db8::/32
+    #[arg(long, value_name = "NETWORK", value_parser = config::parse_network)]
+    pub client: Option<IpNet>,
+    /// Only those of this route, from the moment on at which they have it; `-` is those that have none
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    pub route: Option<String>,
+    /// Only the one of this number, as `smartproxy connections` shows it
+    #[arg(long, value_name = "ID", value_parser = connection_number)]
+    pub connection: Option<u64>,
+    /// End after this time; an hour at most
+    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = trace_time)]
+    pub time: Duration,
+}
+
 /// How the daemon is stopped.
 #[derive(Debug, Args)]
 pub struct DrainOptions {
@@ -200,6 +222,11 @@ pub struct DrainOptions {
 
 fn duration(text: &str) -> Result<Duration, String> {
     config::parse_duration(text).map_err(|error| error.to_string())
+}
+
+fn trace_time(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time <= admin::TRACE_TIME_MAX { Ok(time) } else { Err("an hour is the longest".into()) }
 }
 
 fn connection_number(text: &str) -> Result<u64, String> {

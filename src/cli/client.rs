@@ -1,17 +1,20 @@
 use std::fmt::Write;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HOST;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
 
 use super::arguments::DaemonOptions;
 use super::exit::{ExitStatus, fail};
@@ -132,30 +135,56 @@ pub(super) fn ask(
     path: &str,
 ) -> Result<(StatusCode, String), ExitStatus> {
     let socket = socket::find(options, errand)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| fail(ExitStatus::System, &error))?;
     let conversation = converse(&socket, method, path);
-    let answer = runtime.block_on(async {
+    let answer = runtime()?.block_on(async {
         match errand {
             // The daemon itself bounds its end, by `server.shutdown_timeout`.
             Errand::Drain => Some(conversation.await),
-            Errand::Status | Errand::Connections | Errand::Kill | Errand::Reload => {
+            Errand::Status | Errand::Connections | Errand::Kill | Errand::Trace | Errand::Reload => {
                 tokio::time::timeout(ANSWER_TIMEOUT, conversation).await.ok()
             }
         }
     });
     match answer {
-        Some(Ok(answer)) => Ok(answer),
-        Some(Err(Lost::Unreachable(error))) => Err(socket::unreachable(&socket, &error, errand)),
-        Some(Err(Lost::Within(error))) => {
-            complain(format!("{}: the daemon went away in the middle: {}", socket.display(), with_causes(&*error)));
-            Err(ExitStatus::Unavailable)
-        }
+        Some(answer) => answer.map_err(|lost| lost.tell(&socket, errand)),
         None => {
             complain(format!("{}: no answer within {} s", socket.display(), ANSWER_TIMEOUT.as_secs()));
             Err(ExitStatus::Unavailable)
         }
     }
+}
+
+/// Asks for what the daemon tells bit by bit: `begun` is called when it begins, and `take` with each piece, until it ends or
+/// `take` wants no more. An answer that is no 200 is given back. What goes wrong is said, and is the exit status.
+pub(super) fn follow(
+    options: &DaemonOptions,
+    errand: Errand,
+    path: &str,
+    begun: impl FnOnce(),
+    mut take: impl FnMut(&[u8]) -> ControlFlow<ExitStatus>,
+) -> Result<(StatusCode, String), ExitStatus> {
+    let socket = socket::find(options, errand)?;
+    let following = async {
+        let mut answer = open(&socket, Method::GET, path).await?;
+        if answer.status() != StatusCode::OK {
+            return Ok(Ok(whole(answer).await?));
+        }
+        begun();
+        while let Some(frame) = answer.frame().await {
+            if let Ok(piece) = frame?.into_data()
+                && let ControlFlow::Break(status) = take(&piece)
+            {
+                return Ok(Err(status));
+            }
+        }
+        Ok(Ok((StatusCode::OK, String::new())))
+    };
+    runtime()?.block_on(following).unwrap_or_else(|lost: Lost| Err(lost.tell(&socket, errand)))
+}
+
+fn runtime() -> Result<Runtime, ExitStatus> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| fail(ExitStatus::System, &error))
 }
 
 /// Why there is no answer.
@@ -170,14 +199,35 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for Lost {
     }
 }
 
+impl Lost {
+    /// Says it, and what it means for the exit.
+    fn tell(self, socket: &Path, errand: Errand) -> ExitStatus {
+        match self {
+            Self::Unreachable(error) => socket::unreachable(socket, &error, errand),
+            Self::Within(error) => {
+                complain(format!("{}: the daemon went away in the middle: {}", socket.display(), with_causes(&*error)));
+                ExitStatus::Unavailable
+            }
+        }
+    }
+}
+
 async fn converse(socket: &Path, method: Method, path: &str) -> Result<(StatusCode, String), Lost> {
+    whole(open(socket, method, path).await?).await
+}
+
+/// Asks, and gives the answer as soon as it begins.
+async fn open(socket: &Path, method: Method, path: &str) -> Result<Response<Incoming>, Lost> {
     let stream = UnixStream::connect(socket).await.map_err(Lost::Unreachable)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
+    // It ends when the answer has been read, or with the runtime.
+    tokio::spawn(connection);
     let request = Request::builder().method(method).uri(path).header(HOST, "localhost").body(Empty::<Bytes>::new())?;
-    let response = sender.send_request(request).await?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), ANSWER_LENGTH_MAX).collect().await?.to_bytes();
-    connection.abort();
+    Ok(sender.send_request(request).await?)
+}
+
+async fn whole(answer: Response<Incoming>) -> Result<(StatusCode, String), Lost> {
+    let status = answer.status();
+    let body = Limited::new(answer.into_body(), ANSWER_LENGTH_MAX).collect().await?.to_bytes();
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }

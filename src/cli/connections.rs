@@ -72,7 +72,7 @@ pub(super) fn list(options: &ConnectionsOptions) -> ExitStatus {
             }
             Err(status) => status,
         },
-        Ok((status, body)) => refused(status, &body, &options.filter),
+        Ok((status, body)) => refused(status, &body, options.filter.route.as_deref()),
         Err(status) => status,
     }
 }
@@ -92,8 +92,8 @@ fn filters(options: &FilterOptions) -> Vec<String> {
 }
 
 /// Says what the daemon has against the filters.
-fn refused(status: StatusCode, body: &str, filter: &FilterOptions) -> ExitStatus {
-    match (&filter.route, serde_json::from_str::<UnknownRoute>(body)) {
+pub(super) fn refused(status: StatusCode, body: &str, route: Option<&str>) -> ExitStatus {
+    match (route, serde_json::from_str::<UnknownRoute>(body)) {
         (Some(route), Ok(UnknownRoute { routes })) if status == StatusCode::BAD_REQUEST => {
             complain(unknown_route(route, &routes));
             ExitStatus::Usage
@@ -117,7 +117,7 @@ fn unknown_route(wanted: &str, routes: &[String]) -> String {
 }
 
 /// A value of a query, in the bytes that a URI may have (RFC 3986 section 2.3).
-fn percent_encoded(value: &str) -> String {
+pub(super) fn percent_encoded(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     for byte in value.bytes() {
         match byte {
@@ -149,7 +149,7 @@ pub(super) fn kill(options: &KillOptions) -> ExitStatus {
             Ok(killed) => tell_killed(&killed, &body, options),
             Err(status) => status,
         },
-        Ok((status, body)) => refused(status, &body, &options.filter),
+        Ok((status, body)) => refused(status, &body, options.filter.route.as_deref()),
         Err(status) => status,
     }
 }

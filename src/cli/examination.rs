@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::check::{refuse, refuse_config};
-use super::quantity::count;
 use super::exit::{ExitStatus, fail};
+use super::quantity::count;
 use crate::config::{self, AdminSocket, Config, Fault, Faults};
 use crate::generation::{LoadError, Source};
 use crate::net::{BoundListener, bind_advice, sys};

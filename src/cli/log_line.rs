@@ -3,11 +3,13 @@ use std::fmt::{self, Debug};
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::format::DefaultFields;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::telemetry::{Format, Line};
+use crate::telemetry::{Format, Line, Speaker};
 
 /// Writes an event as one JSON object, in the form and with the words of the access log: the two can be read as one, `time` is
 /// the time in both, and `target` is where a connection goes to in both.
@@ -22,9 +24,12 @@ where
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut line = Line::new(Format::Json, "log");
         line.field("level", event.metadata().level().as_str());
-        let mut fields = Fields { line: &mut line, module: None };
+        let mut fields = Fields { line: &mut line, module: None, says_connection: false };
         event.record(&mut fields);
-        let module = fields.module.take();
+        let (module, says_connection) = (fields.module.take(), fields.says_connection);
+        if let (false, Some(connection)) = (says_connection, Speaker::current().connection()) {
+            line.number(CONNECTION, connection);
+        }
         line.field("module", module.as_deref().unwrap_or(event.metadata().target()));
         // Ours have none; libraries do at their lower levels.
         let spans: Vec<_> = context.event_scope().into_iter().flatten().map(|span| span.name()).collect();
@@ -35,15 +40,45 @@ where
     }
 }
 
+/// The field that says whose connection it is.
+const CONNECTION: &str = "connection";
+
+/// The fields of an event as text, with the connection where the event itself does not say it.
+#[derive(Debug, Default)]
+pub(super) struct TextFields(DefaultFields);
+
+impl<'writer> FormatFields<'writer> for TextFields {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut says = SaysConnection(false);
+        fields.record(&mut says);
+        self.0.format_fields(writer.by_ref(), fields)?;
+        match Speaker::current().connection() {
+            Some(connection) if !says.0 => write!(writer, " {CONNECTION}={connection}"),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// Whether an event says its connection.
+struct SaysConnection(bool);
+
+impl Visit for SaysConnection {
+    fn record_debug(&mut self, field: &Field, _: &dyn Debug) {
+        self.0 |= field.name() == CONNECTION;
+    }
+}
+
 /// Adds what an event tells to its line.
 struct Fields<'a> {
     line: &'a mut Line,
+    says_connection: bool,
     /// The module of an event that came by the `log` crate, whose own metadata say nothing.
     module: Option<String>,
 }
 
 impl Fields<'_> {
     fn add(&mut self, field: &Field, value: Value) {
+        self.says_connection |= field.name() == CONNECTION;
         match (field.name(), value) {
             ("log.target", Value::String(module)) => self.module = Some(module),
             // Where in a library's source it was said.
@@ -110,5 +145,33 @@ mod tests {
         assert_eq!((&first["live"], &first["share"], &first["slow"]), (&3.into(), &0.5.into(), &true.into()));
         assert_eq!(first["error"], "a \"b\"\nc");
         assert_eq!((&second["change"], &second["spans"]), (&(-1).into(), &"outer".into()));
+    }
+
+    #[test]
+    fn a_line_says_for_whose_connection_it_was_written_and_says_it_once() {
+        let log = || {
+            tracing::info!("before");
+            Speaker::of(7).during(|| tracing::info!("within"));
+            Speaker::of(7).during(|| tracing::info!(connection = 8, "named"));
+        };
+        let written = |json: bool| {
+            let kept = Kept::default();
+            let output = kept.clone();
+            let builder = tracing_subscriber::fmt().with_ansi(false).with_writer(move || output.clone());
+            if json {
+                tracing::subscriber::with_default(builder.event_format(JsonLines).finish(), log);
+            } else {
+                tracing::subscriber::with_default(builder.fmt_fields(TextFields::default()).finish(), log);
+            }
+            kept.text().lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let text = written(false);
+        assert!(text[0].ends_with("before") && text[1].ends_with("within connection=7"), "{text:?}");
+        assert!(text[2].contains("connection=8") && !text[2].contains("connection=7"), "{text:?}");
+        let numbers: Vec<_> = written(true)
+            .iter()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["connection"].as_u64())
+            .collect();
+        assert_eq!(numbers, [None, Some(7), Some(8)]);
     }
 }

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
-use super::log_line::JsonLines;
+use super::folds::Folds;
+use super::log_line::{JsonLines, TextFields};
 use crate::config::{Log, LogFormat};
 use crate::telemetry::{Meters, Sink, SinkWriter};
 
@@ -16,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct Started {
     output: Output,
     writer: SinkWriter,
+    folds: Folds,
 }
 
 /// Where the log's lines go: a thread writes them, so that a reader of standard error that stalls or goes away can neither
@@ -32,20 +36,30 @@ pub(super) fn start(log: &Log, meters: &Meters) -> io::Result<Started> {
     let output = Output(Arc::new(Mutex::new(Some(sink))));
     // The configuration has checked the directives.
     let filter = EnvFilter::new(&log.level);
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(output.clone()).log_internal_errors(false);
+    let folds = Folds::default();
+    let subscriber = tracing_subscriber::registry().with(filter).with(folds.clone());
+    let lines = tracing_subscriber::fmt::layer().with_writer(output.clone()).log_internal_errors(false);
     let started = match log.format {
-        LogFormat::Text => builder.with_ansi(coloured()).with_target(false).try_init(),
-        LogFormat::Json => builder.event_format(JsonLines).try_init(),
+        LogFormat::Text => {
+            let lines = lines.with_ansi(coloured()).with_target(false).fmt_fields(TextFields::default());
+            subscriber.with(lines).try_init()
+        }
+        LogFormat::Json => subscriber.with(lines.event_format(JsonLines)).try_init(),
     };
     // A second start in one process, as of a test, keeps the first log.
     drop(started);
-    Ok(Started { output, writer })
+    Ok(Started { output, writer, folds })
 }
 
 impl Started {
+    /// What counts the faults that repeat themselves.
+    pub(super) fn folds(&self) -> &Folds {
+        &self.folds
+    }
+
     /// Writes the last lines; what is logged from now on is lost.
     pub(super) fn finish(self) {
+        self.folds.finish();
         self.output.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.writer.finish(PATIENCE);
     }

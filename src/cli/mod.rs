@@ -8,6 +8,7 @@ mod demo;
 mod drain;
 mod examination;
 mod exit;
+mod folds;
 mod log_line;
 mod logging;
 mod manual;
@@ -17,6 +18,7 @@ mod quantity;
 mod question;
 mod run;
 mod socket;
+mod trace;
 
 pub use arguments::{Arguments, Command};
 pub use exit::ExitStatus;
@@ -50,6 +52,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
         Command::Connections(options) => connections::list(&options),
         Command::Kill(options) => connections::kill(&options),
         Command::Drain(options) => drain::drain(&options),
+        Command::Trace(options) => trace::trace(&options),
         Command::Schema => print(&format!("{:#}\n", crate::config::schema())),
         Command::Completions { shell } => {
             let mut text = Vec::new();

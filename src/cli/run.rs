@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::check::{refuse, refuse_config};
 use super::examination::admin_faults;
 use super::exit::{ExitStatus, explained, fail};
+use super::folds::Folds;
 use super::logging;
 use crate::admin::{Admin, AdminSettings, SocketPath};
 use crate::config::{AdminSocket, Config, LogFormat};
@@ -49,7 +50,7 @@ pub(super) fn run_config(
         Ok(log) => log,
         Err(error) => return fail(ExitStatus::System, &error),
     };
-    let status = run_logged(path, config, sockets, meters, ready);
+    let status = run_logged(path, config, sockets, meters, log.folds(), ready);
     log.finish();
     status
 }
@@ -59,6 +60,7 @@ fn run_logged(
     config: &Config,
     sockets: Option<Sockets>,
     meters: Arc<Meters>,
+    folds: &Folds,
     ready: impl FnOnce(&Control),
 ) -> ExitStatus {
     if let Err(error) = sys::raise_descriptor_limit() {
@@ -84,6 +86,7 @@ fn run_logged(
         Ok(runtime) => runtime,
         Err(error) => return fail(ExitStatus::System, &error),
     };
+    runtime.spawn(folds.clone().tell());
     let settings = admin_settings(config);
     let status = runtime.block_on(serve(source, first, registry, settings, sockets, ready));
     // Not dropped: that would wait for a load that a dead file system holds up.

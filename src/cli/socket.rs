@@ -14,6 +14,7 @@ pub(super) enum Errand {
     Status,
     Connections,
     Kill,
+    Trace,
     Reload,
     Drain,
 }
@@ -25,6 +26,7 @@ impl Errand {
             Self::Status => "`/status` of the address in [admin] `listen`, if it is set, shows the same",
             Self::Connections => "`/connections` of the address in [admin] `listen`, if it is set, shows the same",
             Self::Kill => "nothing but the socket ends one connection",
+            Self::Trace => "`[log] level = \"debug\"` logs the states of every connection",
             Self::Reload => "SIGHUP does the same (`systemctl reload smartproxy`, `kill -HUP PID`)",
             Self::Drain => "SIGTERM does the same (`systemctl stop smartproxy`, `kill -TERM PID`)",
         }

@@ -61,6 +61,7 @@ impl Drop for ConnectionGuard {
         connection.settle_last(self.registry.unrouted());
         self.registry.meters().closed(&connection.route_name(), outcome, connection.reached_target());
         self.registry.access_log().write("connection", |line| describe(line, connection, outcome));
+        connection.trace(None, "connection", |line| describe(line, connection, outcome));
         connection.release();
         self.registry.remove(connection.id());
     }

@@ -10,7 +10,7 @@ use super::state::State;
 use crate::drain::{Leash, Order};
 use crate::net::{ClientAddress, ListenAddress};
 use crate::outcome::{Outcome, Phase};
-use crate::telemetry::{Held, NO_ROUTE, RouteMeter, Traffic};
+use crate::telemetry::{Held, Line, NO_ROUTE, RouteMeter, Subject, Tracers, Traffic};
 
 /// The longest host that is kept: the longest name that DNS has, in its own form (RFC 1035 section 2.3.4).
 pub const HOST_SHOWN_MAX: usize = 255;
@@ -31,6 +31,7 @@ pub struct Connection {
     traffic: Traffic,
     pace: Pace,
     leash: Leash,
+    tracers: Arc<Tracers>,
     details: Mutex<Details>,
 }
 
@@ -58,7 +59,13 @@ struct Counts {
 }
 
 impl Connection {
-    pub(super) fn new(id: ConnectionId, listener: ListenAddress, client: ClientAddress, active: Held) -> Self {
+    pub(super) fn new(
+        id: ConnectionId,
+        listener: ListenAddress,
+        client: ClientAddress,
+        active: Held,
+        tracers: &Arc<Tracers>,
+    ) -> Self {
         let details = Details {
             client,
             host: None,
@@ -83,6 +90,7 @@ impl Connection {
             traffic: Traffic::default(),
             pace: Pace::default(),
             leash: Leash::default(),
+            tracers: Arc::clone(tracers),
             details: Mutex::new(details),
         }
     }
@@ -154,6 +162,12 @@ impl Connection {
             to = to.as_str(),
             after_ms = now.saturating_sub(since),
         );
+        self.trace(None, "state", |line| {
+            self.name(line);
+            line.field("from", from.as_str());
+            line.field("to", to.as_str());
+            line.number("after_ms", now.saturating_sub(since));
+        });
     }
 
     /// The bytes moved.
@@ -179,6 +193,26 @@ impl Connection {
             to = self.state().as_str(),
             ?order,
         );
+        self.trace(None, "order", |line| {
+            self.name(line);
+            line.field("order", order.as_str());
+        });
+    }
+
+    /// Tells those who watch it, if there are any, of something that has happened to it, on this route if not on its own.
+    pub fn trace(&self, route: Option<&str>, kind: &str, fill: impl Fn(&mut Line)) {
+        if self.tracers.is_watching() {
+            let (own, client) = (self.route_name(), self.client());
+            let subject = Subject { connection: self.id.0, client, route: route.unwrap_or(&own) };
+            self.tracers.tell(subject, kind, &fill);
+        }
+    }
+
+    /// Writes whom an event is of.
+    pub fn name(&self, line: &mut Line) {
+        line.number("connection", self.id.0);
+        line.field("client", &self.client().to_string());
+        line.field("route", &self.route_name());
     }
 
     /// Notes SNI or host that the client asks for, as much of it as [`HOST_SHOWN_MAX`].
@@ -248,6 +282,13 @@ impl Connection {
         {
             counts._active = route.hold();
             details.route = Some(Arc::clone(route));
+            drop(details);
+            self.trace(None, "routed", |line| {
+                self.name(line);
+                line.field("listener", &self.listener.to_string());
+                line.field_if("host", self.details().host.as_deref());
+                line.number("after_ms", millis(self.opened.elapsed()));
+            });
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::live::Connection;
 use crate::drain::{Count, Counted, Leash, Order};
 use crate::net::{ClientAddress, ListenAddress};
-use crate::telemetry::{AccessLog, Meters, NO_ROUTE, RouteMeter};
+use crate::telemetry::{AccessLog, Meters, NO_ROUTE, RouteMeter, Tracers};
 
 /// How many locks the live connections are spread over, so that workers rarely wait for each other or for a reader.
 pub const SHARDS: usize = 16;
@@ -27,6 +27,7 @@ pub struct Registry {
     meters: Arc<Meters>,
     unrouted: Arc<RouteMeter>,
     access_log: AccessLog,
+    tracers: Arc<Tracers>,
 }
 
 impl Registry {
@@ -44,6 +45,7 @@ impl Registry {
             unrouted,
             meters,
             access_log,
+            tracers: Arc::default(),
         }
     }
 
@@ -57,6 +59,12 @@ impl Registry {
     #[must_use]
     pub fn access_log(&self) -> &AccessLog {
         &self.access_log
+    }
+
+    /// Those who watch connections.
+    #[must_use]
+    pub fn tracers(&self) -> &Arc<Tracers> {
+        &self.tracers
     }
 
     /// How many connections live.
@@ -134,9 +142,13 @@ impl Registry {
     pub(super) fn insert(&self, listener: ListenAddress, client: ClientAddress) -> (Arc<Connection>, Counted) {
         let counted = Counted::new(&self.count);
         let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
-        let connection = Arc::new(Connection::new(id, listener, client, self.unrouted.hold()));
+        let connection = Arc::new(Connection::new(id, listener, client, self.unrouted.hold(), &self.tracers));
         self.meters.accepted.inc();
         self.shard(id).insert(id, Arc::clone(&connection));
+        connection.trace(None, "accepted", |line| {
+            connection.name(line);
+            line.field("listener", &listener.to_string());
+        });
         if let Some(order) = self.ordered.order() {
             connection.order(order);
         }

@@ -16,6 +16,16 @@ pub enum Order {
 }
 
 impl Order {
+    /// The name in traces.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Drain => "drain",
+            Self::Cut => "cut",
+            Self::Kill => "kill",
+        }
+    }
+
     const fn code(self) -> u8 {
         match self {
             Self::Drain => 1,

@@ -328,6 +328,7 @@ impl Drop for Exchange {
             self.connection.set_failure(outcome);
         }
         self.registry.access_log().write("request", |line| self.describe(line, outcome));
+        self.connection.trace(Some(self.route_name()), "request", |line| self.describe(line, outcome));
         self.activity.closed(outcome);
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::exchange::Progress;
 use crate::outcome::{Cause, Outcome, Party, Phase};
+use crate::telemetry::Speaker;
 
 /// The tasks of the streams of one HTTP/2 connection. They end with it.
 #[derive(Debug)]
@@ -77,8 +78,10 @@ impl StreamExecutor {
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for StreamExecutor {
     fn execute(&self, future: F) {
         let cord = TUNNEL.take();
-        let stream =
-            Stream { future: Some(Box::pin(future)), patience: self.patience, streaming: None, timer: None, cord };
+        // hyper starts it while it is polled for its client.
+        let speaker = Speaker::current();
+        let future = Some(Box::pin(future));
+        let stream = Stream { future, patience: self.patience, streaming: None, timer: None, cord, speaker };
         self.tasks().set.spawn(stream);
     }
 }
@@ -152,6 +155,8 @@ struct Stream<F> {
     timer: Option<Pin<Box<Sleep>>>,
     /// What ends with it, if it sends for a tunnel.
     cord: Option<Arc<Cord>>,
+    /// Whose it is.
+    speaker: Speaker,
 }
 
 impl<F> Drop for Stream<F> {
@@ -181,7 +186,7 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
             this.future = None;
         }
         let Some(future) = &mut this.future else { return Poll::Ready(()) };
-        let result = future.as_mut().poll(context);
+        let result = this.speaker.during(|| future.as_mut().poll(context));
         // Of an answer that hyper could not send no task was started.
         drop(TUNNEL.take());
         if let Some(progress) = STREAMING.take() {

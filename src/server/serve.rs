@@ -1,3 +1,5 @@
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
@@ -12,11 +14,16 @@ use crate::net::Prefixed;
 use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::route::{ConnectionFacts, Decision, Protocol, RouteId, TlsFacts};
 use crate::sniff::{ClientHello, Opening};
+use crate::telemetry::Speaker;
 use crate::tls::ClientTls;
 
 /// Serves one accepted client from its first byte to its last. Never fails: every ending is recorded.
 pub(super) async fn serve(worker: Arc<Worker>, site: Arc<Site>, stream: TcpStream, guard: ConnectionGuard) {
-    let outcome = story(&worker, &site, stream, guard.connection()).await;
+    let speaker = Speaker::of(guard.connection().id().0);
+    let outcome = {
+        let mut story = pin!(story(&worker, &site, stream, guard.connection()));
+        poll_fn(|context| speaker.during(|| story.as_mut().poll(context))).await
+    };
     guard.close(outcome);
 }
 

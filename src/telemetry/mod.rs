@@ -8,6 +8,8 @@ mod mask;
 mod meters;
 mod route;
 mod sink;
+mod speaker;
+mod tracers;
 mod traffic;
 
 pub use access_log::{AccessLog, LOGGED_FIELD_MAX, RequestDetail};
@@ -18,4 +20,8 @@ pub use mask::QueryMask;
 pub use meters::{AcceptFault, HandshakeSide, Held, Level, Meters, ReloadResult};
 pub use route::{ConnectResult, NO_ROUTE, ROUTES_SHOWN_MAX, RouteMeter, StatusClass};
 pub use sink::{BYTES_QUEUED_MAX, LINES_QUEUED_MAX, Sink, SinkWriter};
+pub use speaker::Speaker;
+pub use tracers::{
+    EVENT_BYTES_QUEUED_MAX, EVENTS_QUEUED_MAX, Subject, TRACERS_MAX, TooManyTracers, Trace, TraceFilter, Tracers,
+};
 pub use traffic::Traffic;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::harness::{BINARY, Peer, Proxy, Target, Way, folder_with};
 
 /// Each of them, with what it needs.
-const COMMANDS: [&[&str]; 5] = [&["status"], &["connections"], &["kill", "1"], &["reload"], &["drain"]];
+const COMMANDS: [&[&str]; 6] = [&["status"], &["connections"], &["kill", "1"], &["trace"], &["reload"], &["drain"]];
 
 fn run(arguments: &[&str]) -> (i32, String, String) {
     said(&Command::new(BINARY).args(arguments).env("NO_COLOR", "1").output().unwrap())
@@ -72,6 +72,7 @@ fn a_file_that_is_missing_or_that_switches_the_socket_off_is_said_with_a_remedy(
             "drain" => "SIGTERM",
             "status" => "`/status`",
             "connections" => "`/connections`",
+            "trace" => "`[log] level = \"debug\"`",
             _ => "nothing but the socket",
         };
         assert!(errors.contains(other), "{command:?}: {errors}");

@@ -33,4 +33,5 @@ mod service;
 mod stop;
 mod storm;
 mod tls;
+mod trace;
 mod unreachable;

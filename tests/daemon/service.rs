@@ -304,3 +304,48 @@ fn a_log_whose_reader_stalls_or_goes_away_ends_and_holds_up_nothing() {
         drop(reader);
     }
 }
+
+/// The same of the access log.
+#[test]
+fn an_access_log_whose_reader_stalls_holds_up_nothing_and_what_it_loses_is_counted() {
+    // More lines than may wait, and the pipe, the writer's batch and the queue are full before them.
+    const REQUESTS: usize = smartproxy::telemetry::LINES_QUEUED_MAX + 8_192;
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("own.toml");
+    let route = "[[routes]]\nname = \"fixed\"\nmatch.ports = [\"127.0.0.2:0\"]\nrespond.status = 204\n";
+    std::fs::write(&file, format!("[admin]\nsocket = \"admin.sock\"\nlisten = \"127.0.0.3:0\"\n{route}")).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = Command::new(BINARY);
+    command.args(["run", "-c"]).arg(&file).stdout(writer).stderr(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let asked = || {
+        let socket = folder.path().join("admin.sock");
+        let output = Command::new(BINARY).args(["status", "--json", "--socket"]).arg(socket).output().unwrap();
+        if output.status.success() { Ok(output.stdout) } else { Err("the daemon does not answer".to_owned()) }
+    };
+    let first: serde_json::Value = serde_json::from_slice(&crate::harness::until(asked).unwrap()).unwrap();
+    let address: std::net::SocketAddr = first["listeners"][0].as_str().unwrap().parse().unwrap();
+    let mut client = Peer::connect(address);
+    // Many at a time: the answers are short, and none waits for a log.
+    const AT_ONCE: usize = 256;
+    let requests = "GET / HTTP/1.1\r\nhost: a\r\n\r\n".repeat(AT_ONCE);
+    for _ in 0..REQUESTS.div_ceil(AT_ONCE) {
+        client.send(requests.as_bytes());
+        for _ in 0..AT_ONCE {
+            assert_eq!(client.message().status(), 204);
+        }
+    }
+    let mut admin = std::os::unix::net::UnixStream::connect(folder.path().join("admin.sock")).unwrap();
+    use std::io::{Read, Write};
+    admin.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+    let mut metrics = String::new();
+    admin.read_to_string(&mut metrics).unwrap();
+    let lost = metrics.lines().find_map(|line| line.strip_prefix("smartproxy_access_log_lines_dropped_total "));
+    assert!(lost.unwrap().parse::<u64>().unwrap() > 0, "{metrics}");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).unwrap();
+    drop(client);
+    let ended = crate::harness::until(|| child.try_wait().unwrap().ok_or_else(|| "it does not end".to_owned()));
+    assert_eq!(ended.unwrap().code(), Some(0));
+    drop(reader);
+}

@@ -17,6 +17,7 @@ use super::outgoing::Outgoing;
 use super::request;
 use crate::http::one::Broken;
 use crate::http::request_body::RequestBody;
+use crate::telemetry::Speaker;
 use crate::upstream::Target;
 
 /// A request on a stream of a target's connection, and the answer to it. Dropping it resets the stream.
@@ -155,9 +156,10 @@ impl Call {
             return;
         }
         if let Sending::Here(mut outgoing) = std::mem::replace(&mut self.request, Sending::Aside) {
+            let speaker = Speaker::current();
             self._aside = Some(Aside(tokio::spawn(async move {
                 // What it means that a body fails is in the exchange, and the stream has been reset.
-                let _failed = poll_fn(|context| outgoing.poll(context)).await;
+                let _failed = poll_fn(|context| speaker.during(|| outgoing.poll(context))).await;
             })));
         }
     }

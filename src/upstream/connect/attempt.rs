@@ -101,6 +101,7 @@ impl<'a> Attempt<'a> {
     fn connected(mut self, stream: Stream, address: TargetAddress) -> Connected {
         self.recorded = true;
         self.plan.meter.connect(ConnectResult::Connected);
+        self.trace(ConnectResult::Connected.as_str(), None);
         self.plan.connection.set_target(self.target.label());
         Connected { stream, target: Arc::clone(self.target), address, in_flight: InFlight::new(self.target) }
     }
@@ -128,8 +129,25 @@ impl<'a> Attempt<'a> {
             address = self.address.map(tracing::field::display),
             cause,
             error = failure.map(|failure| tracing::field::display(with_causes(failure))),
-            elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            elapsed_ms = self.elapsed_ms(),
         );
+        self.trace(cause, failure);
+    }
+
+    fn trace(&self, result: &'static str, failure: Option<&Failure>) {
+        let Plan { connection, meter, .. } = self.plan;
+        connection.trace(Some(meter.name()), "connect", |line| {
+            connection.name(line);
+            line.field("target", self.target.label());
+            line.field_if("address", self.address.map(|address| address.to_string()).as_deref());
+            line.field("result", result);
+            line.field_if("error", failure.map(|failure| with_causes(failure).to_string()).as_deref());
+            line.number("elapsed_ms", self.elapsed_ms());
+        });
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
