@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::connections;
 use super::status::{Drained, Reloaded, Status, shown_config};
+use super::targets;
 use super::trace;
 use crate::server::{Control, Readiness, ReloadAnswer};
 
@@ -35,7 +36,9 @@ pub(super) async fn answer<B>(request: Request<B>, face: Face, control: &Control
     let path = request.uri().path();
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
     match path {
-        "/healthz" | "/readyz" | "/metrics" | "/status" | "/connections" if !reading => not_allowed("GET, HEAD"),
+        "/healthz" | "/readyz" | "/metrics" | "/status" | "/connections" | "/targets" if !reading => {
+            not_allowed("GET, HEAD")
+        }
         "/healthz" => text(StatusCode::OK, "ok\n"),
         "/readyz" => match control.readiness() {
             Readiness::Ready => text(StatusCode::OK, "ready\n"),
@@ -45,8 +48,9 @@ pub(super) async fn answer<B>(request: Request<B>, face: Face, control: &Control
         "/metrics" => metrics(control),
         "/status" => json(StatusCode::OK, &Status::of(control)),
         "/connections" => connections::list(control, request.uri().query().unwrap_or_default()).await,
-        "/trace" if face == Face::Socket && !reading => not_allowed("GET"),
-        "/trace" if face == Face::Socket => trace::watch(control, request.uri().query().unwrap_or_default()),
+        "/targets" => targets::targets(control, request.uri().query().unwrap_or_default()),
+        "/trace" if matches!(face, Face::Socket) && !reading => not_allowed("GET"),
+        "/trace" if matches!(face, Face::Socket) => trace::watch(control, request.uri().query().unwrap_or_default()),
         _ => match face {
             Face::Page => text(StatusCode::NOT_FOUND, "not found\n"),
             Face::Socket => change(request.method(), path, request.uri().query(), control).await,

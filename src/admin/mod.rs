@@ -6,6 +6,7 @@ mod listener;
 mod query;
 mod sampler;
 mod status;
+mod targets;
 mod trace;
 mod unstalled;
 mod wanted;

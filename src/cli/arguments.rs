@@ -44,6 +44,8 @@ pub enum Command {
     Kill(KillOptions),
     /// Show what connections go through, while it happens
     Trace(TraceOptions),
+    /// Watch the running daemon in the terminal: rates, routes, targets, causes and connections
+    Top(TopOptions),
     /// Stop the running daemon as SIGTERM does, and say how it ended
     Drain(DrainOptions),
     /// Print the JSON schema of the configuration
@@ -110,6 +112,17 @@ pub struct DemoOptions {
 /// How the running daemon is found, and how its answer is shown.
 #[derive(Debug, Args)]
 pub struct DaemonOptions {
+    /// How it is found.
+    #[command(flatten)]
+    pub way: WayOptions,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How the running daemon is found.
+#[derive(Clone, Debug, Args)]
+pub struct WayOptions {
     /// The daemon's configuration file, for its `[admin] socket`; faults elsewhere in it do not matter [default:
     /// /etc/smartproxy/smartproxy.toml]
     #[arg(short, long, value_name = "FILE")]
@@ -117,9 +130,17 @@ pub struct DaemonOptions {
     /// The daemon's admin socket, instead of the one that the configuration names
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
+}
+
+/// How the running daemon is watched.
+#[derive(Debug, Args)]
+pub struct TopOptions {
+    /// How the daemon is found.
+    #[command(flatten)]
+    pub way: WayOptions,
+    /// How often it is asked
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = top_interval)]
+    pub every: Duration,
 }
 
 /// Which connections are meant: those that all of it holds for.
@@ -227,6 +248,12 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn trace_time(text: &str) -> Result<Duration, String> {
     let time = duration(text)?;
     if time <= admin::TRACE_TIME_MAX { Ok(time) } else { Err("an hour is the longest".into()) }
+}
+
+fn top_interval(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    let sensible = Duration::from_millis(100)..=Duration::from_secs(60);
+    if sensible.contains(&time) { Ok(time) } else { Err("between 100ms and 60s".into()) }
 }
 
 fn connection_number(text: &str) -> Result<u64, String> {

@@ -134,13 +134,13 @@ pub(super) fn ask(
     method: Method,
     path: &str,
 ) -> Result<(StatusCode, String), ExitStatus> {
-    let socket = socket::find(options, errand)?;
+    let socket = socket::find(&options.way, errand)?;
     let conversation = converse(&socket, method, path);
     let answer = runtime()?.block_on(async {
         match errand {
             // The daemon itself bounds its end, by `server.shutdown_timeout`.
             Errand::Drain => Some(conversation.await),
-            Errand::Status | Errand::Connections | Errand::Kill | Errand::Trace | Errand::Reload => {
+            Errand::Status | Errand::Connections | Errand::Kill | Errand::Trace | Errand::Top | Errand::Reload => {
                 tokio::time::timeout(ANSWER_TIMEOUT, conversation).await.ok()
             }
         }
@@ -163,7 +163,7 @@ pub(super) fn follow(
     begun: impl FnOnce(),
     mut take: impl FnMut(&[u8]) -> ControlFlow<ExitStatus>,
 ) -> Result<(StatusCode, String), ExitStatus> {
-    let socket = socket::find(options, errand)?;
+    let socket = socket::find(&options.way, errand)?;
     let following = async {
         let mut answer = open(&socket, Method::GET, path).await?;
         if answer.status() != StatusCode::OK {
@@ -182,14 +182,16 @@ pub(super) fn follow(
     runtime()?.block_on(following).unwrap_or_else(|lost: Lost| Err(lost.tell(&socket, errand)))
 }
 
-fn runtime() -> Result<Runtime, ExitStatus> {
+pub(super) fn runtime() -> Result<Runtime, ExitStatus> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| fail(ExitStatus::System, &error))
 }
 
 /// Why there is no answer.
-enum Lost {
+pub(super) enum Lost {
+    /// Nobody could be asked.
     Unreachable(io::Error),
+    /// Somebody was, and went away.
     Within(Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -201,7 +203,7 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for Lost {
 
 impl Lost {
     /// Says it, and what it means for the exit.
-    fn tell(self, socket: &Path, errand: Errand) -> ExitStatus {
+    pub(super) fn tell(self, socket: &Path, errand: Errand) -> ExitStatus {
         match self {
             Self::Unreachable(error) => socket::unreachable(socket, &error, errand),
             Self::Within(error) => {
@@ -212,7 +214,7 @@ impl Lost {
     }
 }
 
-async fn converse(socket: &Path, method: Method, path: &str) -> Result<(StatusCode, String), Lost> {
+pub(super) async fn converse(socket: &Path, method: Method, path: &str) -> Result<(StatusCode, String), Lost> {
     whole(open(socket, method, path).await?).await
 }
 

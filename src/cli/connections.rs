@@ -15,33 +15,36 @@ use crate::config::nearest;
 const ROUTES_SHOWN_MAX: usize = 20;
 
 /// What the daemon lists.
-#[derive(Deserialize)]
-struct Connections {
-    matched: usize,
-    connections: Vec<Row>,
+#[derive(Debug, Deserialize)]
+pub(super) struct Connections {
+    /// How many there are, of which these may be the first.
+    pub(super) matched: usize,
+    pub(super) connections: Vec<Row>,
 }
 
-#[derive(Deserialize)]
-struct Row {
-    id: u64,
-    client: String,
-    listener: String,
-    route: String,
-    host: Option<String>,
-    target: Option<String>,
-    state: String,
-    age_seconds: f64,
-    state_seconds: f64,
-    bytes_in: u64,
-    bytes_out: u64,
-    bytes_in_per_second: u64,
-    bytes_out_per_second: u64,
-    protocol: String,
-    tls: Option<Tls>,
+/// One connection, as the daemon shows it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Row {
+    pub(super) id: u64,
+    pub(super) client: String,
+    pub(super) listener: String,
+    pub(super) route: String,
+    pub(super) host: Option<String>,
+    pub(super) target: Option<String>,
+    pub(super) state: String,
+    pub(super) age_seconds: f64,
+    pub(super) state_seconds: f64,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+    pub(super) bytes_in_per_second: u64,
+    pub(super) bytes_out_per_second: u64,
+    pub(super) protocol: String,
+    pub(super) tls: Option<Tls>,
 }
 
-#[derive(Deserialize)]
-struct Tls {
+/// TLS with the client.
+#[derive(Debug, Deserialize)]
+pub(super) struct Tls {
     version: String,
     group: Option<String>,
 }

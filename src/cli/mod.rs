@@ -18,6 +18,7 @@ mod quantity;
 mod question;
 mod run;
 mod socket;
+mod top;
 mod trace;
 
 pub use arguments::{Arguments, Command};
@@ -52,6 +53,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
         Command::Connections(options) => connections::list(&options),
         Command::Kill(options) => connections::kill(&options),
         Command::Drain(options) => drain::drain(&options),
+        Command::Top(options) => top::top(&options),
         Command::Trace(options) => trace::trace(&options),
         Command::Schema => print(&format!("{:#}\n", crate::config::schema())),
         Command::Completions { shell } => {

@@ -2,7 +2,7 @@ use std::fmt::Write;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::arguments::{DEFAULT_CONFIG, DaemonOptions};
+use super::arguments::{DEFAULT_CONFIG, WayOptions};
 use super::check::refuse_config;
 use super::exit::ExitStatus;
 use super::output::complain;
@@ -15,6 +15,7 @@ pub(super) enum Errand {
     Connections,
     Kill,
     Trace,
+    Top,
     Reload,
     Drain,
 }
@@ -27,6 +28,7 @@ impl Errand {
             Self::Connections => "`/connections` of the address in [admin] `listen`, if it is set, shows the same",
             Self::Kill => "nothing but the socket ends one connection",
             Self::Trace => "`[log] level = \"debug\"` logs the states of every connection",
+            Self::Top => "`/metrics` of the address in [admin] `listen`, if it is set, has the numbers for a dashboard",
             Self::Reload => "SIGHUP does the same (`systemctl reload smartproxy`, `kill -HUP PID`)",
             Self::Drain => "SIGTERM does the same (`systemctl stop smartproxy`, `kill -TERM PID`)",
         }
@@ -34,7 +36,7 @@ impl Errand {
 }
 
 /// The path of the running daemon's socket. What goes wrong is said, and is the exit status.
-pub(super) fn find(options: &DaemonOptions, errand: Errand) -> Result<PathBuf, ExitStatus> {
+pub(super) fn find(options: &WayOptions, errand: Errand) -> Result<PathBuf, ExitStatus> {
     if let Some(socket) = &options.socket {
         return Ok(socket.clone());
     }

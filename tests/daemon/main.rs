@@ -33,5 +33,6 @@ mod service;
 mod stop;
 mod storm;
 mod tls;
+mod top;
 mod trace;
 mod unreachable;

@@ -38,6 +38,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("prometheus::", &["telemetry"]),
     ("libc::", &["net", "server", "upstream"]),
     ("clap::", &["cli"]),
+    ("ratatui::", &["cli"]),
     ("sd_notify::", &["server"]),
     ("arc_swap::", &["generation"]),
 ];

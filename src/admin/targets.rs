@@ -1,0 +1,68 @@
+use std::cmp::Reverse;
+
+use http::StatusCode;
+use serde::Serialize;
+
+use super::answer::{Answer, json, text};
+use super::query::pairs;
+use crate::generation::Generation;
+use crate::handler::Action;
+use crate::server::Control;
+
+/// The targets of the running generation.
+#[derive(Serialize)]
+struct Targets {
+    /// How many there are, of which these may be the first.
+    matched: usize,
+    targets: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    route: String,
+    target: String,
+    /// Connections that stand or are being made, of all routes that have it.
+    in_flight: u32,
+    /// Why it is left alone, if it is.
+    set_aside: Option<Aside>,
+}
+
+#[derive(Serialize)]
+struct Aside {
+    cause: &'static str,
+    seconds: f64,
+}
+
+/// Every target of every route: those that are set aside first, then those with the most connections.
+pub(super) fn targets(control: &Control, query: &str) -> Answer {
+    let mut limit = usize::MAX;
+    for (key, value) in pairs(query) {
+        match (key.as_str(), value.parse()) {
+            ("limit", Ok(rows)) => limit = rows,
+            ("limit", Err(_)) => return text(StatusCode::BAD_REQUEST, "limit is a number of rows\n"),
+            _ => return text(StatusCode::BAD_REQUEST, "the query may have limit\n"),
+        }
+    }
+    let mut targets = rows(&control.current().load());
+    targets.sort_by_key(|row| (row.set_aside.is_none(), Reverse(row.in_flight)));
+    let matched = targets.len();
+    targets.truncate(limit);
+    json(StatusCode::OK, &Targets { matched, targets })
+}
+
+fn rows(generation: &Generation) -> Vec<Row> {
+    let forwarding = generation.routes.iter().filter_map(|route| match &route.action {
+        Action::Forward(forward) => Some((route, forward)),
+        Action::Redirect(_) | Action::Respond(_) => None,
+    });
+    let targets = forwarding.flat_map(|(route, forward)| forward.targets.all().map(move |target| (route, target)));
+    let rows = targets.map(|(route, (target, health))| Row {
+        route: route.meter.name().to_string(),
+        target: target.label().to_string(),
+        in_flight: target.in_flight(),
+        set_aside: health
+            .and_then(|health| health.set_aside())
+            .map(|aside| Aside { cause: aside.cause.as_str(), seconds: aside.since.elapsed().as_secs_f64() }),
+    });
+    rows.collect()
+}
