@@ -84,9 +84,14 @@ pub struct MatchOptions {
     /// Which configuration.
     #[command(flatten)]
     pub config: ConfigOption,
-    /// A URL (http:// or https://), or HOST:PORT for a TLS connection with that server name
+    /// A URL (http:// or https://), or HOST:PORT for a TLS connection with that server name; with --hello, PORT alone will
+    /// do
     #[arg(value_name = "URL|HOST:PORT")]
     pub what: String,
+    /// A recorded TLS ClientHello, which says what the client asks for and offers: its bytes, or a dump of them in hexadecimal
+    /// as by xxd, tcpdump -x or openssl s_client -msg
+    #[arg(long, value_name = "FILE")]
+    pub hello: Option<PathBuf>,
     /// The client's address
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub from: IpAddr,
