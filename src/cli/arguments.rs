@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use ipnet::IpNet;
 
@@ -55,8 +55,12 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print the manual page, of the whole program or of one command
+    Man {
+        /// The command; without it, the page of all of them
+        #[arg(value_name = "COMMAND", value_parser = command_name)]
+        command: Option<String>,
+    },
 }
 
 /// Which configuration.
@@ -250,6 +254,16 @@ fn duration(text: &str) -> Result<Duration, String> {
     config::parse_duration(text).map_err(|error| error.to_string())
 }
 
+fn command_name(text: &str) -> Result<String, String> {
+    let program = Arguments::command();
+    let names: Vec<_> = program.get_subcommands().map(clap::Command::get_name).collect();
+    match (names.contains(&text), config::nearest(text, names.iter().copied())) {
+        (true, _) => Ok(text.into()),
+        (false, Some(near)) => Err(format!("no such command; did you mean `{near}`?")),
+        (false, None) => Err(format!("the commands are {}", names.join(", "))),
+    }
+}
+
 fn trace_time(text: &str) -> Result<Duration, String> {
     let time = duration(text)?;
     if time <= admin::TRACE_TIME_MAX { Ok(time) } else { Err("an hour is the longest".into()) }
@@ -267,8 +281,6 @@ fn connection_number(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
