@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use ipnet::IpNet;
 
@@ -59,8 +59,12 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print the manual page, of the whole program or of one command
+    Man {
+        /// The command; without it, the page of all of them
+        #[arg(value_name = "COMMAND", value_parser = command_name)]
+        command: Option<String>,
+    },
 }
 
 /// Which configuration.
@@ -88,9 +92,14 @@ pub struct MatchOptions {
     /// Which configuration.
     #[command(flatten)]
     pub config: ConfigOption,
-    /// A URL (http:// or https://), or HOST:PORT for a TLS connection with that server name
+    /// A URL (http:// or https://), or HOST:PORT for a TLS connection with that server name; with --hello, PORT alone will
+    /// do
     #[arg(value_name = "URL|HOST:PORT")]
     pub what: String,
+    /// A recorded TLS ClientHello, which says what the client asks for and offers: its bytes, or a dump of them in hexadecimal
+    /// as by xxd, tcpdump -x or openssl s_client -msg
+    #[arg(long, value_name = "FILE")]
+    pub hello: Option<PathBuf>,
     /// The client's address
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub from: IpAddr,
@@ -249,6 +258,16 @@ fn duration(text: &str) -> Result<Duration, String> {
     config::parse_duration(text).map_err(|error| error.to_string())
 }
 
+fn command_name(text: &str) -> Result<String, String> {
+    let program = Arguments::command();
+    let names: Vec<_> = program.get_subcommands().map(clap::Command::get_name).collect();
+    match (names.contains(&text), config::nearest(text, names.iter().copied())) {
+        (true, _) => Ok(text.into()),
+        (false, Some(near)) => Err(format!("no such command; did you mean `{near}`?")),
+        (false, None) => Err(format!("the commands are {}", names.join(", "))),
+    }
+}
+
 fn trace_time(text: &str) -> Result<Duration, String> {
     let time = duration(text)?;
     if time <= admin::TRACE_TIME_MAX { Ok(time) } else { Err("an hour is the longest".into()) }
@@ -266,8 +285,6 @@ fn connection_number(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

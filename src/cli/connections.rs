@@ -1,6 +1,8 @@
 use std::fmt::Write;
+use std::io::{self, IsTerminal};
 
 use http::{Method, StatusCode};
+use ratatui::crossterm::terminal::size as size_of_terminal;
 use serde::Deserialize;
 
 use super::arguments::{ConnectionsOptions, FilterOptions, KillOptions};
@@ -66,7 +68,7 @@ pub(super) fn list(options: &ConnectionsOptions) -> ExitStatus {
         Ok((StatusCode::OK, body)) if options.daemon.json => print(&format!("{body}\n")),
         Ok((StatusCode::OK, body)) => match understood::<Connections>(&body) {
             Ok(list) => {
-                let printed = print(&table(&list.connections));
+                let printed = print(&table(&list.connections, width()));
                 let shown = list.connections.len();
                 if shown < list.matched {
                     complain(format!("{shown} of {} are shown", grouped(list.matched)));
@@ -179,8 +181,17 @@ fn tell_killed(outcome: &Killed, body: &str, options: &KillOptions) -> ExitStatu
 
 const COLUMNS: usize = 15;
 
-/// The rows under their headings, each column as wide as it needs.
-fn table(rows: &[Row]) -> String {
+/// What is left out first where the terminal is too narrow for all, by place in the table.
+const DISPENSABLE: [usize; 7] = [2, 5, 9, 4, 13, 14, 6];
+
+/// How wide a line may be: the terminal, or without limit where no person reads.
+fn width() -> Option<usize> {
+    let terminal = io::stdout().is_terminal().then(size_of_terminal).and_then(Result::ok);
+    terminal.map(|(columns, _rows)| usize::from(columns))
+}
+
+/// The rows under their headings, each column as wide as it needs; as many columns as the width has room for.
+fn table(rows: &[Row], width: Option<usize>) -> String {
     const HEADINGS: [&str; COLUMNS] = [
         "ID", "CLIENT", "LISTENER", "ROUTE", "PROTOCOL", "TLS", "HOST", "TARGET", "STATE", "FOR", "AGE", "IN", "OUT",
         "IN/S", "OUT/S",
@@ -211,9 +222,19 @@ fn table(rows: &[Row]) -> String {
             *width = cell.chars().count().max(*width);
         }
     }
+    let mut shown = [true; COLUMNS];
+    for dispensable in DISPENSABLE {
+        let needed: usize = widths.iter().zip(shown).filter(|(_, shown)| *shown).map(|(width, _)| width + 2).sum();
+        if width.is_some_and(|width| needed > width + 2)
+            && let Some(shown) = shown.get_mut(dispensable)
+        {
+            *shown = false;
+        }
+    }
     let mut text = String::new();
     for row in &cells {
-        let line: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells = row.iter().zip(widths).zip(shown).filter(|(_, shown)| *shown);
+        let line: Vec<_> = cells.map(|((cell, width), _)| format!("{cell:width$}")).collect();
         text.push_str(line.join("  ").trim_end());
         text.push('\n');
     }
@@ -267,7 +288,10 @@ mod tests {
             protocol: "http/1.1".into(),
             tls: Some(Tls { version: "1.3".into(), group: Some("X25519".into()) }),
         };
-        let text = table(&[row]);
+        let narrow = table(std::slice::from_ref(&row), Some(80));
+        assert!(narrow.starts_with("ID  CLIENT           ROUTE  HOST  TARGET        STATE     AGE"), "{narrow}");
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+        let text = table(&[row], None);
         let lines: Vec<_> = text.lines().collect();
         let headings = "ID  CLIENT           LISTENER       ROUTE  PROTOCOL  TLS         HOST  TARGET        STATE     FOR   \
                         AGE   IN  OUT   IN/S  OUT/S";

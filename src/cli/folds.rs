@@ -173,24 +173,10 @@ impl Visit for Telling {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
-
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Kept {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::telemetry::Kept;
 
     /// What is written of what is logged in `log`, and of what is counted when that is over.
     fn written(log: impl FnOnce(&Folds)) -> Vec<String> {
@@ -203,8 +189,7 @@ mod tests {
             log(&folds);
             folds.finish();
         });
-        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
-        text.lines().map(str::to_owned).collect()
+        kept.text().lines().map(str::to_owned).collect()
     }
 
     #[test]

@@ -163,8 +163,7 @@ mod tests {
             } else {
                 tracing::subscriber::with_default(builder.fmt_fields(TextFields::default()).finish(), log);
             }
-            let text = kept.text();
-            text.lines().map(str::to_owned).collect::<Vec<_>>()
+            kept.text().lines().map(str::to_owned).collect::<Vec<_>>()
         };
         let text = written(false);
         assert!(text[0].ends_with("before") && text[1].ends_with("within connection=7"), "{text:?}");

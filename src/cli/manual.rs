@@ -80,6 +80,21 @@ pub(super) fn manual() -> io::Result<String> {
     Ok(text)
 }
 
+/// The manual page of one command, `smartproxy-NAME(1)`, from the same definitions.
+///
+/// # Errors
+/// None that can happen: it is written into memory.
+pub(super) fn manual_of(name: &str) -> io::Result<String> {
+    let mut program = Arguments::command();
+    program.build();
+    // The command line has asked for one that there is.
+    let Some(command) = program.find_subcommand(name) else { return Ok(String::new()) };
+    let page = Man::new(command.clone()).manual("smartproxy manual");
+    let mut text = rendered(|buffer| page.render(buffer))?;
+    text.push_str(".SH \"SEE ALSO\"\n\\fBsmartproxy\\fR(1), which has the exit codes, the files and the environment\n");
+    Ok(text)
+}
+
 fn commands(program: &Command) -> impl Iterator<Item = &Command> {
     program.get_subcommands().filter(|command| command.get_name() != "help")
 }

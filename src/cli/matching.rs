@@ -6,7 +6,9 @@ use serde::Serialize;
 use super::arguments::MatchOptions;
 use super::check::{refuse, refuse_config};
 use super::exit::{ExitStatus, fail};
+use super::hello;
 use super::output::{complain, print, print_json};
+use super::pick::{Known, Pick};
 use super::question::Question;
 use crate::config::Config;
 use crate::generation::Source;
@@ -14,6 +16,7 @@ use crate::handler::{Gets, Route, Site, TurnedDown, foretell};
 use crate::http::Host;
 use crate::name::normalize_path;
 use crate::route::{ConnectionFacts, RequestFacts, TlsFacts, TlsHandling, TlsVersion, explain};
+use crate::sniff::ClientHello;
 use crate::telemetry::Meters;
 
 /// What one address says to it.
@@ -24,7 +27,20 @@ struct Answer {
     refused: Option<Refused>,
     /// What else the client has to bring.
     note: Option<&'static str>,
+    /// The targets that it would go to, if it is served and goes to any.
+    pick: Option<Pick>,
+    /// What the recorded ClientHello says, if there is one.
+    hello: Option<Said>,
     routes: Vec<Verdict>,
+}
+
+/// What a ClientHello says, as far as routing asks.
+#[derive(Serialize)]
+struct Said {
+    server_name: Option<String>,
+    alpn: Vec<String>,
+    tls_versions: Vec<&'static str>,
+    ech: bool,
 }
 
 /// How the daemon would turn the client down, in the words of its access log.
@@ -47,7 +63,11 @@ struct Verdict {
 /// Says which route would take a URL or a connection, and why each other one would not; and whether the daemon would then
 /// serve the client.
 pub(super) fn explain_match(options: &MatchOptions) -> ExitStatus {
-    let question = match Question::parse(options) {
+    let hello = match options.hello.as_deref().map(hello::read).transpose() {
+        Ok(hello) => hello,
+        Err(status) => return status,
+    };
+    let question = match Question::parse(options, hello) {
         Ok(question) => question,
         Err(problem) => {
             complain(problem);
@@ -71,7 +91,8 @@ pub(super) fn explain_match(options: &MatchOptions) -> ExitStatus {
         complain(format_args!("warning: {warning}"));
     }
     let sites = generation.sites.values().filter(|site| site.address.port() == question.port);
-    let answers: Vec<_> = sites.map(|site| ask(&question, &config, site)).collect();
+    let known = Known::ask(&config.admin.socket);
+    let answers: Vec<_> = sites.map(|site| ask(&question, &config, site, &known)).collect();
     if answers.is_empty() && !options.json {
         complain(format!("no route listens on port {}", question.port));
     }
@@ -80,13 +101,13 @@ pub(super) fn explain_match(options: &MatchOptions) -> ExitStatus {
     if printed == ExitStatus::Ok && !served { ExitStatus::No } else { printed }
 }
 
-fn ask(question: &Question, config: &Config, site: &Site) -> Answer {
+fn ask(question: &Question, config: &Config, site: &Site, known: &Known) -> Answer {
     let alpn: [Box<[u8]>; 2] = [Box::from(*b"h2"), Box::from(*b"http/1.1")];
-    let offered = TlsFacts {
-        server_name: question.server_name.as_ref(),
-        alpn: &alpn,
-        versions: &[TlsVersion::Tls12, TlsVersion::Tls13],
+    let (alpn, versions): (&[Box<[u8]>], &[TlsVersion]) = match &question.hello {
+        Some(hello) => (&hello.alpn, hello.tls_versions),
+        None => (&alpn, &[TlsVersion::Tls12, TlsVersion::Tls13]),
     };
+    let offered = TlsFacts { server_name: question.server_name.as_ref(), alpn, versions };
     let here = config.routes.iter().filter(|route| route.addresses.contains(&site.address));
     let tls = question.tls.unwrap_or_else(|| here.map(|route| route.rule.tls).any(|tls| tls != TlsHandling::Plain));
     let request = question.request.as_ref();
@@ -114,6 +135,8 @@ fn ask(question: &Question, config: &Config, site: &Site) -> Answer {
         address: site.address.to_string(),
         refused: foretold.as_ref().err().map(Refused::of),
         note: foretold.as_ref().ok().and_then(|route| note(route)),
+        pick: foretold.as_ref().ok().and_then(|route| Pick::of(route, question.from, known)),
+        hello: question.hello.as_ref().map(Said::of),
         routes: explain(&site.table, &facts, request_facts.as_ref()).into_iter().map(verdict).collect(),
     }
 }
@@ -121,6 +144,28 @@ fn ask(question: &Question, config: &Config, site: &Site) -> Answer {
 fn note(route: &Route) -> Option<&'static str> {
     let required = route.tls.as_ref().is_some_and(|policy| policy.requires_client_certificate());
     required.then_some("the client has to show a certificate that tls.client_auth accepts")
+}
+
+impl Said {
+    fn of(hello: &ClientHello) -> Self {
+        let ClientHello { server_name, alpn, tls_versions, ech } = hello;
+        Self {
+            server_name: server_name.as_ref().map(ToString::to_string),
+            alpn: alpn.iter().map(|protocol| protocol.escape_ascii().to_string()).collect(),
+            tls_versions: tls_versions.iter().map(|version| version.as_str()).collect(),
+            ech: *ech,
+        }
+    }
+
+    fn describe(&self) -> String {
+        let Self { server_name, alpn, tls_versions, ech } = self;
+        let name = server_name.as_deref().map_or("no name".into(), |name| format!("the name {name}"));
+        let listed = |list: &[&str], none: &str| if list.is_empty() { none.to_owned() } else { list.join(", ") };
+        let alpn: Vec<_> = alpn.iter().map(String::as_str).collect();
+        let ech = if *ech { "; an encrypted hello is inside, or the look of one" } else { "" };
+        let (versions, alpn) = (listed(tls_versions, "none of ours"), listed(&alpn, "none"));
+        format!("hello: {name}; TLS versions: {versions}; ALPN: {alpn}{ech}")
+    }
 }
 
 impl Refused {
@@ -152,6 +197,12 @@ fn describe(answers: &[Answer]) -> String {
             (None, Some(taker)) => writeln!(text, "{}: route {} {}", answer.address, taker.route, taker.reason),
             (None, None) => writeln!(text, "{}: no route", answer.address),
         };
+        if let Some(said) = &answer.hello {
+            let _ = writeln!(text, "  {}", said.describe());
+        }
+        if let Some(pick) = &answer.pick {
+            let _ = writeln!(text, "  {}", pick.describe());
+        }
         if let Some(note) = answer.note {
             let _ = writeln!(text, "  note: {note}");
         }

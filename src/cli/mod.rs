@@ -9,11 +9,13 @@ mod drain;
 mod examination;
 mod exit;
 mod folds;
+mod hello;
 mod log_line;
 mod logging;
 mod manual;
 mod matching;
 mod output;
+mod pick;
 mod quantity;
 mod question;
 mod run;
@@ -61,7 +63,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
             clap_complete::generate(shell, &mut Arguments::command(), "smartproxy", &mut text);
             print(&String::from_utf8_lossy(&text))
         }
-        Command::Man => match manual::manual() {
+        Command::Man { command } => match command.map_or_else(manual::manual, |name| manual::manual_of(&name)) {
             Ok(text) => print(&text),
             Err(error) => exit::fail(ExitStatus::System, &error),
         },

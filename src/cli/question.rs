@@ -2,10 +2,12 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use http::header::HOST;
+use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Request, Uri};
 
 use super::arguments::MatchOptions;
 use crate::name::HostName;
+use crate::sniff::ClientHello;
 
 /// What `match` is asked about.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub(super) struct Question {
     pub(super) tls: Option<bool>,
     /// The name that a TLS client asks for; none if it knows an address only.
     pub(super) server_name: Option<HostName>,
+    /// What it has sent, if that is known.
+    pub(super) hello: Option<ClientHello>,
     /// The port that the client comes to.
     pub(super) port: u16,
     /// The request, if it is about one.
@@ -27,8 +31,19 @@ impl Question {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn parse(options: &MatchOptions) -> Result<Self, String> {
+    pub(super) fn parse(options: &MatchOptions, hello: Option<ClientHello>) -> Result<Self, String> {
         let text = &options.what;
+        if let (Some(hello), Ok(port)) = (&hello, text.parse()) {
+            let server_name = hello.server_name.clone();
+            return Ok(Self {
+                from: options.from,
+                tls: Some(true),
+                server_name,
+                hello: Some(hello.clone()),
+                port,
+                request: None,
+            });
+        }
         let uri = Uri::from_str(text).map_err(|error| format!("{text}: {error}"))?;
         let tls = match uri.scheme_str() {
             Some("http") => Some(false),
@@ -38,6 +53,11 @@ impl Question {
                 return Err(format!("{text}: {other} is not a scheme of ours; use http, https, or HOST:PORT"));
             }
         };
+        if tls == Some(false) && hello.is_some() {
+            return Err(format!(
+                "{text}: a client that sends a ClientHello speaks TLS; write https://, or the port alone"
+            ));
+        }
         let authority = uri.authority().ok_or_else(|| format!("{text}: neither a URL nor HOST:PORT"))?;
         let port = match (authority.port_u16(), tls) {
             (Some(port), _) => port,
@@ -49,9 +69,18 @@ impl Question {
             Some(_) => Some(request(options, &uri, authority.as_str())?),
             None => None,
         };
-        // An address is no host name: nobody asks for one by SNI (RFC 6066 section 3).
-        Ok(Self { from: options.from, tls, server_name: HostName::parse(authority.host()).ok(), port, request })
+        let (tls, server_name) = match &hello {
+            Some(hello) => (Some(true), hello.server_name.clone()),
+            None => (tls, asked_for(authority)),
+        };
+        Ok(Self { from: options.from, tls, server_name, hello, port, request })
     }
+}
+
+/// The name that a client asks for which was given this one. An address is no host name: nobody asks for one by SNI (RFC 6066
+/// section 3).
+fn asked_for(authority: &Authority) -> Option<HostName> {
+    HostName::parse(authority.host()).ok()
 }
 
 /// The request as an HTTP/1.1 client would send it; a `--header host:...` stands in place of the URL's host, as with curl.

@@ -23,6 +23,7 @@ mod keys;
 mod limits;
 mod main_job;
 mod manual;
+mod match_hello;
 mod match_truth;
 mod origin;
 mod passive_health;

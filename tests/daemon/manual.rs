@@ -43,7 +43,7 @@ fn the_manual_page_has_every_command_option_exit_code_signal_and_file() {
     let plain = page.replace("\\-", "-").replace("\\fB", "").replace("\\fI", "").replace("\\fR", "");
     let (_, described) = plain.split_once("\n.SH COMMANDS\n").unwrap();
     let all = commands();
-    assert!(all.len() >= 12, "{all:?}");
+    assert!(all.len() >= 14, "{all:?}");
     for (command, options, values) in all {
         let (_, rest) =
             described.split_once(&format!(".SS smartproxy {command}\n")).unwrap_or_else(|| panic!("{command}"));
@@ -82,6 +82,30 @@ fn the_manual_page_has_every_command_option_exit_code_signal_and_file() {
         let warnings = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && warnings.is_empty(), "{warnings}");
     }
+}
+
+#[test]
+fn each_command_has_a_page_of_its_own_with_every_option() {
+    for (command, options, values) in commands() {
+        let page = printed(&["man", &command]);
+        let plain = page.replace("\\-", "-").replace("\\fB", "").replace("\\fI", "").replace("\\fR", "");
+        assert!(plain.starts_with(".ie") && plain.contains(&format!(".TH smartproxy-{command} 1")), "{plain}");
+        for part in options.iter().chain(&values) {
+            assert!(plain.contains(part.as_str()), "{command} {part}\n{plain}");
+        }
+        assert!(plain.contains("smartproxy(1)"), "{plain}");
+        if found("groff") {
+            let folder = TempDir::new().unwrap();
+            let file = folder.path().join("page.1");
+            fs::write(&file, &page).unwrap();
+            let output = Command::new("groff").args(["-man", "-Tascii", "-ww", "-z"]).arg(&file).output().unwrap();
+            let warnings = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && warnings.is_empty(), "{command}: {warnings}");
+        }
+    }
+    let output = Command::new(BINARY).args(["man", "tpo"]).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(64) && errors.contains("did you mean `top`?"), "{errors}");
 }
 
 #[test]

@@ -90,7 +90,8 @@ fn a_trace_tells_what_the_wanted_connections_go_through_and_ends_by_itself() {
 
     let text = told(by_id);
     let of_one = events(&text);
-    let own = |event: &Value| event["kind"] == "end" || event["connection"].to_string() == early_id;
+    let early_id: u64 = early_id.parse().unwrap();
+    let own = |event: &Value| event["kind"] == "end" || event["connection"] == early_id;
     assert!(of_one.iter().all(own) && of_one.iter().any(|event| event["kind"] == "connection"), "{text}");
 
     let text = told(as_text);

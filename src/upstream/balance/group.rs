@@ -31,6 +31,10 @@ pub(super) struct Share {
 }
 
 impl Share {
+    pub(super) fn weight(&self) -> NonZeroU16 {
+        self.weight
+    }
+
     /// Whether it is set aside, and not to be probed now either.
     fn waits(&self) -> bool {
         self.health.as_ref().is_some_and(|health| health.waits())

@@ -67,6 +67,13 @@ impl Targets {
         shares.map(|share| (&share.target, share.health.as_ref()))
     }
 
+    /// All of them as they are written, backups last: each with its weight against the others of its kind, and whether it is
+    /// a backup.
+    pub fn standings(&self) -> impl Iterator<Item = (&Arc<Target>, NonZeroU16, bool)> {
+        let primaries = self.primaries.shares().map(|share| (&share.target, share.weight(), false));
+        primaries.chain(self.backups.shares().map(|share| (&share.target, share.weight(), true)))
+    }
+
     /// The targets in the order in which one connection of `client` tries them: each once, backups after the others, and
     /// those that are set aside last of all.
     ///
