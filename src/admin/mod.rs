@@ -1,7 +1,9 @@
-//! The operator's way in: a Unix socket for the client commands, and a read-only HTTP address.
+//! The operator's way in: a Unix socket for the client commands, and an HTTP address for everything that speaks HTTP.
 
 mod answer;
 mod connections;
+mod door;
+mod limits;
 mod listener;
 mod query;
 mod sampler;
@@ -13,6 +15,7 @@ mod wanted;
 
 pub use answer::Face;
 pub use connections::Listing;
+pub use door::Visitor;
 pub use listener::{Admin, AdminError, AdminSettings, SocketPath};
 pub use status::{Drained, LastReload, Reloaded, Status};
 pub use trace::TRACE_TIME_MAX;

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
-use crate::harness::{CERTIFICATES, End, HOST, PATIENCE, Peer, Proxy, Target, Way, listener, until};
+use crate::harness::{CERTIFICATES, End, HOST, PATIENCE, Peer, Proxy, Target, Way, case_ip, listener, until};
 
 /// What the admin address answers to a GET for this host: the status.
 fn asked_for(proxy: &Proxy, host: &str, path: &str) -> u16 {
@@ -50,7 +50,9 @@ fn never_reading(address: SocketAddr) -> TcpStream {
 #[test]
 fn a_client_that_never_reads_its_answer_is_given_up() {
     let echo = Target::echo();
-    let proxy = Proxy::start(&Way::Tcp.route("echo", "127.0.0.2", echo.address, ""));
+    // Each with its metrics: an address has 400 answers at once, and those are to be long ones.
+    let route = |number: usize| Way::Tcp.route(&format!("echo-{number}"), &case_ip(number), echo.address, "");
+    let proxy = Proxy::start(&(0..40).map(route).collect::<String>());
     let client = never_reading(proxy.admin());
     // Cut with requests unread, the connection is reset, which the socket knows without a read.
     let cut = until(|| match client.take_error().unwrap() {

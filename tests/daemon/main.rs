@@ -4,6 +4,7 @@
 
 mod access_log;
 mod admin;
+mod admin_access;
 mod answers;
 mod backpressure;
 mod causes;
