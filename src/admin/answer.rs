@@ -8,8 +8,12 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use serde::Serialize;
 
+use super::certificates;
 use super::connections;
-use super::door::{May, Visitor};
+use super::door::{May, PAGE, Visitor};
+use super::history::{self, History};
+use super::page;
+use super::routes;
 use super::status::{Drained, Reloaded, Status, shown_config};
 use super::targets;
 use super::trace;
@@ -27,11 +31,14 @@ pub enum Face {
 /// What is answered; most of it is there as a whole, and some is written as it is read.
 pub(super) type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
+/// The field that says what the one who asked may do: `read` or `change`.
+const MAY: &str = "smartproxy-may";
+
 /// What is said to who may read only.
 const NEEDS_TOKEN: &str = "over HTTP this needs a token: set [admin] token_file and reload, or use the admin socket\n";
 
 /// Answers one request.
-pub(super) async fn answer<B>(request: Request<B>, face: &Face, control: &Control) -> Answer {
+pub(super) async fn answer<B>(request: Request<B>, face: &Face, control: &Control, history: &History) -> Answer {
     let may = match face {
         Face::Socket => May::Change,
         Face::Page(visitor) => match visitor.admit(&request, &control.current().load().operators) {
@@ -39,12 +46,24 @@ pub(super) async fn answer<B>(request: Request<B>, face: &Face, control: &Contro
             Err(refusal) => return *refusal,
         },
     };
-    let path = request.uri().path();
+    let mut answer = answer_to(request, face, may, control, history).await;
+    // So that the page offers what would be done.
+    answer.headers_mut().insert(MAY, HeaderValue::from_static(may.as_str()));
+    answer
+}
+
+async fn answer_to<B>(request: Request<B>, face: &Face, may: May, control: &Control, history: &History) -> Answer {
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
     match path {
         "/healthz" | "/readyz" | "/metrics" | "/status" | "/connections" | "/targets" if !reading => {
             not_allowed("GET, HEAD")
         }
+        PAGE | "/routes" | "/certificates" | "/history" if !reading => not_allowed("GET, HEAD"),
+        PAGE => page::show(),
+        "/routes" => routes::show(control, query),
+        "/certificates" => certificates::show(control, query),
+        "/history" => history::show(history, control, query).await,
         "/healthz" => text(StatusCode::OK, "ok\n"),
         "/readyz" => match control.readiness() {
             Readiness::Ready => text(StatusCode::OK, "ready\n"),
@@ -53,10 +72,10 @@ pub(super) async fn answer<B>(request: Request<B>, face: &Face, control: &Contro
         },
         "/metrics" => metrics(control),
         "/status" => json(StatusCode::OK, &Status::of(control)),
-        "/connections" => connections::list(control, request.uri().query().unwrap_or_default()).await,
-        "/targets" => targets::targets(control, request.uri().query().unwrap_or_default()),
+        "/connections" => connections::list(control, query).await,
+        "/targets" => targets::targets(control, query),
         "/trace" if matches!(face, Face::Socket) && !reading => not_allowed("GET"),
-        "/trace" if matches!(face, Face::Socket) => trace::watch(control, request.uri().query().unwrap_or_default()),
+        "/trace" if matches!(face, Face::Socket) => trace::watch(control, query),
         _ => change(request.method(), path, request.uri().query(), may, control).await,
     }
 }
@@ -151,7 +170,7 @@ pub(super) fn json_of(body: impl Body<Data = Bytes, Error = Infallible> + Send +
     answer_of(StatusCode::OK, HeaderValue::from_static("application/json"), body)
 }
 
-fn whole(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Answer {
+pub(super) fn whole(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Answer {
     answer_of(status, content_type, Full::new(body))
 }
 

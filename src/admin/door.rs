@@ -58,6 +58,16 @@ pub(super) enum May {
     Change,
 }
 
+impl May {
+    /// The word for it in an answer.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Change => "change",
+        }
+    }
+}
+
 /// Why a request is not answered.
 #[derive(Debug, PartialEq, Eq)]
 enum Refusal {

@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::answer::{Face, answer};
 use super::door::{Door, Visitor};
+use super::history::{self, History};
 use super::sampler::mark_paces;
 use super::unstalled::Unstalled;
 use crate::drain::{Count, Counted};
@@ -120,6 +121,7 @@ impl Admin {
         control: &Control,
     ) -> Result<Self, AdminError> {
         let mut admin = Self { tasks: Vec::new(), socket: None, operators: Operators::default() };
+        let history = Arc::new(History::default());
         if let Some(address) = settings.listen {
             let failed = |source| AdminError::Listen { address, source };
             let bound = bound.map_or_else(|| BoundListener::bind(address, Sharing::Exclusive), Ok).map_err(failed)?;
@@ -130,7 +132,7 @@ impl Admin {
             let meet = move |(stream, from): (_, ClientAddress), conversation: Conversation| {
                 welcome(stream, from, Arc::clone(&door), conversation)
             };
-            let way = Way { control: control.clone(), operators: admin.operators.clone(), reserve: reserve() };
+            let way = admin.way(control, &history);
             admin.tasks.push(tokio::spawn(serve(Arc::new(listener), accept, meet, way)));
         }
         if let Some(socket) = &settings.socket {
@@ -142,7 +144,7 @@ impl Admin {
                         listener.accept().await.map(|(stream, _)| stream)
                     };
                     let meet = |stream, conversation| converse(stream, Face::Socket, conversation);
-                    let way = Way { control: control.clone(), operators: admin.operators.clone(), reserve: reserve() };
+                    let way = admin.way(control, &history);
                     admin.tasks.push(tokio::spawn(serve(Arc::new(listener), accept, meet, way)));
                 }
                 Err(source) if !socket.written => {
@@ -156,8 +158,14 @@ impl Admin {
         }
         if !admin.tasks.is_empty() {
             admin.tasks.push(tokio::spawn(mark_paces(Arc::clone(control.registry()))));
+            admin.tasks.push(tokio::spawn(history::keep(history, Arc::clone(control.registry()))));
         }
         Ok(admin)
+    }
+
+    fn way(&self, control: &Control, history: &Arc<History>) -> Way {
+        let (control, history) = (control.clone(), Arc::clone(history));
+        Way { control, history, operators: self.operators.clone(), reserve: reserve() }
     }
 
     /// Closes both ways in: nobody new is let in, and those who wait for an answer, as of how the daemon ended, get it.
@@ -247,6 +255,7 @@ where
 /// One of the two ways in.
 struct Way {
     control: Control,
+    history: Arc<History>,
     operators: Operators,
     /// A descriptor that is kept, so that operators are answered when clients have taken all others.
     reserve: Option<File>,
@@ -254,13 +263,18 @@ struct Way {
 
 impl Way {
     fn begin(&self) -> Conversation {
-        Conversation { control: self.control.clone(), closing: self.operators.closing.subscribe() }
+        Conversation {
+            control: self.control.clone(),
+            history: Arc::clone(&self.history),
+            closing: self.operators.closing.subscribe(),
+        }
     }
 }
 
 /// What one conversation with an operator needs.
 struct Conversation {
     control: Control,
+    history: Arc<History>,
     closing: watch::Receiver<bool>,
 }
 
@@ -282,10 +296,10 @@ async fn welcome(stream: TcpStream, from: ClientAddress, door: Arc<Door>, conver
 }
 
 async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send, face: Face, conversation: Conversation) {
-    let Conversation { control, mut closing } = conversation;
+    let Conversation { control, history, mut closing } = conversation;
     let service = service_fn(|request| {
-        let (control, face) = (control.clone(), face.clone());
-        async move { Ok::<_, Infallible>(answer(request, &face, &control).await) }
+        let (control, face, history) = (control.clone(), face.clone(), Arc::clone(&history));
+        async move { Ok::<_, Infallible>(answer(request, &face, &control, &history).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

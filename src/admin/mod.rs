@@ -1,11 +1,15 @@
 //! The operator's way in: a Unix socket for the client commands, and an HTTP address for everything that speaks HTTP.
 
 mod answer;
+mod certificates;
 mod connections;
 mod door;
+mod history;
 mod limits;
 mod listener;
+mod page;
 mod query;
+mod routes;
 mod sampler;
 mod status;
 mod targets;

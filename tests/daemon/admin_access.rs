@@ -208,7 +208,7 @@ fn operators_with_a_token_are_answered_and_can_kill_when_clients_have_every_desc
     let old = proxy.limit_descriptors(proxy.lowest_free_descriptor() + 4);
     let clients: Vec<Peer> = (0..12).map(|_| Peer::connect(address)).collect();
     proxy.event("cannot accept connections for now", |_| true);
-    for path in ["/status", "/metrics", "/connections"] {
+    for path in ["/", "/status", "/metrics", "/connections", "/routes", "/history", "/certificates"] {
         assert_eq!(shown(&proxy, TOKEN, "GET", path), 200, "{path}");
     }
     let killed = proxy.connections()[0]["id"].clone();

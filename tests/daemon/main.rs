@@ -26,6 +26,7 @@ mod main_job;
 mod manual;
 mod match_truth;
 mod origin;
+mod page;
 mod passive_health;
 mod proxy_header;
 mod reload;
