@@ -10,7 +10,7 @@
 
   let token = sessionStorage.getItem(KEPT) || "";
   let mayChange = false, paused = false, timer = 0, running = false, ticks = 0, certificatesAt = 0;
-  let steps = [], sort = { column: "id", reverse: true }, hold = false;
+  let process = 0, steps = [], sort = { column: "id", reverse: true }, hold = false;
 
   // ---- Numbers for people ----
   const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -146,8 +146,7 @@
     return Math.max(0, ...values);
   };
   const traffic = ({ totals, samples, window_seconds: back }) => {
-    const restarted = samples.length && steps.length && samples[0].number <= steps[steps.length - 1].number;
-    steps = (restarted ? samples : steps.concat(samples)).slice(-STEPS);
+    steps = steps.concat(samples).slice(-STEPS);
     say($("window"), back < 1 ? "" : "the last " + time(back) + (back < 299 ? ", since the start" : ""));
     for (const figure of $("sparks").children) {
       const key = figure.dataset.key, isLevel = key === "active", isBytes = key.endsWith("_bytes");
@@ -368,11 +367,17 @@
 
   // ---- The round ----
   const round = async () => {
-    const after = steps.length ? steps[steps.length - 1].number : 0;
     const limit = $("filter").value.trim() ? SEARCHED_MAX : SHOWN_MAX;
     const query = "limit=" + limit + "&sort=" + sort.column + (sort.reverse ? "&reverse=yes" : "");
     // Alone at first: a wrong token is shown once, not once for each of the others.
     const now = await json("/status");
+    if (process !== now.pid) {
+      // Another daemon counts its samples anew.
+      process = now.pid;
+      steps = [];
+      certificatesAt = 0;
+    }
+    const after = steps.length ? steps[steps.length - 1].number : 0;
     const [past, all, live] = await Promise.all([
       json("/history?after=" + after), json("/routes?limit=" + ROUTES_MAX), json("/connections?" + query),
     ]);
