@@ -1,44 +1,69 @@
 use std::convert::Infallible;
-use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use serde::Serialize;
 
+use super::certificates;
 use super::connections;
+use super::door::{May, PAGE, Visitor};
+use super::history::{self, History};
+use super::page;
+use super::routes;
 use super::status::{Drained, Reloaded, Status, shown_config};
 use super::targets;
 use super::trace;
 use crate::server::{Control, Readiness, ReloadAnswer};
 
 /// Which of the two ways in a request came by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Face {
     /// The Unix socket, whose file says who may: everything is answered.
     Socket,
-    /// The HTTP address: nothing that changes anything is answered.
-    Page,
+    /// The HTTP address, which asks who has come.
+    Page(Visitor),
 }
 
 /// What is answered; most of it is there as a whole, and some is written as it is read.
 pub(super) type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
+/// The field that says what the one who asked may do: `read` or `change`.
+const MAY: &str = "smartproxy-may";
+
+/// What is said to who may read only.
+const NEEDS_TOKEN: &str = "over HTTP this needs a token: set [admin] token_file and reload, or use the admin socket\n";
+
 /// Answers one request.
-pub(super) async fn answer<B>(request: Request<B>, face: Face, control: &Control) -> Answer {
-    if face == Face::Page && !is_for_any_host(request.uri().path()) && !is_local_host(&request) {
-        // Else a page of any site could read this one under a name of its own that resolves here (DNS rebinding).
-        return text(StatusCode::MISDIRECTED_REQUEST, "the Host header is neither an IP address nor localhost\n");
-    }
-    let path = request.uri().path();
+pub(super) async fn answer<B>(request: Request<B>, face: &Face, control: &Control, history: &History) -> Answer {
+    let may = match face {
+        Face::Socket => May::Change,
+        Face::Page(visitor) => match visitor.admit(&request, &control.current().load().operators) {
+            Ok(may) => may,
+            Err(refusal) => return *refusal,
+        },
+    };
+    let mut answer = answer_to(request, face, may, control, history).await;
+    // So that the page offers what would be done.
+    answer.headers_mut().insert(MAY, HeaderValue::from_static(may.as_str()));
+    answer
+}
+
+async fn answer_to<B>(request: Request<B>, face: &Face, may: May, control: &Control, history: &History) -> Answer {
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
     let reading = matches!(*request.method(), Method::GET | Method::HEAD);
     match path {
         "/healthz" | "/readyz" | "/metrics" | "/status" | "/connections" | "/targets" if !reading => {
             not_allowed("GET, HEAD")
         }
+        PAGE | "/routes" | "/certificates" | "/history" if !reading => not_allowed("GET, HEAD"),
+        PAGE => page::show(),
+        "/routes" => routes::show(control, query),
+        "/certificates" => certificates::show(control, query),
+        "/history" => history::show(history, control, query).await,
         "/healthz" => text(StatusCode::OK, "ok\n"),
         "/readyz" => match control.readiness() {
             Readiness::Ready => text(StatusCode::OK, "ready\n"),
@@ -47,22 +72,22 @@ pub(super) async fn answer<B>(request: Request<B>, face: Face, control: &Control
         },
         "/metrics" => metrics(control),
         "/status" => json(StatusCode::OK, &Status::of(control)),
-        "/connections" => connections::list(control, request.uri().query().unwrap_or_default()).await,
-        "/targets" => targets::targets(control, request.uri().query().unwrap_or_default()),
+        "/connections" => connections::list(control, query).await,
+        "/targets" => targets::targets(control, query),
         "/trace" if matches!(face, Face::Socket) && !reading => not_allowed("GET"),
-        "/trace" if matches!(face, Face::Socket) => trace::watch(control, request.uri().query().unwrap_or_default()),
-        _ => match face {
-            Face::Page => text(StatusCode::NOT_FOUND, "not found\n"),
-            Face::Socket => change(request.method(), path, request.uri().query(), control).await,
-        },
+        "/trace" if matches!(face, Face::Socket) => trace::watch(control, query),
+        _ => change(request.method(), path, request.uri().query(), may, control).await,
     }
 }
 
-/// What changes something: on the socket only.
-async fn change(method: &Method, path: &str, query: Option<&str>, control: &Control) -> Answer {
+/// What changes something: for those who may.
+async fn change(method: &Method, path: &str, query: Option<&str>, may: May, control: &Control) -> Answer {
     let killed = path.strip_prefix("/connections/").and_then(|rest| rest.strip_suffix("/kill"));
     if !matches!(path, "/reload" | "/drain" | "/connections/kill") && killed.is_none() {
         return text(StatusCode::NOT_FOUND, "not found\n");
+    }
+    if may == May::Read {
+        return text(StatusCode::FORBIDDEN, NEEDS_TOKEN);
     }
     if *method != Method::POST {
         return not_allowed("POST");
@@ -106,23 +131,6 @@ struct Draining {
     live: usize,
 }
 
-/// Whether the page is answered under any name: probes and scrapers come by the name that they know this host by. These
-/// tell no more than that it lives, and how much it does.
-fn is_for_any_host(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz" | "/metrics")
-}
-
-/// Whether the request names this host by address or as `localhost`.
-fn is_local_host<B>(request: &Request<B>) -> bool {
-    let Some(host) = request.headers().get(HOST).and_then(|host| host.to_str().ok()) else { return false };
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
-}
-
 fn metrics(control: &Control) -> Answer {
     let generation = control.current().load();
     let troubled = generation.troubled();
@@ -162,7 +170,7 @@ pub(super) fn json_of(body: impl Body<Data = Bytes, Error = Infallible> + Send +
     answer_of(StatusCode::OK, HeaderValue::from_static("application/json"), body)
 }
 
-fn whole(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Answer {
+pub(super) fn whole(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Answer {
     answer_of(status, content_type, Full::new(body))
 }
 
@@ -175,22 +183,8 @@ fn answer_of(
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, content_type);
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // No page of another site gets as much as its bytes (Fetch, "cross-origin resource policy check").
+    answer.headers_mut().insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
     answer
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_an_address_or_localhost_is_a_host_of_the_page() {
-        let with = |host: &str| is_local_host(&Request::builder().header(HOST, host).body(()).unwrap());
-        for host in ["127.0.0.1:9900", "localhost", "LOCALHOST:1", "[::1]:9900", "[::1]", "10.0.0.1"] {
-            assert!(with(host), "{host}");
-        }
-        for host in ["evil.example", "evil.example:9900", "localhost.evil.example", "", ":9900", "127.0.0.1.evil"] {
-            assert!(!with(host), "{host}");
-        }
-        assert!(!is_local_host(&Request::new(())));
-    }
 }

@@ -11,15 +11,19 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::UnixListener;
+use tokio::net::{TcpStream, UnixListener};
 use tokio::sync::{Semaphore, watch};
 
 use super::answer::{Face, answer};
+use super::door::{Door, Visitor};
+use super::history::{self, History};
 use super::sampler::mark_paces;
 use super::unstalled::Unstalled;
 use crate::drain::{Count, Counted};
-use crate::net::{BoundListener, Listener, Sharing, bind_advice};
+use crate::net::{BoundListener, ClientAddress, Listener, Sharing, bind_advice};
+use crate::outcome::with_causes;
 use crate::server::Control;
+use crate::tls;
 
 /// Operators' connections at once, for each way in: probes, a scraper, a few people. More wait.
 const CONNECTIONS_MAX: usize = 64;
@@ -117,16 +121,19 @@ impl Admin {
         control: &Control,
     ) -> Result<Self, AdminError> {
         let mut admin = Self { tasks: Vec::new(), socket: None, operators: Operators::default() };
+        let history = Arc::new(History::default());
         if let Some(address) = settings.listen {
             let failed = |source| AdminError::Listen { address, source };
             let bound = bound.map_or_else(|| BoundListener::bind(address, Sharing::Exclusive), Ok).map_err(failed)?;
             let listener = bound.into_listener().map_err(failed)?;
             tracing::info!(address = %listener.local_address(), "admin listening");
-            let accept =
-                move |listener: Arc<Listener>| async move { listener.accept().await.map(|(stream, _)| stream) };
-            let operators = admin.operators.clone();
-            let way = Way { face: Face::Page, control: control.clone(), operators, reserve: reserve() };
-            admin.tasks.push(tokio::spawn(serve(Arc::new(listener), accept, way)));
+            let accept = move |listener: Arc<Listener>| async move { listener.accept().await };
+            let door = Arc::new(Door::new(listener.local_address(), control));
+            let meet = move |(stream, from): (_, ClientAddress), conversation: Conversation| {
+                welcome(stream, from, Arc::clone(&door), conversation)
+            };
+            let way = admin.way(control, &history);
+            admin.tasks.push(tokio::spawn(serve(Arc::new(listener), accept, meet, way)));
         }
         if let Some(socket) = &settings.socket {
             match bind_socket(&socket.path).await {
@@ -136,9 +143,9 @@ impl Admin {
                     let accept = move |listener: Arc<UnixListener>| async move {
                         listener.accept().await.map(|(stream, _)| stream)
                     };
-                    let operators = admin.operators.clone();
-                    let way = Way { face: Face::Socket, control: control.clone(), operators, reserve: reserve() };
-                    admin.tasks.push(tokio::spawn(serve(Arc::new(listener), accept, way)));
+                    let meet = |stream, conversation| converse(stream, Face::Socket, conversation);
+                    let way = admin.way(control, &history);
+                    admin.tasks.push(tokio::spawn(serve(Arc::new(listener), accept, meet, way)));
                 }
                 Err(source) if !socket.written => {
                     tracing::warn!(
@@ -151,8 +158,14 @@ impl Admin {
         }
         if !admin.tasks.is_empty() {
             admin.tasks.push(tokio::spawn(mark_paces(Arc::clone(control.registry()))));
+            admin.tasks.push(tokio::spawn(history::keep(history, Arc::clone(control.registry()))));
         }
         Ok(admin)
+    }
+
+    fn way(&self, control: &Control, history: &Arc<History>) -> Way {
+        let (control, history) = (control.clone(), Arc::clone(history));
+        Way { control, history, operators: self.operators.clone(), reserve: reserve() }
     }
 
     /// Closes both ways in: nobody new is let in, and those who wait for an answer, as of how the daemon ended, get it.
@@ -197,46 +210,37 @@ async fn bind_socket(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// One of the two ways in.
-struct Way {
-    face: Face,
-    control: Control,
-    operators: Operators,
-    /// A descriptor that is kept, so that operators are answered when clients have taken all others.
-    reserve: Option<File>,
-}
-
 /// A descriptor for nothing.
 fn reserve() -> Option<File> {
     File::open("/dev/null").ok()
 }
 
-/// Accepts operators.
-async fn serve<L, A, F, S>(listener: Arc<L>, accept: A, way: Way)
+/// Accepts operators. A descriptor is kept in reserve, so that they are answered when clients have taken all others.
+async fn serve<L, A, F, S, M, C>(listener: Arc<L>, accept: A, meet: M, mut way: Way)
 where
     A: Fn(Arc<L>) -> F,
     F: Future<Output = io::Result<S>>,
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    M: Fn(S, Conversation) -> C,
+    C: Future<Output = ()> + Send + 'static,
 {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let Way { face, control, operators, reserve: mut kept } = way;
     loop {
-        if kept.is_none() {
-            kept = reserve();
+        if way.reserve.is_none() {
+            way.reserve = reserve();
         }
         // The semaphore is never closed.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let accepted = match accept(Arc::clone(&listener)).await {
             // Once more without the reserve, before it is taken anew: else that would take what has just been freed.
-            Err(_) if kept.take().is_some() => accept(Arc::clone(&listener)).await,
+            Err(_) if way.reserve.take().is_some() => accept(Arc::clone(&listener)).await,
             accepted => accepted,
         };
         match accepted {
-            Ok(stream) => {
-                let (control, closing) = (control.clone(), operators.closing.subscribe());
-                let counted = Counted::new(&operators.live);
+            Ok(accepted) => {
+                let counted = Counted::new(&way.operators.live);
+                let met = meet(accepted, way.begin());
                 tokio::spawn(async move {
-                    converse(stream, face, control, closing).await;
+                    met.await;
                     drop((counted, place));
                 });
             }
@@ -248,15 +252,54 @@ where
     }
 }
 
-async fn converse(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
-    face: Face,
+/// One of the two ways in.
+struct Way {
     control: Control,
-    mut closing: watch::Receiver<bool>,
-) {
+    history: Arc<History>,
+    operators: Operators,
+    /// A descriptor that is kept, so that operators are answered when clients have taken all others.
+    reserve: Option<File>,
+}
+
+impl Way {
+    fn begin(&self) -> Conversation {
+        Conversation {
+            control: self.control.clone(),
+            history: Arc::clone(&self.history),
+            closing: self.operators.closing.subscribe(),
+        }
+    }
+}
+
+/// What one conversation with an operator needs.
+struct Conversation {
+    control: Control,
+    history: Arc<History>,
+    closing: watch::Receiver<bool>,
+}
+
+/// Takes in who has come to the HTTP address: through TLS, if that is asked for.
+async fn welcome(stream: TcpStream, from: ClientAddress, door: Arc<Door>, conversation: Conversation) {
+    let visitor = |certified| Face::Page(Visitor { from: from.ip(), certified, door: Arc::clone(&door) });
+    let Some(tls) = door.tls(&conversation.control) else {
+        return converse(stream, visitor(false), conversation).await;
+    };
+    let deadline = tokio::time::Instant::now() + HEAD_TIMEOUT;
+    // The certificate is the same for every name.
+    match tls::accept(stream, &tls.policy, None, deadline).await {
+        Ok(stream) => {
+            let certified = tls.policy.requires_client_certificate();
+            converse(stream, visitor(certified), conversation).await;
+        }
+        Err(error) => tracing::debug!(client = %from, error = with_causes(&error), "an operator's handshake failed"),
+    }
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send, face: Face, conversation: Conversation) {
+    let Conversation { control, history, mut closing } = conversation;
     let service = service_fn(|request| {
-        let control = control.clone();
-        async move { Ok::<_, Infallible>(answer(request, face, &control).await) }
+        let (control, face, history) = (control.clone(), face.clone(), Arc::clone(&history));
+        async move { Ok::<_, Infallible>(answer(request, &face, &control, &history).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -274,7 +317,7 @@ async fn converse(
             }
         }
     };
-    match bounded(face, serving).await {
+    match bounded(&face, serving).await {
         Some(Ok(())) => {}
         Some(Err(error)) => tracing::debug!(%error, "an operator's connection failed"),
         None => tracing::debug!("an operator's connection was cut at its longest"),
@@ -282,11 +325,11 @@ async fn converse(
 }
 
 /// Waits for the connection to end, on the HTTP address for [`PAGE_LIFETIME_MAX`].
-async fn bounded<T>(face: Face, connection: impl Future<Output = T>) -> Option<T> {
+async fn bounded<T>(face: &Face, connection: impl Future<Output = T>) -> Option<T> {
     match face {
         // Who may come to the socket is known, and some of what it is asked takes its time.
         Face::Socket => Some(connection.await),
-        Face::Page => tokio::time::timeout(PAGE_LIFETIME_MAX, connection).await.ok(),
+        Face::Page(_) => tokio::time::timeout(PAGE_LIFETIME_MAX, connection).await.ok(),
     }
 }
 
@@ -298,10 +341,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_of_the_page_is_cut_at_its_longest_and_one_of_the_socket_never() {
-        let begun = Instant::now();
-        assert_eq!(bounded(Face::Page, std::future::pending::<()>()).await, None);
+        let visitor = Visitor { from: [127, 0, 0, 1].into(), certified: false, door: Arc::default() };
+        let (page, begun) = (Face::Page(visitor), Instant::now());
+        assert_eq!(bounded(&page, std::future::pending::<()>()).await, None);
         assert_eq!(begun.elapsed(), PAGE_LIFETIME_MAX);
-        assert_eq!(bounded(Face::Page, sleep(PAGE_LIFETIME_MAX - Duration::from_secs(1))).await, Some(()));
-        assert_eq!(bounded(Face::Socket, sleep(PAGE_LIFETIME_MAX * 100)).await, Some(()));
+        assert_eq!(bounded(&page, sleep(PAGE_LIFETIME_MAX - Duration::from_secs(1))).await, Some(()));
+        assert_eq!(bounded(&Face::Socket, sleep(PAGE_LIFETIME_MAX * 100)).await, Some(()));
     }
 }

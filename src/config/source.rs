@@ -116,7 +116,11 @@ fn masked(line: &str) -> String {
     let mut hidden: Vec<std::ops::Range<usize>> = Vec::new();
     for word in SECRET_WORDS {
         for (at, _) in lower.match_indices(word) {
-            hidden.extend(next_string(line, at + word.len()));
+            let end = at + word.len();
+            // `token_file` says where the secret is.
+            if !lower.get(end..).is_some_and(|rest| rest.starts_with("_file")) {
+                hidden.extend(next_string(line, end));
+            }
         }
     }
     let hide = |(at, character)| if hidden.iter().any(|range| range.contains(&at)) { DOT } else { character };
@@ -185,6 +189,8 @@ mod tests {
             (r#"set.cookie = "open"#, r#"set.cookie = "••••"#),
             (r#"key = "tls/a.key""#, r#"key = "tls/a.key""#),
             (r#"token"#, r#"token"#),
+            (r#"token_file = "a.token""#, r#"token_file = "a.token""#),
+            (r#"a = { token_file = "f", token = "t" }"#, r#"a = { token_file = "f", token = "•" }"#),
         ] {
             assert_eq!(masked(line), expected);
         }

@@ -23,12 +23,19 @@ pub(super) fn assemble(config: &Config, source: &Source, previous: Option<&Gener
     let mut pages = Pages::new(config);
     let unrouted = pages.answers(&config.defaults.errors);
     let built: Vec<_> = config.routes.iter().map(|route| Arc::new(routes.build(route, &mut tls, &mut pages))).collect();
+    let operators = tls.operators();
     let warnings = tls.take_warnings();
     if let Some(faults) = tls.into_faults(pages.into_faults()) {
         return Err(faults);
     }
     let built: Arc<[Arc<Route>]> = built.into();
-    let fixed = Fixed { workers: config.server.workers, log: config.log.clone(), admin: config.admin.clone() };
+    let fixed = Fixed {
+        workers: config.server.workers,
+        log: config.log.clone(),
+        admin_socket: config.admin.socket.clone(),
+        admin_listen: config.admin.listen,
+        admin_tls: config.admin.tls.is_some(),
+    };
     let started_with = previous.map_or_else(|| Arc::new(fixed.clone()), |previous| Arc::clone(&previous.started_with));
     Ok(Generation {
         number: previous.map_or(1, |previous| previous.number + 1),
@@ -41,6 +48,7 @@ pub(super) fn assemble(config: &Config, source: &Source, previous: Option<&Gener
         sites: sites(config, &built, &unrouted),
         routes: built,
         warnings,
+        operators,
         fixed,
         started_with,
     })

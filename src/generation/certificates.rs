@@ -66,8 +66,8 @@ impl ServerKey {
 
 /// The TLS of one generation while it is assembled: every file is read once, every policy made once.
 pub(super) struct Tls<'a> {
-    config: &'a Config,
-    source: &'a Source,
+    pub(super) config: &'a Config,
+    pub(super) source: &'a Source,
     system: SystemAuthorities,
     store: Arc<CertificateStore>,
     files: HashMap<(PathBuf, PathBuf), Option<Arc<Certificate>>>,
@@ -194,7 +194,7 @@ impl<'a> Tls<'a> {
         Some(ClientParameters { verification, server_name, client_certificate, alpn })
     }
 
-    fn certificate(&mut self, files: &CertificateFiles) -> Option<Arc<Certificate>> {
+    pub(super) fn certificate(&mut self, files: &CertificateFiles) -> Option<Arc<Certificate>> {
         let key = (files.certificate.value.clone(), files.key.value.clone());
         if let Some(known) = self.files.get(&key) {
             return known.clone();
@@ -258,7 +258,7 @@ impl<'a> Tls<'a> {
         }
     }
 
-    fn authorities(&mut self, file: &Located<PathBuf>) -> Option<Authorities> {
+    pub(super) fn authorities(&mut self, file: &Located<PathBuf>) -> Option<Authorities> {
         if let Some(known) = self.authorities.get(&file.value) {
             return known.clone();
         }
@@ -270,7 +270,7 @@ impl<'a> Tls<'a> {
         authorities
     }
 
-    fn fault<T>(&mut self, place: Place, error: &dyn Error) -> Option<T> {
+    pub(super) fn fault<T>(&mut self, place: Place, error: &dyn Error) -> Option<T> {
         self.report(self.config.fault(&place, with_causes(error)));
         None
     }

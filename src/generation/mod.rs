@@ -8,6 +8,7 @@ mod certificates;
 mod coverage;
 mod current;
 mod kept;
+mod operators;
 mod pages;
 mod routes;
 mod source;
@@ -16,14 +17,16 @@ mod source;
 mod tests;
 
 pub use current::Current;
+pub use operators::{OperatorTls, OperatorToken, Operators};
 pub use source::{LoadError, Source};
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::config::{Admin, Log};
+use crate::config::{AdminSocket, Located, Log};
 use crate::handler::{Action, Route, Site};
 use crate::net::ListenAddress;
 use crate::telemetry::ROUTES_SHOWN_MAX;
@@ -44,6 +47,8 @@ pub struct Generation {
     pub routes: Arc<[Arc<Route>]>,
     /// What an operator should know of what the configuration names: certificates that have expired and the like.
     pub warnings: Vec<String>,
+    /// Whom the operator's HTTP address answers.
+    pub operators: Operators,
     /// What is read at start only, to notice a change of it.
     fixed: Fixed,
     /// What was read at start: that runs, whatever later files say.
@@ -55,7 +60,9 @@ pub struct Generation {
 struct Fixed {
     workers: Option<NonZeroUsize>,
     log: Log,
-    admin: Admin,
+    admin_socket: AdminSocket,
+    admin_listen: Option<Located<SocketAddr>>,
+    admin_tls: bool,
 }
 
 /// What concerns the whole process.
@@ -127,7 +134,9 @@ impl Generation {
     /// What to say where settings have changed that are only read at start.
     #[must_use]
     pub fn needs_restart(&self) -> Option<&'static str> {
-        (self.fixed != *self.started_with)
-            .then_some("server.workers, [log] and [admin] are read at start only: restart for their changes to count")
+        (self.fixed != *self.started_with).then_some(
+            "server.workers, [log], and socket, listen and whether there is tls in [admin] are read at start only: restart for \
+             their changes to count",
+        )
     }
 }

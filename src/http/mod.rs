@@ -51,3 +51,4 @@ pub use serve::{
     Version, serve,
 };
 pub use via::{VIA_SELF_MAX, Via};
+pub use websocket::base64;

@@ -143,8 +143,9 @@ pub(super) fn accept(key: &[u8]) -> String {
     base64(digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key, GUID].concat()).as_ref())
 }
 
-/// RFC 4648 section 4.
-fn base64(bytes: &[u8]) -> String {
+/// Bytes as text (RFC 4648 section 4).
+#[must_use]
+pub fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {

@@ -22,7 +22,7 @@ pub struct Meters {
     pub access_lines_dropped: IntCounter,
     /// Lines of the log that were dropped since its reader was too slow.
     pub log_lines_dropped: IntCounter,
-    closed: IntCounterVec,
+    pub(super) closed: IntCounterVec,
     failed: IntCounterVec,
     pub(super) active: IntGaugeVec,
     pub(super) received: IntCounterVec,

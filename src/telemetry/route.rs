@@ -25,6 +25,21 @@ pub struct RouteMeter {
     requests: [OnceLock<IntCounter>; StatusClass::ALL.len()],
 }
 
+/// What has been counted for one route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteCounts {
+    /// Live connections.
+    pub active: u64,
+    /// HTTP requests answered.
+    pub requests: u64,
+    /// Those of them that were answered with 5xx.
+    pub errors: u64,
+    /// Payload bytes from clients.
+    pub received: u64,
+    /// Payload bytes to clients.
+    pub sent: u64,
+}
+
 /// How one attempt to connect to a target ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectResult {
@@ -199,6 +214,19 @@ impl RouteMeter {
     pub fn request(&self, class: StatusClass) {
         if let Some(counter) = self.requests(class) {
             counter.inc();
+        }
+    }
+
+    /// What has been counted. Series that do not exist yet are not made by it.
+    #[must_use]
+    pub fn counts(&self) -> RouteCounts {
+        let of = |counter: &OnceLock<IntCounter>| counter.get().map_or(0, IntCounter::get);
+        RouteCounts {
+            active: self.active.get().map_or(0, |active| u64::try_from(active.get()).unwrap_or(0)),
+            requests: self.requests.iter().map(of).sum(),
+            errors: self.requests.get(StatusClass::ServerError as usize).map_or(0, of),
+            received: of(&self.received),
+            sent: of(&self.sent),
         }
     }
 

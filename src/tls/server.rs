@@ -103,6 +103,15 @@ impl ServerPolicy {
         }
     }
 
+    /// Every certificate that clients may be shown.
+    #[must_use]
+    pub fn certificates(&self) -> &[Arc<Certificate>] {
+        match &self.source {
+            CertificateSource::Fixed(certificate) => std::slice::from_ref(certificate),
+            CertificateSource::Store(store) => store.certificates(),
+        }
+    }
+
     /// Whether a client that asks for this name, or for none, finds a certificate.
     #[must_use]
     pub fn covers(&self, server_name: Option<&HostName>) -> bool {

@@ -2,11 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
-use crate::harness::{CERTIFICATES, End, HOST, PATIENCE, Peer, Proxy, Target, Way, listener, until};
+use crate::harness::{CERTIFICATES, End, HOST, PATIENCE, Peer, Proxy, Refusing, Target, Way, case_ip, listener, until};
 
 /// What the admin address answers to a GET for this host: the status.
 fn asked_for(proxy: &Proxy, host: &str, path: &str) -> u16 {
@@ -50,7 +51,9 @@ fn never_reading(address: SocketAddr) -> TcpStream {
 #[test]
 fn a_client_that_never_reads_its_answer_is_given_up() {
     let echo = Target::echo();
-    let proxy = Proxy::start(&Way::Tcp.route("echo", "127.0.0.2", echo.address, ""));
+    // Each with its metrics: an address has 400 answers at once, and those are to be long ones.
+    let route = |number: usize| Way::Tcp.route(&format!("echo-{number}"), &case_ip(number), echo.address, "");
+    let proxy = Proxy::start(&(0..40).map(route).collect::<String>());
     let client = never_reading(proxy.admin());
     // Cut with requests unread, the connection is reset, which the socket knows without a read.
     let cut = until(|| match client.take_error().unwrap() {
@@ -167,5 +170,99 @@ fn requests_and_bytes_of_a_connection_that_gets_no_route_are_counted_where_its_e
     assert_eq!(counted, ["bytes_in", "bytes_out"].map(|name| line[name].as_i64().unwrap()));
     assert!(counted.iter().all(|bytes| *bytes > 0), "{counted:?}");
     assert_eq!(metrics.sum("requests_total", &[("route", "-"), ("status", "4xx")]), 1);
+    proxy.finish();
+}
+
+fn json(proxy: &Proxy, path: &str) -> Value {
+    let (status, text) = proxy.ask(path);
+    assert_eq!(status, 200, "{path}: {text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The same over the socket.
+fn over_socket(proxy: &Proxy, path: &str) -> Value {
+    let mut stream = UnixStream::connect(proxy.path("admin.sock")).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+#[test]
+fn routes_and_certificates_are_listed_on_both_ways_in_with_what_is_known_of_them() {
+    let (http, refusing) = (Target::http("target"), Refusing::new());
+    let targets = format!("{}\", \"{}", http.address, refusing.address);
+    let domains = "match.domains = [\"shop.test\", \"*.shop.test\"]\nload_balancing.algorithm = \"round-robin\"";
+    let fixed =
+        "\n[[routes]]\nname = \"fixed\"\nmatch.ports = [\"127.0.0.3:0\"]\nmatch.path = \"/fixed/\"\nrespond = {}\n";
+    let proxy = Proxy::start(&(Way::TerminateHttp.route("shop", "127.0.0.2", targets, domains) + fixed));
+    for _ in 0..2 {
+        let mut client = Peer::connect(proxy.address("127.0.0.2")).tls(HOST, &CERTIFICATES.client(&[]));
+        assert_eq!(client.get(HOST, "/").status(), 200);
+        client.finish();
+        assert_eq!(client.end(), End::Whole);
+    }
+    proxy.metrics_until("both have ended", |metrics| metrics.sum("connections_closed_total", &[]) == 2);
+    let routes = json(&proxy, "/routes");
+    let (shop, fixed) = (&routes["routes"][0], &routes["routes"][1]);
+    assert_eq!((&routes["matched"], &shop["name"], &shop["tls"]), (&2.into(), &"shop".into(), &"terminate".into()));
+    assert_eq!(shop["domains"], serde_json::json!(["shop.test", "*.shop.test"]));
+    assert_eq!((&shop["requests"], &shop["errors"], &shop["active"]), (&2.into(), &0.into(), &0.into()));
+    assert_eq!(shop["received_bytes"], proxy.metrics().sum("received_bytes_total", &[("route", "shop")]));
+    assert_eq!((&shop["targets"][0]["set_aside"], &shop["set_aside"]), (&Value::Null, &1.into()));
+    assert_eq!(shop["targets"][1]["set_aside"]["cause"], "refused");
+    assert_eq!(
+        (&fixed["action"], &fixed["path"], &fixed["listeners"][0]),
+        (&"respond".into(), &"/fixed/".into(), &"127.0.0.3:0".into())
+    );
+    assert_eq!(json(&proxy, "/routes?limit=1")["routes"].as_array().unwrap().len(), 1);
+    let certificates = json(&proxy, "/certificates");
+    let only = &certificates["certificates"][0];
+    assert_eq!(
+        (&certificates["matched"], &only["routes"], &only["admin"]),
+        (&1.into(), &serde_json::json!(["shop"]), &false.into())
+    );
+    assert!(
+        only["names"].to_string().contains("*.shop.test") && only["expires_in_seconds"].as_i64() > Some(0),
+        "{only}"
+    );
+    for path in ["/routes", "/certificates?limit=9"] {
+        let listed = over_socket(&proxy, path);
+        assert_eq!(listed["matched"], json(&proxy, path)["matched"], "{path}");
+    }
+    for path in ["/routes?limit=x", "/routes?name=y", "/certificates?limit=-1", "/history?after=x"] {
+        assert_eq!(proxy.ask(path).0, 400, "{path}");
+    }
+    proxy.finish();
+}
+
+#[test]
+fn the_history_is_of_the_last_seconds_and_its_totals_are_those_of_the_metrics() {
+    let echo = Target::echo();
+    let proxy = Proxy::start(&Way::Tcp.route("echo", "127.0.0.2", echo.address, ""));
+    let mut client = Peer::connect(proxy.address("127.0.0.2"));
+    client.send(b"five!");
+    client.expect(b"five!");
+    // While it lives, what it has moved is counted.
+    let sum = |history: &Value, of: &str| {
+        history["samples"].as_array().unwrap().iter().map(|step| step[of].as_u64().unwrap()).sum::<u64>()
+    };
+    let sampled = until(|| {
+        let history = json(&proxy, "/history");
+        if sum(&history, "accepted") == 1 { Ok(history) } else { Err(format!("no sample has it: {history:#}")) }
+    });
+    let sampled = sampled.unwrap();
+    assert_eq!((sum(&sampled, "received_bytes"), sum(&sampled, "sent_bytes")), (5, 5));
+    assert_eq!((&sampled["totals"]["active"], &sampled["totals"]["received_bytes"]), (&1.into(), &5.into()));
+    client.finish();
+    assert_eq!(client.end(), End::Whole);
+    proxy.metrics_until("it has ended", |metrics| metrics.sum("connections_closed_total", &[]) == 1);
+    let history = over_socket(&proxy, "/history");
+    assert_eq!((&history["causes"][0]["cause"], &history["causes"][0]["count"]), (&"finished".into(), &1.into()));
+    assert_eq!((&history["totals"]["closed"], &history["totals"]["active"]), (&1.into(), &0.into()));
+    let last = history["samples"].as_array().unwrap().last().unwrap()["number"].as_u64().unwrap();
+    let newer = json(&proxy, &format!("/history?after={last}"));
+    assert!(newer["samples"].as_array().unwrap().iter().all(|step| step["number"].as_u64() > Some(last)), "{newer:#}");
     proxy.finish();
 }

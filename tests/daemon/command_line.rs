@@ -113,6 +113,7 @@ fn an_address_that_is_taken_ends_the_start_with_69_and_its_name() {
 #[test]
 fn check_and_run_try_the_ways_in_for_operators() {
     let admin = |line: &str| format!("[admin]\n{line}\n{}", GOOD.replace("127.0.0.1:0", "127.0.0.2:0"));
+    let token = format!("token = \"{}\"", "x".repeat(32));
     let long = format!("socket = \"{}.sock\"", "a".repeat(108));
     for (line, at, said) in [
         ("socket = \"none/admin.sock\"", "2:10: ", "none does not exist"),
@@ -120,7 +121,11 @@ fn check_and_run_try_the_ways_in_for_operators() {
         ("socket = \"ca.pem\"", "2:10: ", "is there, and is no socket"),
         (&long, "2:10: ", "the path of a socket has at most 107 bytes"),
         // TEST-NET-1 (RFC 5737) is nobody's.
-        ("listen = \"192.0.2.1:9900\"", "2:10: ", "no interface of this host has the address"),
+        ("listen = \"192.0.2.1:9900\"", "2:10: ", "other hosts reach 192.0.2.1:9900"),
+        (&format!("listen = \"192.0.2.1:9900\"\n{token}"), "2:10: ", "no interface of this host has the address"),
+        ("token_file = \"none.token\"", "2:14: ", "none.token: the file does not exist"),
+        ("token_file = \"ca.pem\"", "2:14: ", "ca.pem: the file is longer than one token"),
+        ("tls = { certificate = \"ca.pem\", key = \"client.key\" }", "2:23: ", "does not belong to the private key"),
         (
             "listen = \"127.0.0.3:9900\"\n[[routes]]\nname = \"two\"\nmatch.ports = [9900]\nrespond = {}",
             "2:10: ",
@@ -342,7 +347,7 @@ fn the_admin_page_changes_nothing_and_answers_no_other_sites_page() {
         ("localhost", "GET", "/healthz", 200),
         ("127.0.0.1:9900", "GET", "/connections", 200),
         ("rebound.example.com", "GET", "/connections", 421),
-        ("localhost", "POST", "/reload", 404),
+        ("localhost", "POST", "/reload", 403),
         ("localhost", "POST", "/metrics", 405),
         ("localhost", "GET", "/nothing", 404),
     ] {

@@ -65,6 +65,10 @@ fn folder(example: &Example) -> TempDir {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::copy(folder.path().join(made), path).unwrap();
     }
+    let strings = example.text.split('"').skip(1).step_by(2);
+    for name in strings.filter(|name| name.ends_with(".token")) {
+        fs::write(folder.path().join(name), "0123456789abcdef0123456789abcdef\n").unwrap();
+    }
     folder
 }
 

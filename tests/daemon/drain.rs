@@ -90,7 +90,7 @@ fn an_operator_who_keeps_a_connection_open_does_not_hold_up_the_end() {
     page.send(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
     assert_eq!(page.message().status(), 200);
     page.send(b"POST /drain HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n");
-    assert_eq!(page.message().status(), 404, "the page changes nothing");
+    assert_eq!(page.message().status(), 403, "the page changes nothing");
     client.finish();
     let (code, text) = end(drain(&proxy, &[]));
     assert!(code == 0 && text.starts_with("stopped: "), "{text}");

@@ -4,6 +4,7 @@
 
 mod access_log;
 mod admin;
+mod admin_access;
 mod answers;
 mod backpressure;
 mod causes;
@@ -26,6 +27,7 @@ mod manual;
 mod match_hello;
 mod match_truth;
 mod origin;
+mod page;
 mod passive_health;
 mod proxy_header;
 mod reload;

@@ -87,7 +87,10 @@ targets = ["127.0.0.1:{http_upstream}"]
 pub(super) fn what_to_try(folder: &Path, ports: &Ports) -> String {
     let Ports { http, https, tcp, admin, .. } = ports;
     let certificate = folder.join("demo.pem");
-    let mut text = format!("configuration: {}\n\ntry:\n", folder.join("demo.toml").display());
+    let mut text = format!(
+        "configuration: {}\n\nlook at http://127.0.0.1:{admin}/ in a browser, and try:\n",
+        folder.join("demo.toml").display()
+    );
     for name in NAMES {
         // Writing to a String cannot fail.
         let _ = writeln!(

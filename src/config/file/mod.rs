@@ -15,7 +15,7 @@ pub(super) use certificate::{CertificateSpec, CertificateTable};
 pub(super) use policy::{
     DefaultsSection, HstsSection, HstsSub, LimitsSection, PassiveHealthSection, SecuritySection, TimeoutsSection,
 };
-pub(super) use process::{AdminSection, ListenerTable, LogSection, ServerSection};
+pub(super) use process::{AdminSection, AdminTlsSection, ListenerTable, LogSection, ServerSection};
 pub(super) use route::{
     EditsSection, HeadersSection, LoadBalancingSection, MatchSection, RedirectSection, ReplaceSection, RespondSection,
     RewriteSection, RouteTable,

@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use super::section::{Sub, section};
 use crate::config::value::{
-    AddressOrOff, List, LogForm, LogLevel, MaskSpec, Network, PortSpec, SocketPath, Text, Time, Whole,
+    AddressOrOff, FilePath, List, LogForm, LogLevel, MaskSpec, Network, PathOrOff, PortSpec, SocketPath, Text, Time,
+    TokenOrOff, Whole,
 };
 use crate::telemetry::QueryMask;
 
@@ -44,6 +45,26 @@ section! {
         socket: SocketPath = SocketPath(ADMIN_SOCKET.into()),
         /// The address of the HTTP pages: metrics, health, connections and the dashboard; "" = off.
         listen: AddressOrOff = AddressOrOff(None),
+        /// The file of the token that opens the HTTP address, and without which it changes nothing; "" = none.
+        token_file: PathOrOff = PathOrOff(String::new()),
+        /// The token itself, in the place of its file; "" = none.
+        token: TokenOrOff = TokenOrOff(None),
+        /// Whether /metrics is answered without the token.
+        public_metrics: bool = false,
+        /// TLS of the HTTP address.
+        tls: Sub<AdminTlsSection>,
+    }
+}
+
+section! {
+    /// `tls` of `[admin]`.
+    AdminTlsSection {
+        /// PEM file of the full chain, leaf first.
+        certificate: FilePath [required],
+        /// PEM file of the private key.
+        key: FilePath [required],
+        /// PEM file of the authorities one of which must have signed the operator's certificate; absent = none is asked for.
+        client_ca: FilePath,
     }
 }
 

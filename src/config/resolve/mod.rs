@@ -3,6 +3,7 @@
 //! Whatever returns `None` here has a fault in the report, or stands on a value that has one.
 
 mod action;
+mod admin;
 pub(super) mod comeback;
 mod contradiction;
 mod cross;
@@ -25,14 +26,10 @@ use super::file::section::Section;
 use super::file::{AdminSection, CertificateTable, DefaultsSection, LogSection, Root, ServerSection, listed, or_empty};
 use super::place::{Located, Place};
 use super::report::Report;
-use super::resolved::{Admin, AdminSocket, CertificateFiles, Config, Log, LogFormat, Server};
+use super::resolved::{Admin, CertificateFiles, Config, Log, LogFormat, Server};
 use super::source::Source;
-use super::value::{FilePath, Key, LogForm};
+use super::value::{FilePath, LogForm};
 use crate::telemetry::RequestDetail;
-use route::Checked;
-
-/// The longest path of a Unix socket: `sun_path` with its final NUL has 108 bytes (unix(7)).
-const SOCKET_PATH_MAX: usize = 107;
 
 /// What every step needs to know.
 struct Context<'a> {
@@ -54,8 +51,11 @@ impl Context<'_> {
     }
 
     fn certificate(&self, table: &CertificateTable) -> Option<CertificateFiles> {
-        let (certificate, key) = (table.certificate.located()?, table.key.located()?);
-        Some(CertificateFiles { certificate: self.path(certificate), key: self.path(key) })
+        Some(self.files(table.certificate.located()?, table.key.located()?))
+    }
+
+    fn files(&self, certificate: &Located<FilePath>, key: &Located<FilePath>) -> CertificateFiles {
+        CertificateFiles { certificate: self.path(certificate), key: self.path(key) }
     }
 }
 
@@ -82,7 +82,7 @@ pub(super) fn config(root: &Root, whole: bool, source: Arc<Source>, report: &mut
     Config {
         server: server(or_empty(&root.server)),
         log: log(or_empty(&root.log), report),
-        admin: admin(or_empty(&root.admin), &checked, &context, report),
+        admin: admin::admin(or_empty(&root.admin), &checked, &context, report),
         defaults: policy::defaults(context.defaults, &context, report),
         listeners,
         certificates: listed(&root.certificates).iter().filter_map(|table| context.certificate(&table.value)).collect(),
@@ -95,7 +95,7 @@ pub(super) fn config(root: &Root, whole: bool, source: Arc<Source>, report: &mut
 pub(super) fn admin_alone(section: &AdminSection, source: &Source) -> Admin {
     let folder = source.path().parent().unwrap_or(Path::new("")).into();
     let context = Context { source, folder, defaults: DefaultsSection::empty(), certificates: false };
-    admin(section, &[], &context, &mut Report::default())
+    admin::admin(section, &[], &context, &mut Report::default())
 }
 
 fn server(section: &ServerSection) -> Server {
@@ -113,27 +113,6 @@ fn log(section: &LogSection, report: &mut Report) -> Log {
     };
     let detail = RequestDetail { mask: section.mask_query().0, headers: headers::logged(&section.headers(), report) };
     Log { level: section.level().0, format, access: section.access(), detail }
-}
-
-fn admin(section: &AdminSection, routes: &[Checked], context: &Context<'_>, report: &mut Report) -> Admin {
-    let socket = match &section.socket {
-        Key::Absent | Key::Faulty(_) => AdminSocket::Default(section.socket().0.into()),
-        Key::Given(_, socket) if socket.value.0.is_empty() => AdminSocket::Off,
-        Key::Given(_, socket) => {
-            let path = context.folder.join(&socket.value.0);
-            if path.as_os_str().len() > SOCKET_PATH_MAX {
-                let message = format!("the path of a socket has at most {SOCKET_PATH_MAX} bytes");
-                report.fault_with_help(socket.place, message, format!("it stands for {}", path.display()));
-            }
-            AdminSocket::At(Located::new(path, socket.place))
-        }
-    };
-    let written = section.listen().0.zip(section.listen.located());
-    let listen = written.map(|(address, written)| Located::new(address, written.place));
-    if let Some(listen) = &listen {
-        listen::admin(listen, routes, context, report);
-    }
-    Admin { socket, listen }
 }
 
 /// A count of which 0 means that there is none.

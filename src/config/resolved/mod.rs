@@ -1,11 +1,11 @@
 //! What a configuration means once every rule is kept: plain data, without a value that might be missing.
 
 mod action;
+mod admin;
 mod policy;
 mod route;
 mod tls;
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use std::time::Duration;
 pub use action::{
     Action, Forward, Host, LoadBalancing, ProxyVersion, Redirect, Respond, Target, TargetPort, UpstreamProtocol,
 };
+pub use admin::{Admin, AdminSocket, AdminTls, AdminToken, InvalidToken, Token};
 pub use policy::{
     Defaults, ErrorAnswers, ErrorPage, HeaderEdits, HeaderRules, Hsts, Limits, PassiveHealth, Security, Timeouts,
 };
@@ -92,26 +93,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
-}
-
-/// `[admin]`: the operator's way in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Admin {
-    /// The Unix socket of the client commands.
-    pub socket: AdminSocket,
-    /// The address of the HTTP pages, or `None` for no pages.
-    pub listen: Option<Located<SocketAddr>>,
-}
-
-/// The Unix socket of the client commands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AdminSocket {
-    /// None.
-    Off,
-    /// The usual path, which nobody wrote: if its folder is missing, that is a warning.
-    Default(PathBuf),
-    /// A path that the file names: if its folder is missing, that is a fault.
-    At(Located<PathBuf>),
 }
 
 /// An address to listen on.

@@ -41,6 +41,25 @@ impl TextKind for SocketPath {
     }
 }
 
+/// The path of a file, or `""` for none.
+#[derive(Clone, Debug)]
+pub(in crate::config) struct PathOrOff(pub(in crate::config) String);
+
+impl TextKind for PathOrOff {
+    fn expected() -> String {
+        "the path of a file, or \"\" for none".into()
+    }
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        check(text)?;
+        Ok(Self(text.into()))
+    }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+}
+
 fn check(text: &str) -> Result<(), Problem> {
     if text.contains('\0') {
         return Err(Problem::new("a path cannot hold a NUL character"));

@@ -15,11 +15,12 @@ mod scalar;
 mod size;
 mod status;
 mod suggest;
+mod token;
 mod word;
 
 pub use duration::parse_duration;
 pub(super) use duration::{Time, TimeOrOff};
-pub(super) use files::{FilePath, SocketPath};
+pub(super) use files::{FilePath, PathOrOff, SocketPath};
 pub(super) use kind::{Key, KeyDoc, Kind, Problem, TextKind, found, table_of};
 pub(super) use list::{List, Table};
 pub(super) use log_level::LogLevel;
@@ -34,6 +35,7 @@ pub(super) use size::Size;
 pub use size::parse_size;
 pub(super) use status::error_statuses;
 pub use suggest::nearest;
+pub(super) use token::TokenOrOff;
 pub(super) use word::{
     Algorithm, AuthMode, CertificateWord, LogForm, ProtocolWord, ProxyHeader, TlsMode, UpstreamWord, Version,
 };

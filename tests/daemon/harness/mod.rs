@@ -1,5 +1,6 @@
 //! What every test of the binary stands on: the daemon, its targets, its clients, and the books that have to balance.
 
+mod browser;
 mod certificates;
 mod curl;
 mod held;
@@ -15,6 +16,7 @@ mod target;
 mod wait;
 mod way;
 
+pub(crate) use browser::Browser;
 pub(crate) use certificates::{CERTIFICATES, certificate_for};
 pub(crate) use curl::Curl;
 pub(crate) use held::Held;

@@ -1,0 +1,156 @@
+use std::collections::HashMap;
+
+use http::StatusCode;
+use serde::Serialize;
+
+use super::answer::{Answer, json, text};
+use super::query::pairs;
+use crate::generation::Generation;
+use crate::handler::{Action, Forward, Route};
+use crate::route::{Protocol, RouteId, TlsHandling};
+use crate::server::Control;
+use crate::upstream::{Health, Target};
+
+/// Routes that are shown unless more are asked for.
+const LIMIT: usize = 1_000;
+
+/// Addresses, domains and targets that are shown of a route; how many there are is said too.
+const SHOWN_MAX: usize = 16;
+
+/// The routes of the running generation.
+#[derive(Serialize)]
+struct Routes {
+    generation: u64,
+    /// How many there are, of which these may be the first.
+    matched: usize,
+    routes: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    /// Where it listens, as configured.
+    listeners: Vec<String>,
+    listener_count: usize,
+    domains: Vec<String>,
+    domain_count: usize,
+    path: Option<String>,
+    protocol: &'static str,
+    /// `plain`, `passthrough`, `terminate` or `terminate-and-reencrypt`.
+    tls: &'static str,
+    /// `forward`, `redirect` or `respond`.
+    action: &'static str,
+    targets: Vec<TargetRow>,
+    target_count: usize,
+    /// How many of them are set aside.
+    set_aside: usize,
+    active: u64,
+    requests: u64,
+    /// Those of them that were answered with 5xx.
+    errors: u64,
+    received_bytes: u64,
+    sent_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct TargetRow {
+    target: String,
+    in_flight: u32,
+    /// Why it is left alone, if it is.
+    set_aside: Option<Aside>,
+}
+
+#[derive(Serialize)]
+struct Aside {
+    cause: &'static str,
+    seconds: f64,
+}
+
+/// Every route with its targets, in the order of the file.
+pub(super) fn show(control: &Control, query: &str) -> Answer {
+    let mut limit = LIMIT;
+    for (key, value) in pairs(query) {
+        match (key.as_str(), value.parse()) {
+            ("limit", Ok(rows)) => limit = rows,
+            _ => return text(StatusCode::BAD_REQUEST, "the query may be limit=NUMBER\n"),
+        }
+    }
+    // What living connections have moved counts too, as it does in the metrics.
+    for connection in control.registry().connections() {
+        connection.settle();
+    }
+    json(StatusCode::OK, &Routes::of(&control.current().load(), limit))
+}
+
+impl Routes {
+    fn of(generation: &Generation, limit: usize) -> Self {
+        let mut listeners: HashMap<RouteId, Vec<String>> = HashMap::new();
+        for (address, site) in &generation.sites {
+            for rule in site.table.in_order() {
+                listeners.entry(rule.id).or_default().push(address.to_string());
+            }
+        }
+        let mut listeners = |route: &Route| listeners.remove(&route.rule.id).unwrap_or_default();
+        let routes = generation.routes.iter().take(limit).map(|route| Row::of(route, listeners(route))).collect();
+        Self { generation: generation.number, matched: generation.routes.len(), routes }
+    }
+}
+
+impl Row {
+    fn of(route: &Route, mut listeners: Vec<String>) -> Self {
+        let (rule, counts) = (&route.rule, route.meter.counts());
+        let (action, forward) = match &route.action {
+            Action::Forward(forward) => ("forward", Some(forward)),
+            Action::Redirect(_) => ("redirect", None),
+            Action::Respond(_) => ("respond", None),
+        };
+        let tls = match rule.tls {
+            TlsHandling::Plain => "plain",
+            TlsHandling::Passthrough => "passthrough",
+            TlsHandling::Terminate if forward.is_some_and(|forward| forward.tls.is_some()) => "terminate-and-reencrypt",
+            TlsHandling::Terminate => "terminate",
+        };
+        let listener_count = listeners.len();
+        listeners.truncate(SHOWN_MAX);
+        let all = || forward.into_iter().flat_map(|forward: &Forward| forward.targets.all());
+        let is_aside =
+            |health: Option<&std::sync::Arc<Health>>| health.is_some_and(|health| health.set_aside().is_some());
+        Self {
+            name: rule.name.to_string(),
+            listeners,
+            listener_count,
+            domains: rule.domains.iter().take(SHOWN_MAX).map(ToString::to_string).collect(),
+            domain_count: rule.domains.len(),
+            path: rule.path.as_ref().map(ToString::to_string),
+            protocol: match rule.protocol {
+                Protocol::Http => "http",
+                Protocol::Tcp => "tcp",
+            },
+            tls,
+            action,
+            targets: all()
+                .take(SHOWN_MAX)
+                .map(|(target, health)| TargetRow::of(target, health.map(|h| &**h)))
+                .collect(),
+            target_count: all().count(),
+            set_aside: all().filter(|(_, health)| is_aside(*health)).count(),
+            active: counts.active,
+            requests: counts.requests,
+            errors: counts.errors,
+            received_bytes: counts.received,
+            sent_bytes: counts.sent,
+        }
+    }
+}
+
+impl TargetRow {
+    fn of(target: &Target, health: Option<&Health>) -> Self {
+        let set_aside = health.and_then(Health::set_aside);
+        Self {
+            target: target.label().to_string(),
+            in_flight: target.in_flight(),
+            set_aside: set_aside
+                .map(|aside| Aside { cause: aside.cause.as_str(), seconds: aside.since.elapsed().as_secs_f64() }),
+        }
+    }
+}
