@@ -186,7 +186,7 @@ fn those_that_a_filter_names_are_ended_and_counted_and_nobody_else() {
 }
 
 #[test]
-fn a_kill_is_for_the_socket_only_and_has_to_name_somebody() {
+fn a_kill_needs_the_socket_or_a_token_and_has_to_name_somebody() {
     let echo = Target::echo();
     let proxy = Proxy::start(&Way::Tcp.route("one", "127.0.0.2", echo.address, ""));
     let client = echoed("127.0.0.1", &proxy, "127.0.0.2", 1);
@@ -194,7 +194,7 @@ fn a_kill_is_for_the_socket_only_and_has_to_name_somebody() {
     let mut socket = std::os::unix::net::UnixStream::connect(proxy.path("admin.sock")).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     page.send(b"POST /connections/kill?route=one HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n");
-    assert_eq!(page.message().status(), 404);
+    assert_eq!(page.message().status(), 403);
     for (method, query, status) in [("POST", "", 400), ("POST", "?limit=1", 400), ("GET", "?route=one", 405)] {
         use std::io::{Read, Write};
         write!(socket, "{method} /connections/kill{query} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
