@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::Request;
+use http::{Method, Request};
 
 use super::route::Route;
 use super::site::Site;
@@ -59,12 +59,15 @@ pub fn choose<'a, B>(
     let refused = |party, cause| Outcome::new(Phase::Route, party, cause);
     let path = match request.uri().path() {
         // `OPTIONS *` asks of the server, not of a path (RFC 9110 section 9.3.7): an empty one meets no pattern.
-        "*" => Cow::Borrowed(""),
+        // Nor does `CONNECT` ask of one.
+        "*" | "" => Cow::Borrowed(""),
         path => normalize_path(path).map_err(|_fault| refused(Party::Client, Cause::RequestMalformed))?,
     };
     let request_facts =
         RequestFacts { host: host.name(), path: &path, method: request.method(), headers: request.headers() };
+    // `CONNECT` names where its tunnel is to lead, and not who is asked (RFC 9110 section 9.3.6).
     if let Some(terms) = &terms
+        && request.method() != Method::CONNECT
         && !covers(terms.certificate, host)
     {
         return Err(refused(Party::Client, Cause::Misdirected));

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::header::STRICT_TRANSPORT_SECURITY;
-use http::{Request, Response};
+use http::{Method, Request, Response, StatusCode};
 
 use super::choose::{Terms, choose};
 use super::entry::enter;
@@ -11,7 +11,7 @@ use super::site::Site;
 use crate::connection::{Connection, Registry, State};
 use crate::http::{Body, Exchange, Forwarding, Incoming, Pool, Scheme, TlsNames, Version, answer, forward, serve};
 use crate::net::Transport;
-use crate::outcome::Outcome;
+use crate::outcome::{Cause, Outcome};
 use crate::route::{ConnectionFacts, TlsFacts};
 use crate::sniff::ClientHello;
 use crate::tls::ClientSession;
@@ -86,7 +86,13 @@ impl Requests {
             Ok(route) => Arc::clone(route),
             Err(outcome) => {
                 exchange.set_errors(&site.errors);
-                return answer::failure(outcome, exchange);
+                return match outcome.cause {
+                    // We make no tunnels that no route asks for (RFC 9110 section 9.1).
+                    Cause::NoRoute if *request.method() == Method::CONNECT => {
+                        answer::failure_with(StatusCode::NOT_IMPLEMENTED, outcome, exchange)
+                    }
+                    _ => answer::failure(outcome, exchange),
+                };
             }
         };
         exchange.set_route(&route.meter);

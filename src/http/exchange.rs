@@ -304,7 +304,12 @@ impl Exchange {
         if let Some((method, uri)) = &self.head {
             line.field("method", method.as_str());
             line.field_if("host", self.host.as_str());
-            let path = uri.path_and_query().map_or("/", |path| path.as_str());
+            let path = match (uri.path_and_query(), uri.authority()) {
+                (Some(path), _) => path.as_str(),
+                // That of `CONNECT` is a host with a port, and nothing more.
+                (None, Some(authority)) if *method == Method::CONNECT => authority.as_str(),
+                (None, _) => "/",
+            };
             line.field("path", &self.registry.access_log().detail().mask.apply(path));
         }
         line.field("protocol", protocol(self.version));

@@ -113,16 +113,23 @@ pub async fn forward(request: Request<Incoming>, mut exchange: Exchange, forward
     let (mut parts, incoming) = request.into_parts();
     let handshake = Handshake::begin(&mut parts);
     let empty = http_body::Body::is_end_stream(&incoming);
+    let connect = handshake.is_connect();
     // Behind a body there is no telling where the tunnel would begin, if the target answers before its end.
-    let upgrade = if empty && parts.version == Version::HTTP_11 { hop::upgrade(&parts.headers) } else { None };
+    let may_upgrade = empty && !connect && parts.version == Version::HTTP_11;
+    let upgrade = if may_upgrade { hop::upgrade(&parts.headers) } else { None };
     let upgrades = upgrade.is_some();
-    if let Err(refusal) = request::prepare(&mut parts, upgrade, &mut exchange, &forwarding) {
+    let prepared = if connect && !empty {
+        Err(Refusal::ConnectBody)
+    } else {
+        request::prepare(&mut parts, upgrade, &mut exchange, &forwarding)
+    };
+    if let Err(refusal) = prepared {
         tracing::debug!(%refusal, "a request is refused");
         exchange.set_error(&refusal.to_string());
         let (party, cause) = match refusal {
             Refusal::TooLarge => (Party::Client, Cause::RequestBodyTooLarge),
             Refusal::Looped => (Party::Client, Cause::Looped),
-            Refusal::Length | Refusal::Path(_) => (Party::Client, Cause::RequestMalformed),
+            Refusal::Length | Refusal::Path(_) | Refusal::ConnectBody => (Party::Client, Cause::RequestMalformed),
         };
         return answer::failure(serving(party, cause), exchange);
     }
@@ -152,7 +159,8 @@ fn answered(
         return failure(Failed::of(Party::Target, Cause::ResponseMalformed), exchange);
     }
     exchange.set_status(parts.status);
-    let extended = if calling.is_extended() && parts.status.is_success() {
+    let opens = calling.is_extended() || handshake.is_connect();
+    let extended = if opens && parts.status.is_success() {
         handshake.connected(&mut parts)
     } else if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         match handshake.switched(&mut parts) {

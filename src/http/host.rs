@@ -29,8 +29,8 @@ pub enum InvalidHost {
     /// The target of the request and the Host field differ.
     #[error("the request names two different hosts")]
     Contradictory,
-    /// `CONNECT`, or a target that is no path.
-    #[error("the request's target is not a path")]
+    /// A target that is no path; of `CONNECT` one that is no host with a port.
+    #[error("the request's target is not in the form that its method asks for")]
     Target,
 }
 
@@ -40,13 +40,17 @@ impl Host {
     /// # Errors
     /// The client's: it named none, several, or none that is valid.
     pub fn of<B>(request: &Request<B>) -> Result<Self, InvalidHost> {
-        if request.method() == Method::CONNECT {
-            return Err(InvalidHost::Target);
-        }
         let uri = request.uri();
         let path = uri.path();
-        let asterisk = path == "*" && request.method() == Method::OPTIONS;
-        if !asterisk && !path.starts_with('/') {
+        let sound = match *request.method() {
+            // It names where the tunnel is to lead, and nothing else (RFC 9112 section 3.2.3, RFC 9113 section 8.5).
+            Method::CONNECT => {
+                path.is_empty() && uri.scheme().is_none() && uri.authority().is_some_and(|to| to.port_u16().is_some())
+            }
+            Method::OPTIONS if path == "*" => true,
+            _ => path.starts_with('/'),
+        };
+        if !sound {
             return Err(InvalidHost::Target);
         }
         let mut fields = request.headers().get_all(HOST).iter();

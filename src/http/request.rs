@@ -24,6 +24,8 @@ pub(super) enum Refusal {
     Length,
     #[error("{0}")]
     Path(Unrewritable),
+    #[error("a CONNECT has a body, which would be no part of its tunnel")]
+    ConnectBody,
     #[error("the request has come through proxies of this name {VIA_SELF_MAX} times")]
     Looped,
 }
@@ -52,8 +54,11 @@ pub(super) fn prepare(
     let received = parts.version;
     // The target's version, whatever the client's.
     parts.version = Version::HTTP_11;
-    parts.uri = origin_form(&parts.uri);
-    if let Some(rewrite) = forwarding.rewrite {
+    // That of `CONNECT` is a host with a port, and stays.
+    if parts.method != Method::CONNECT {
+        parts.uri = origin_form(&parts.uri);
+    }
+    if let Some(rewrite) = forwarding.rewrite.filter(|_| parts.method != Method::CONNECT) {
         parts.uri = rewritten(&parts.uri, rewrite, exchange, forwarding.tls)?;
     }
     let headers = &mut parts.headers;

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use http::Request;
 use http::header::UPGRADE;
 use http::response::Parts;
+use http::{Method, Request};
 use tokio::time::timeout;
 
 use super::calling::{Calling, Lease};
@@ -113,7 +113,9 @@ async fn attempt(
     exchange.set_target(target.label());
     exchange.connection().set_target(target.label());
     let port = target.port(forwarding.plan.listener.port());
-    set_host(request.headers_mut(), exchange, forwarding.preserve_host, &target, port);
+    // The host of `CONNECT` is where the tunnel leads (RFC 9112 section 3.2.3).
+    let preserve = forwarding.preserve_host || request.method() == Method::CONNECT;
+    set_host(request.headers_mut(), exchange, preserve, &target, port);
     let mut calling = lease.call(request);
     let progress = Arc::clone(exchange.progress());
     let interim = |status, headers| progress.add_interim(status, headers);

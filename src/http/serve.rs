@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 
 use super::activity::Activity;
 use super::body::Body;
@@ -125,8 +125,7 @@ impl<H> Desk<H> {
         };
         let mut exchange = Exchange::open(&self.registry, &self.connection, &self.activity, &request, host);
         let progress = Arc::clone(exchange.progress());
-        let extended = websocket::is_extended(&request);
-        let connect = request.method() == Method::CONNECT;
+        let connect = websocket::is_connect(&request);
         let taken = match fault {
             None => Ok((self.service)(request, exchange)),
             Some(fault) => {
@@ -140,13 +139,12 @@ impl<H> Desk<H> {
             match taken {
                 Ok(answer) => {
                     let mut response = answer.await;
-                    if extended {
+                    if connect {
                         websocket::settle(&mut response);
                     }
                     response
                 }
-                // Whatever it would lead to: we make no tunnels but those of an upgrade (RFC 9110 section 9.1, RFC 9220
-                // section 3).
+                // One for a protocol that we do not know (RFC 9220 section 3), or that does not say where to.
                 Err(exchange) if connect => answer::failure_with(StatusCode::NOT_IMPLEMENTED, malformed, exchange),
                 Err(exchange) => answer::failure(malformed, exchange),
             }

@@ -31,6 +31,8 @@ pub(super) enum Handshake {
     Upgrade(Option<HeaderValue>),
     /// Ours, for a client that has asked by HTTP/2, with our key.
     Extended(Extended, String),
+    /// A `CONNECT`; with its stream if it has come by HTTP/2.
+    Connect(Option<Extended>),
 }
 
 /// The target's answer to a handshake is none.
@@ -38,23 +40,28 @@ pub(super) enum Handshake {
 #[error("the target's Sec-WebSocket-Accept is not the answer to the key that it was sent")]
 pub(super) struct WrongAccept;
 
-/// Turns an extended `CONNECT` for a WebSocket into the GET that it stands for, so that it is routed and logged as such.
-/// Every other request stays as it is.
+/// Turns an extended `CONNECT` for a WebSocket into the GET that it stands for, so that it is routed and logged as such, and
+/// notes of it and of a plain `CONNECT` what their stream can become. Every other request stays as it is.
 pub(super) fn recognize(request: &mut Request<Incoming>, ties: &Ties) {
-    let websocket = request.extensions().get::<Protocol>().is_some_and(|protocol| protocol.as_str() == "websocket");
-    if request.method() == Method::CONNECT && websocket {
-        *request.method_mut() = Method::GET;
-        request.extensions_mut().insert(Extended(ties.clone()));
+    if request.method() != Method::CONNECT {
+        return;
     }
+    match request.extensions().get::<Protocol>() {
+        Some(protocol) if protocol.as_str() == "websocket" => *request.method_mut() = Method::GET,
+        // A protocol that is not known here: it is refused by its target, which is no host.
+        Some(_) => return,
+        None => {}
+    }
+    request.extensions_mut().insert(Extended(ties.clone()));
 }
 
-/// Whether a request is a WebSocket's that has come by HTTP/2.
-pub(super) fn is_extended<B>(request: &Request<B>) -> bool {
-    request.extensions().get::<Extended>().is_some()
+/// Whether a request is a `CONNECT`: for a tunnel, or for a WebSocket that has come by HTTP/2.
+pub(super) fn is_connect<B>(request: &Request<B>) -> bool {
+    request.method() == Method::CONNECT || request.extensions().get::<Extended>().is_some()
 }
 
-/// To the client of an extended `CONNECT` every success is a tunnel (RFC 8441 section 4): one that is none may not look
-/// like it.
+/// To the client of a `CONNECT` every success is a tunnel (RFC 9110 section 9.3.6, RFC 8441 section 4): one that is none may
+/// not look like it.
 pub(super) fn settle(response: &mut Response<Body>) {
     if response.status().is_success() && !is_opened(response) {
         *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
@@ -76,7 +83,11 @@ impl Handshake {
     /// Looks for a handshake in a request's head. That of a WebSocket which has come by HTTP/2 becomes one of HTTP/1.1.
     pub(super) fn begin(parts: &mut request::Parts) -> Self {
         let headers = &mut parts.headers;
-        let Some(extended) = parts.extensions.remove::<Extended>() else {
+        let extended = parts.extensions.remove::<Extended>();
+        if parts.method == Method::CONNECT {
+            return Self::Connect(extended);
+        }
+        let Some(extended) = extended else {
             return Self::Upgrade(headers.get(SEC_WEBSOCKET_KEY).cloned());
         };
         let key = base64(&random().to_be_bytes());
@@ -95,7 +106,10 @@ impl Handshake {
     /// # Errors
     /// The target has not answered our handshake.
     pub(super) fn switched(self, parts: &mut response::Parts) -> Result<Option<Extended>, WrongAccept> {
-        let Self::Extended(extended, key) = self else { return Ok(None) };
+        let (extended, key) = match self {
+            Self::Extended(extended, key) => (extended, key),
+            Self::Upgrade(_) | Self::Connect(_) => return Ok(None),
+        };
         let mut accepts = parts.headers.get_all(SEC_WEBSOCKET_ACCEPT).iter();
         let wanted = accept(key.as_bytes());
         let right = accepts.next().is_some_and(|accept| accept.as_bytes() == wanted.as_bytes());
@@ -106,13 +120,25 @@ impl Handshake {
         Ok(Some(extended))
     }
 
-    /// Makes the answer to the client out of a target's success by HTTP/2. Gives the stream that becomes a tunnel, if it is
+    /// Whether it is a `CONNECT`, of which every success is a tunnel.
+    pub(super) fn is_connect(&self) -> bool {
+        match self {
+            Self::Connect(_) => true,
+            Self::Upgrade(_) | Self::Extended(..) => false,
+        }
+    }
+
+    /// Makes the answer to the client out of a target's success, by HTTP/2 or to a `CONNECT`. Gives the stream that becomes a tunnel, if it is
     /// one.
     pub(super) fn connected(self, parts: &mut response::Parts) -> Option<Extended> {
         let key = match self {
             Self::Extended(extended, _) => {
                 open(parts);
                 return Some(extended);
+            }
+            Self::Connect(extended) => {
+                open(parts);
+                return extended;
             }
             Self::Upgrade(key) => key,
         };
@@ -129,7 +155,7 @@ impl Handshake {
     }
 }
 
-/// Makes the answer to an extended `CONNECT`.
+/// Makes the answer to a `CONNECT`.
 fn open(parts: &mut response::Parts) {
     for name in [CONNECTION, UPGRADE, SEC_WEBSOCKET_ACCEPT, CONTENT_LENGTH] {
         parts.headers.remove(name);

@@ -103,7 +103,7 @@ pub(super) fn client(rule: &Rule, found: IpAddr) -> Result<(), Mismatch<'_>> {
 
 /// Whether a rule's predicates on a request hold, apart from the host.
 ///
-/// Methods are compared as they are: `GET` does not imply `HEAD`. Header values are compared byte by byte, without the
+/// Methods are compared as they are: `GET` does not imply `HEAD`; and no method asked for does not imply `CONNECT`. Header values are compared byte by byte, without the
 /// blanks around them; of a header that is there several times, one value must be equal.
 pub(super) fn request<'a>(rule: &'a Rule, facts: &RequestFacts<'a>) -> Result<(), Mismatch<'a>> {
     if let Some(wanted) = &rule.path
@@ -111,7 +111,7 @@ pub(super) fn request<'a>(rule: &'a Rule, facts: &RequestFacts<'a>) -> Result<()
     {
         return Err(Mismatch::Path { wanted, found: facts.path });
     }
-    if !rule.methods.is_empty() && !rule.methods.contains(facts.method) {
+    if !takes_method(&rule.methods, facts.method) {
         return Err(Mismatch::Method { wanted: &rule.methods, found: facts.method });
     }
     for (name, wanted) in &rule.headers {
@@ -120,6 +120,11 @@ pub(super) fn request<'a>(rule: &'a Rule, facts: &RequestFacts<'a>) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Whether one of the methods is asked for; none means all but `CONNECT`, whose tunnels a rule has to name.
+pub(super) fn takes_method(wanted: &[Method], found: &Method) -> bool {
+    if wanted.is_empty() { *found != Method::CONNECT } else { wanted.contains(found) }
 }
 
 /// Whether two header values are equal, without the blanks around them (RFC 9110 section 5.5).

@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use http::Method;
+
 use super::index::{Entry, HostIndex};
 use super::specificity::{Ranked, ranked};
 use super::{Protocol, RouteId, Rule, TlsHandling, predicate};
@@ -61,12 +63,18 @@ fn covers_request(outer: &Rule, inner: &Rule) -> bool {
     };
     let asked =
         |(name, value)| inner.headers.iter().any(|(inner, same)| inner == name && predicate::same_value(same, value));
-    path && admits(&outer.methods, &inner.methods) && outer.headers.iter().all(|(name, value)| asked((name, value)))
+    path && admits_methods(&outer.methods, &inner.methods)
+        && outer.headers.iter().all(|(name, value)| asked((name, value)))
 }
 
 /// Whether whatever holds one of `inner` holds one of `outer`; an empty list asks for nothing.
 fn admits<T: PartialEq>(outer: &[T], inner: &[T]) -> bool {
     outer.is_empty() || (!inner.is_empty() && inner.iter().all(|one| outer.contains(one)))
+}
+
+/// The same of methods, of which an empty list does not mean `CONNECT`.
+fn admits_methods(outer: &[Method], inner: &[Method]) -> bool {
+    admits(outer, inner) && (!outer.is_empty() || !inner.contains(&Method::CONNECT))
 }
 
 /// Rules without any condition that take every connection before an HTTP rule can see a request of it.

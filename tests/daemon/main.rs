@@ -38,4 +38,5 @@ mod storm;
 mod tls;
 mod top;
 mod trace;
+mod tunnels;
 mod unreachable;

@@ -79,7 +79,7 @@ section! {
         alpn: List<Alpn>,
         /// The request's path: a prefix if it ends in a slash, otherwise exact; {id} is one segment, a final {*rest} the rest.
         path: PathPattern,
-        /// The request's method; absent = any.
+        /// The request's method; absent = any but CONNECT, which only a route that names it takes.
         methods: List<MethodName>,
         /// Headers that the request has, each with this value.
         headers: Table<HeaderText>,

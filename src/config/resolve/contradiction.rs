@@ -1,5 +1,7 @@
+use http::Method;
+
 use super::route::mode_name;
-use crate::config::file::{HeadersSection, MatchSection, RouteTable, TlsSection, or_empty};
+use crate::config::file::{HeadersSection, MatchSection, RouteTable, TlsSection, listed, or_empty};
 use crate::config::place::Place;
 use crate::config::report::Report;
 use crate::config::value::{Key, ProtocolWord, TlsMode, UpstreamWord};
@@ -86,6 +88,7 @@ pub(super) fn check(table: &RouteTable, wanted: &MatchSection, shape: &Shape, re
         refuse(&[("tls.upstream", tls.upstream.written())], &reason, report);
     }
     target_protocol(table, shape, report);
+    tunnels(table, wanted, report);
     answers(table, headers, shape, report);
 }
 
@@ -113,6 +116,19 @@ fn target_protocol(table: &RouteTable, shape: &Shape, report: &mut Report) {
     };
     let message = format!("upstream_protocol = \"{name}\" needs tls.mode = \"terminate-and-reencrypt\"");
     report.fault_with_help(place, message, instead);
+}
+
+/// A tunnel takes a target's whole connection, and is asked for by naming where it leads, without a path (RFC 9110 section
+/// 9.3.6).
+fn tunnels(table: &RouteTable, wanted: &MatchSection, report: &mut Report) {
+    let Some(connect) = listed(&wanted.methods).iter().find(|method| method.value.0 == Method::CONNECT) else { return };
+    if table.upstream_protocol.value().is_some_and(|word| *word != UpstreamWord::Http1) {
+        let message = "CONNECT needs upstream_protocol = \"http1\": its tunnel is a target's whole connection";
+        report.fault(connect.place, message);
+    }
+    if wanted.path.written().is_some() {
+        report.fault_with_help(connect.place, "CONNECT names a host and no path", "give it a route without match.path");
+    }
 }
 
 /// A route that answers by itself has no target that any of these could be about.

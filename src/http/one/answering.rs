@@ -18,8 +18,8 @@ use crate::http::codec::Length;
 use crate::http::codec::Piece;
 use crate::http::codec::encode::{self, ResponseFraming};
 use crate::http::exchange::Progress as Told;
-use crate::http::hop;
 use crate::http::incoming::{DISCARDED_MAX, IncomingError};
+use crate::http::{hop, websocket};
 use crate::net::Transport;
 use crate::outcome::Cause;
 
@@ -164,9 +164,10 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
 
     /// Encodes the head.
     fn begin(&mut self, response: Response<Body>, outbox: &mut Outbox, leaving: bool) -> Outgoing<Body> {
+        let opened = websocket::is_opened(&response);
         let (mut parts, body) = response.into_parts();
         let (status, headers) = (parts.status, &mut parts.headers);
-        let switching = status == StatusCode::SWITCHING_PROTOCOLS;
+        let switching = status == StatusCode::SWITCHING_PROTOCOLS || opened;
         let said = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let exact = body.size_hint().exact();
         let head_only = self.asked.method == Some(Method::HEAD);
@@ -181,8 +182,11 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
         };
         // What the client was not asked for it may send or not, and there is too much of some bodies to throw away.
         let unwanted = self.feeder.as_ref().is_none_or(Feeder::is_dropped) && self.is_beyond_discarding();
+        // What a client has sent behind a `CONNECT` was meant for the tunnel, and is no request of its own.
+        let refused = self.asked.method == Some(Method::CONNECT) && !opened;
         self.close = leaving
             || unwanted
+            || refused
             || !self.asked.keep_alive
             || length == Length::UntilClose
             || hop::has_token(headers, &CONNECTION, "close");

@@ -70,8 +70,16 @@ async fn hosts_that_are_missing_repeated_or_contradictory_are_refused() {
 }
 
 #[tokio::test]
-async fn connect_is_not_implemented() {
-    refused("CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n", "501").await;
+async fn a_connect_that_is_more_than_a_host_with_a_port_is_refused() {
+    for head in [
+        "CONNECT a.test:443 HTTP/1.1\r\nHost: b.test:443\r\n\r\n",
+        "CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\nContent-Length: 5\r\n\r\nhello",
+        "CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "CONNECT a.test HTTP/1.1\r\nHost: a.test\r\n\r\n",
+        "CONNECT http://a.test:443/ HTTP/1.1\r\nHost: a.test:443\r\n\r\n",
+    ] {
+        refused(head, if head.contains("b.test") { "501" } else { "400" }).await;
+    }
 }
 
 #[tokio::test]

@@ -86,3 +86,64 @@ async fn a_target_that_refuses_an_upgrade_answers_as_usual() {
     drop(client);
     world.end().await;
 }
+
+const CONNECT: &str = "CONNECT b.test:443 HTTP/1.1\r\nHost: b.test:443\r\n\r\n";
+
+#[tokio::test]
+async fn a_connect_becomes_a_tunnel_when_the_target_says_so() {
+    // Lengths of a success say nothing (RFC 9110 section 9.3.6).
+    for success in
+        ["200 Connection established\r\n\r\n", "200 OK\r\nContent-Length: 5\r\n\r\n", "204 No Content\r\n\r\n"]
+    {
+        let target = Scripted::new(move |mut peer, _| async move {
+            let head = peer.head().await;
+            assert!(head.starts_with("CONNECT b.test:443 HTTP/1.1\r\n"), "{head}");
+            assert_eq!(field(&head, "host"), Some("b.test:443"));
+            peer.send(format!("HTTP/1.1 {success}hello")).await;
+            let seen = peer.take(10).await;
+            peer.send(seen).await;
+            peer.rest().await;
+            peer.send("bye").await;
+        })
+        .await;
+        let mut route = Route::to(&[target.address]);
+        // The host of a CONNECT is not the target's.
+        route.preserve_host = false;
+        let mut world = World::http1(route).await;
+        let mut client = world.client().await;
+        client.send(format!("{CONNECT}early")).await;
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        for absent in ["content-length", "transfer-encoding", "connection"] {
+            assert!(field(&head, absent).is_none(), "{head}");
+        }
+        assert_eq!(client.take(5).await, "hello");
+        client.send("later").await;
+        assert_eq!(client.take(10).await, "earlylater");
+        client.finish().await;
+        assert_eq!(client.rest().await, "bye");
+        assert_eq!(world.cause().await, Cause::Finished);
+        let lines = world.end().await;
+        assert!(lines[0].contains("method=CONNECT") && lines[0].contains("bytes_in=10 bytes_out=18"), "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_follows_a_connect_that_is_refused_is_no_request() {
+    let target = Scripted::new(|mut peer, _| async move {
+        peer.head().await;
+        peer.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").await;
+        peer.rest().await;
+    })
+    .await;
+    let mut world = World::http1(Route::to(&[target.address])).await;
+    let mut client = world.client().await;
+    client.send(format!("{CONNECT}GET /smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n")).await;
+    let (head, body) = client.message().await;
+    assert!(head.starts_with("HTTP/1.1 403") && field(&head, "connection") == Some("close"), "{head}");
+    assert_eq!(body, "no");
+    client.rest().await;
+    assert_eq!(world.cause().await, Cause::Finished);
+    let lines = world.end().await;
+    assert!(lines.len() == 1 && target.accepted() == 1, "{lines:?}");
+}

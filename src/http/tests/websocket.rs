@@ -148,17 +148,45 @@ async fn a_silent_tunnel_ends_after_its_time_and_one_that_lives_does_not() {
 }
 
 #[tokio::test]
-async fn what_is_no_websocket_is_refused() {
+async fn a_protocol_that_is_not_known_is_refused() {
     let world = World::http2(Route::to(&[])).await;
     let mut client = Client::new(&world).await;
-    for protocol in [None, Some("connect-udp")] {
-        let (response, _stream) = connect(&mut client, protocol).await;
-        assert_eq!(response.status(), 501, "{protocol:?}");
-    }
-    drop(client);
+    let (response, stream) = connect(&mut client, Some("connect-udp")).await;
+    assert_eq!(response.status(), 501);
+    drop((response, stream, client));
     let lines = world.end().await;
     assert!(
         lines.iter().all(|line| line.contains("status=501") && line.contains("cause=request_malformed")),
+        "{lines:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_stream_of_a_connect_becomes_a_tunnel_if_the_target_says_so() {
+    let target = Scripted::new(|mut peer, _| async move {
+        let head = peer.head().await;
+        assert!(head.starts_with("CONNECT a.test:443 HTTP/1.1\r\n"), "{head}");
+        assert_eq!((field(&head, "host"), field(&head, "connection")), (Some("a.test:443"), None));
+        peer.send("HTTP/1.1 200 OK\r\n\r\nhello").await;
+        assert_eq!(peer.rest().await, "ping");
+        peer.send("bye").await;
+    })
+    .await;
+    let world = World::http2(Route::to(&[target.address])).await;
+    let mut client = Client::new(&world).await;
+    let (response, mut stream) = connect(&mut client, None).await;
+    assert_eq!(response.status(), 200);
+    let mut body = response.into_body();
+    assert_eq!(piece(&mut body).await.unwrap().unwrap(), "hello");
+    stream.send_data("ping".into(), true).unwrap();
+    assert_eq!(piece(&mut body).await.unwrap().unwrap(), "bye");
+    while let Some(rest) = piece(&mut body).await {
+        assert_eq!(rest.unwrap(), "", "only the end is left");
+    }
+    drop((stream, body, client));
+    let lines = world.end().await;
+    assert!(
+        lines[0].contains("method=CONNECT") && lines[0].contains("cause=finished bytes_in=4 bytes_out=8"),
         "{lines:?}"
     );
 }

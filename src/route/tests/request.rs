@@ -71,6 +71,14 @@ fn get_does_not_imply_head_and_methods_are_compared_as_they_are() {
 }
 
 #[test]
+fn a_tunnel_is_only_made_where_a_route_names_the_method() {
+    let request = || Request::to("a.com", "").method(Method::CONNECT);
+    assert_eq!(take(&table([plain(&[])]), &Client::http(), &request()), None);
+    let both = table([plain(&[]).priority(1), plain(&[]).methods(&[Method::CONNECT])]);
+    assert_eq!(take(&both, &Client::http(), &request()), Some(1));
+}
+
+#[test]
 fn a_header_is_compared_exactly_without_the_blanks_around_it_and_one_of_several_is_enough() {
     let table = table([
         plain(&[]),

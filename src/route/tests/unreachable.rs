@@ -39,6 +39,7 @@ fn a_rule_that_asks_for_more_leaves_the_rest() {
     assert_eq!(above(plain(&["a.com"]).path("/")), [(0, 1)]);
     assert_eq!(above(plain(&["a.com"]).path("/api/v1/")), []);
     assert_eq!(above(plain(&["a.com"]).methods(&[Method::GET])), []);
+    assert_eq!(pairs([plain(&[]).methods(&[Method::CONNECT]), plain(&[]).priority(1)]), []);
     assert_eq!(above(plain(&["a.com"]).header("x-canary", "1")), []);
     assert_eq!(above(plain(&["a.com"]).clients(&["10.0.0.0/8"])), []);
     let narrow = plain(&[]).methods(&[Method::GET]).header("x-a", "1").header("x-b", "2").clients(&["10.1.0.0/16"]);
