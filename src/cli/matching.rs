@@ -23,7 +23,7 @@ struct Answer {
     /// Why the client would be turned down, if it would be.
     refused: Option<Refused>,
     /// What else the client has to bring.
-    note: Option<&'static str>,
+    note: Option<String>,
     routes: Vec<Verdict>,
 }
 
@@ -118,9 +118,13 @@ fn ask(question: &Question, config: &Config, site: &Site) -> Answer {
     }
 }
 
-fn note(route: &Route) -> Option<&'static str> {
+fn note(route: &Route) -> Option<String> {
     let required = route.tls.as_ref().is_some_and(|policy| policy.requires_client_certificate());
-    required.then_some("the client has to show a certificate that tls.client_auth accepts")
+    let certificate = required.then_some("the client has to show a certificate that tls.client_auth accepts");
+    let password = route.http.basic_auth.as_ref();
+    let password = password.map(|_| "each request has to show a user's name and password (security.basic_auth)");
+    let notes: Vec<&str> = [certificate, password].into_iter().flatten().collect();
+    if notes.is_empty() { None } else { Some(notes.join("; ")) }
 }
 
 impl Refused {
@@ -152,7 +156,7 @@ fn describe(answers: &[Answer]) -> String {
             (None, Some(taker)) => writeln!(text, "{}: route {} {}", answer.address, taker.route, taker.reason),
             (None, None) => writeln!(text, "{}: no route", answer.address),
         };
-        if let Some(note) = answer.note {
+        if let Some(note) = &answer.note {
             let _ = writeln!(text, "  note: {note}");
         }
         for verdict in answer.routes.iter().filter(|verdict| !verdict.taken) {

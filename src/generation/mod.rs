@@ -8,6 +8,7 @@ mod certificates;
 mod coverage;
 mod current;
 mod kept;
+mod logins;
 mod pages;
 mod routes;
 mod source;
@@ -16,7 +17,7 @@ mod source;
 mod tests;
 
 pub use current::Current;
-pub use source::{LoadError, Source};
+pub use source::{LoadError, NoSecrets, Source};
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;

@@ -6,6 +6,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 
 use super::Source;
 use super::certificates::Tls;
+use super::logins::Logins;
 use super::pages::Pages;
 use crate::config;
 use crate::connection::{Admission, RouteLoad};
@@ -38,8 +39,14 @@ impl<'a> Routes<'a> {
         Self { source }
     }
 
-    /// Builds one route; faults in its TLS are kept in `tls`.
-    pub(super) fn build(&self, route: &config::Route, tls: &mut Tls<'_>, pages: &mut Pages<'_>) -> Route {
+    /// Builds one route; the faults of what it names are kept in `tls`, `pages` and `logins`.
+    pub(super) fn build(
+        &self,
+        route: &config::Route,
+        tls: &mut Tls<'_>,
+        pages: &mut Pages<'_>,
+        logins: &mut Logins<'_>,
+    ) -> Route {
         let timeouts = &route.timeouts;
         Route {
             rule: Arc::new(route.rule.clone()),
@@ -53,7 +60,7 @@ impl<'a> Routes<'a> {
                 linger: timeouts.linger,
                 max_lifetime: timeouts.max_lifetime,
             },
-            http: http_settings(route, pages),
+            http: http_settings(route, pages, logins),
             action: self.action(route, tls),
         }
     }
@@ -144,7 +151,7 @@ impl<'a> Routes<'a> {
     }
 }
 
-fn http_settings(route: &config::Route, pages: &mut Pages<'_>) -> HttpSettings {
+fn http_settings(route: &config::Route, pages: &mut Pages<'_>, logins: &mut Logins<'_>) -> HttpSettings {
     let timeouts = &route.timeouts;
     HttpSettings {
         connection: Settings {
@@ -170,6 +177,7 @@ fn http_settings(route: &config::Route, pages: &mut Pages<'_>) -> HttpSettings {
         },
         errors: pages.answers(&route.errors),
         hsts: route.hsts.and_then(|hsts| HeaderValue::try_from(strict_transport(hsts)).ok()),
+        basic_auth: logins.basic(route),
         headers: HeaderRules { request: edits(&route.headers.request), response: edits(&route.headers.response) },
     }
 }

@@ -98,9 +98,15 @@ impl Requests {
         response
     }
 
-    async fn routed(&self, request: Request<Incoming>, exchange: Exchange, route: &Route) -> Response<Body> {
+    async fn routed(&self, request: Request<Incoming>, mut exchange: Exchange, route: &Route) -> Response<Body> {
         if let Err(refusal) = enter(route, exchange.connection()) {
             return answer::failure(refusal.outcome(), exchange);
+        }
+        if let Some(basic) = &route.http.basic_auth {
+            exchange = match basic.admit(request.headers(), exchange).await {
+                Ok(exchange) => exchange,
+                Err(response) => return response,
+            };
         }
         match &route.action {
             Action::Forward(way) => self.forward(request, exchange, route, way).await,

@@ -79,6 +79,7 @@ pub const fn status_of(cause: Cause) -> StatusCode {
     match cause {
         Cause::RequestMalformed => StatusCode::BAD_REQUEST,
         Cause::Blocked => StatusCode::FORBIDDEN,
+        Cause::Unauthenticated => StatusCode::UNAUTHORIZED,
         Cause::NoRoute => StatusCode::NOT_FOUND,
         Cause::RequestHeadTimeout => StatusCode::REQUEST_TIMEOUT,
         Cause::RequestBodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -95,6 +96,7 @@ pub const fn status_of(cause: Cause) -> StatusCode {
         | Cause::Reset
         | Cause::ProtocolError => StatusCode::BAD_GATEWAY,
         Cause::NoTarget
+        | Cause::AuthenticationBusy
         | Cause::OutOfDescriptors
         | Cause::RouteConnectionLimit
         | Cause::ClientConnectionLimit

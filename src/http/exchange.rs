@@ -35,6 +35,8 @@ pub struct Exchange {
     /// How a failure is shown; `None` is in our own words.
     errors: Option<Arc<ErrorAnswers>>,
     route: Option<Arc<RouteMeter>>,
+    /// Whose password the client has shown.
+    user: Option<Box<str>>,
     target: Option<Arc<str>>,
     error: Option<Box<str>>,
     status: Option<StatusCode>,
@@ -137,6 +139,7 @@ impl Exchange {
             logged: Box::default(),
             errors: None,
             route: None,
+            user: None,
             target: None,
             error: None,
             status: None,
@@ -200,6 +203,17 @@ impl Exchange {
         self.route = Some(Arc::clone(route));
     }
 
+    /// Notes whose password the client has shown.
+    pub fn set_user(&mut self, user: &str) {
+        self.user = Some(user.into());
+    }
+
+    /// Whose password the client has shown, if it was asked for one.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
     /// Notes how the client is to be shown a failure from here on.
     pub fn set_errors(&mut self, errors: &Arc<ErrorAnswers>) {
         self.errors = Some(Arc::clone(errors));
@@ -237,8 +251,8 @@ impl Exchange {
         self.status = Some(status);
     }
 
-    /// Notes in words why no target was reached, for the access log.
-    pub(super) fn set_error(&mut self, error: &str) {
+    /// Notes in words why it has failed, for the access log.
+    pub fn set_error(&mut self, error: &str) {
         self.error = Some(error.into());
     }
 
@@ -275,6 +289,7 @@ impl Exchange {
         line.field("client", &self.connection.client().to_string());
         line.field_if("peer", self.connection.peer().map(|peer| peer.to_string()).as_deref());
         line.field("route", self.route_name());
+        line.field_if("user", self.user());
         if let Some((method, uri)) = &self.head {
             line.field("method", method.as_str());
             line.field_if("host", self.host.as_str());

@@ -7,6 +7,7 @@ pub mod answer;
 mod body;
 mod calling;
 pub mod codec;
+mod disguise;
 mod driver;
 mod edits;
 mod errors;

@@ -6,6 +6,8 @@ super::vocabulary! {
         Empty = "empty": "The client closed without having sent a byte, as port checks do.",
         ClosedEarly = "closed_early": "The party closed before it had sent enough to go on.",
         Blocked = "blocked": "`security` refuses the client's address.",
+        Unauthenticated = "unauthenticated": "The client showed no user name and password, or not the right ones, for `security.basic_auth` (401).",
+        AuthenticationBusy = "authentication_busy": "Too many passwords were waiting to be verified for `security.basic_auth`, or there was no memory for it (503).",
         RouteConnectionLimit = "route_connection_limit": "The route has `limits.max_connections` connections.",
         ClientConnectionLimit = "client_connection_limit": "The client's address has `limits.max_connections_per_ip` connections on the route.",
         ProxyHeaderMissing = "proxy_header_missing": "The listener requires a PROXY header and the client sent none.",

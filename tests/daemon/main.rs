@@ -26,6 +26,7 @@ mod manual;
 mod match_truth;
 mod origin;
 mod passive_health;
+mod passwords;
 mod proxy_header;
 mod reload;
 mod requests;

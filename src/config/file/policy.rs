@@ -1,7 +1,8 @@
 use std::time::Duration;
 
+use super::or_off::OrOff;
 use super::section::{Sub, section};
-use crate::config::value::{FilePath, List, Network, Pseudonym, Size, Table, Time, TimeOrOff, Whole};
+use crate::config::value::{FilePath, List, Network, Pseudonym, Realm, Size, Table, Time, TimeOrOff, Whole};
 
 section! {
     /// `[defaults]`.
@@ -59,6 +60,18 @@ section! {
         allow: List<Network>,
         /// Not these clients, even if allowed.
         block: List<Network> = Vec::new(),
+        /// A user name and password (RFC 7617) that each request has to show; "off" = none, whatever [defaults] says.
+        basic_auth: OrOff<BasicAuthSection>,
+    }
+}
+
+section! {
+    /// `security.basic_auth`.
+    BasicAuthSection {
+        /// The users, one "name:hash" a line, as `htpasswd -B` writes them: bcrypt, or argon2 as a PHC string.
+        file: FilePath [required],
+        /// What browsers show beside their question.
+        realm: Realm = Realm("restricted".into()),
     }
 }
 

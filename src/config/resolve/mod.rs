@@ -3,6 +3,7 @@
 //! Whatever returns `None` here has a fault in the report, or stands on a value that has one.
 
 mod action;
+mod authentication;
 pub(super) mod comeback;
 mod contradiction;
 mod cross;

@@ -75,6 +75,17 @@ pub struct Security {
     pub allow: Option<AddressSet>,
     /// Not these, even if allowed.
     pub block: AddressSet,
+    /// Who has to show a password; `None` is nobody.
+    pub basic_auth: Option<BasicAuth>,
+}
+
+/// Who has to show a user name and a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BasicAuth {
+    /// The file of the users.
+    pub file: Located<PathBuf>,
+    /// What clients are told that it is for; it can stand between quotes in a header.
+    pub realm: Box<str>,
 }
 
 /// Named limits of a route.

@@ -11,6 +11,7 @@ mod network;
 mod number;
 mod path;
 mod port;
+mod realm;
 mod scalar;
 mod size;
 mod status;
@@ -29,11 +30,12 @@ pub(super) use network::{AddressOrOff, Network};
 pub(super) use number::{RedirectStatus, Signed, Whole, integer};
 pub(super) use path::Pseudonym;
 pub(super) use port::{PortSpec, decimal};
+pub(super) use realm::Realm;
 pub(super) use scalar::{Alpn, HeaderText, MethodName, Text};
 pub(super) use size::Size;
 pub use size::parse_size;
 pub(super) use status::error_statuses;
 pub use suggest::nearest;
 pub(super) use word::{
-    Algorithm, AuthMode, CertificateWord, LogForm, ProtocolWord, ProxyHeader, TlsMode, UpstreamWord, Version,
+    Algorithm, AuthMode, CertificateWord, LogForm, OffWord, ProtocolWord, ProxyHeader, TlsMode, UpstreamWord, Version,
 };

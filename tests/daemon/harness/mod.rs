@@ -18,7 +18,7 @@ pub(crate) use http::{Message, parsed_head};
 pub(crate) use lines::field;
 pub(crate) use metrics::Metrics;
 pub(crate) use peer::{End, Ends, Peer};
-pub(crate) use proxy::{BINARY, FILE, Proxy, folder_with};
+pub(crate) use proxy::{BINARY, FILE, Proxy, USERS, folder_with};
 pub(crate) use python::Python;
 pub(crate) use target::{Refusing, Target, UNREACHABLE, Unanswering, listener};
 pub(crate) use wait::{PATIENCE, until};
