@@ -170,6 +170,8 @@ fn content(path: &Path) -> Result<String, UsersError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const HASH: &str = "$2y$04$QEGPCtriMePEJAWU/x.4FOe584WnWo6GUUK20YzUhFa95Hn9Tx2iu";
@@ -204,6 +206,16 @@ mod tests {
         assert_eq!(faults[2].1, "`alice` is there already, on line 1");
         assert_eq!(faults[3].1, "`carol` has a password in SHA-1, and only bcrypt and argon2 are accepted");
         assert!(faults.iter().all(|(_, text)| !text.contains("c2VjcmV0")), "{faults:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_users_or_has_faults(text in "(([a-c]|[^\\x00])?:(\\$(2y|argon2id)\\$)?[^\\n]{0,80}\\n){0,6}") {
+            match Users::parse(&text) {
+                Ok(users) => prop_assert!(users.count() > 0),
+                Err((faults, more)) => prop_assert!(faults.len() <= LINE_FAULTS_MAX && more == 0),
+            }
+        }
     }
 
     #[test]

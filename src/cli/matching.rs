@@ -123,7 +123,9 @@ fn note(route: &Route) -> Option<String> {
     let certificate = required.then_some("the client has to show a certificate that tls.client_auth accepts");
     let password = route.http.basic_auth.as_ref();
     let password = password.map(|_| "each request has to show a user's name and password (security.basic_auth)");
-    let notes: Vec<&str> = [certificate, password].into_iter().flatten().collect();
+    let asked = route.http.forward_auth.as_ref();
+    let asked = asked.map(|_| "another server is asked first about each request (security.forward_auth)");
+    let notes: Vec<&str> = [certificate, password, asked].into_iter().flatten().collect();
     if notes.is_empty() { None } else { Some(notes.join("; ")) }
 }
 

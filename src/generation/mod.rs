@@ -101,7 +101,12 @@ impl Generation {
                 Action::Forward(forward) => Some(forward.targets.all()),
                 Action::Redirect(_) | Action::Respond(_) => None,
             };
-            let watched = targets.into_iter().flatten().filter_map(|(target, health)| Some((target, health?)));
+            let asked = route.http.forward_auth.as_ref().map(|asked| asked.targets.all());
+            let watched = targets
+                .into_iter()
+                .flatten()
+                .chain(asked.into_iter().flatten())
+                .filter_map(|(target, health)| Some((target, health?)));
             watched.filter(|(_, health)| health.was_set_aside()).map(|(target, health)| Troubled {
                 route,
                 target,
@@ -117,7 +122,7 @@ impl Generation {
         }
         for route in self.routes.iter() {
             route.meter.show_traffic();
-            if matches!(route.action, Action::Forward(_)) {
+            if matches!(route.action, Action::Forward(_)) || route.http.forward_auth.is_some() {
                 route.meter.show_connects();
             }
             if route.rule.protocol == Protocol::Http && route.rule.tls != TlsHandling::Passthrough {

@@ -4,6 +4,7 @@ mod choose;
 mod entry;
 mod foretell;
 mod http;
+mod inquiry;
 mod passthrough;
 mod password;
 mod redirect;
@@ -15,6 +16,7 @@ mod terminate;
 mod turn_away;
 
 pub use self::http::{CurrentSite, Inside, Requests, http};
+pub use self::inquiry::ForwardAuth;
 pub use choose::{Terms, admits_any, choose};
 pub use entry::enter;
 pub use foretell::{Gets, TurnedDown, foretell};

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::inquiry::ForwardAuth;
 use super::password::BasicAuth;
 use super::redirect::Redirect;
 use super::respond::Respond;
@@ -56,6 +57,8 @@ pub struct HttpSettings {
     pub hsts: Option<HeaderValue>,
     /// Who has to show a password; `None` is nobody.
     pub basic_auth: Option<BasicAuth>,
+    /// Whom to ask first; `None` is nobody.
+    pub forward_auth: Option<ForwardAuth>,
 }
 
 /// Headers that a route changes.

@@ -78,7 +78,7 @@ pub fn failure_with(status: StatusCode, outcome: Outcome, exchange: Exchange) ->
 pub const fn status_of(cause: Cause) -> StatusCode {
     match cause {
         Cause::RequestMalformed => StatusCode::BAD_REQUEST,
-        Cause::Blocked => StatusCode::FORBIDDEN,
+        Cause::Blocked | Cause::Denied => StatusCode::FORBIDDEN,
         Cause::Unauthenticated => StatusCode::UNAUTHORIZED,
         Cause::NoRoute => StatusCode::NOT_FOUND,
         Cause::RequestHeadTimeout => StatusCode::REQUEST_TIMEOUT,

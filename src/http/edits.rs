@@ -17,6 +17,11 @@ pub struct HeaderEdits {
 }
 
 impl HeaderEdits {
+    /// The fields that are set to what names the user.
+    pub(super) fn naming_user(&self) -> impl Iterator<Item = &HeaderName> {
+        self.set.iter().filter(|(_, value)| value.names(Placeholder::User)).map(|(name, _)| name)
+    }
+
     /// Changes a head. A field of whose value nothing is left is not there: what was there under its name goes all the same,
     /// since a peer must not be able to say what the route says. Of a field that names the user, those go too that a target
     /// could take for it.

@@ -24,6 +24,8 @@ pub struct Exchange {
     registry: Arc<Registry>,
     activity: Arc<Activity>,
     progress: Arc<Progress>,
+    /// What the request has come to itself, while another server is asked about it.
+    aside: Option<Arc<Progress>>,
     opened: Instant,
     /// None if the head could not be read.
     head: Option<(Method, Uri)>,
@@ -131,6 +133,7 @@ impl Exchange {
             registry: Arc::clone(registry),
             activity: Arc::clone(activity),
             progress: Arc::default(),
+            aside: None,
             opened: Instant::now(),
             head,
             version,
@@ -264,6 +267,28 @@ impl Exchange {
     /// Notes that the head of the target's answer has come.
     pub(super) fn set_first_byte(&mut self) {
         self.first_byte = Some(self.opened.elapsed());
+    }
+
+    /// Another server is asked about it from here on: what that comes to is nothing of its own.
+    pub(super) fn begin_question(&mut self) {
+        self.aside = Some(std::mem::take(&mut self.progress));
+    }
+
+    /// The other server has been asked.
+    pub(super) fn end_question(&mut self) {
+        if let Some(progress) = self.aside.take() {
+            self.progress = progress;
+        }
+    }
+
+    pub(super) fn is_in_question(&self) -> bool {
+        self.aside.is_some()
+    }
+
+    /// The other server has nothing against it: who serves it is somebody else.
+    pub(super) fn forget_target(&mut self) {
+        self.target = None;
+        self.connect = None;
     }
 
     pub(super) fn progress(&self) -> &Arc<Progress> {

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderName;
 use http_body::{Frame, SizeHint};
 
+use super::disguise::remove_alike;
 use super::one::Feed;
 
 /// What is read and thrown away of a body that nobody wanted.
@@ -15,7 +17,11 @@ pub(super) const DISCARDED_MAX: u64 = 256 * 1024;
 
 /// The body of a client's request as it comes, by whatever protocol.
 #[derive(Debug)]
-pub struct Incoming(Source);
+pub struct Incoming {
+    source: Source,
+    /// Trailer fields that somebody else than the client has to say.
+    forbidden: Vec<HeaderName>,
+}
 
 #[derive(Debug)]
 enum Source {
@@ -60,7 +66,7 @@ impl Leftover {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        if let Source::Http2(body, leftover) = std::mem::replace(&mut self.0, Source::Empty)
+        if let Source::Http2(body, leftover) = std::mem::replace(&mut self.source, Source::Empty)
             && !http_body::Body::is_end_stream(&body)
         {
             *leftover.slot() = Some(body);
@@ -85,16 +91,26 @@ pub enum IncomingError {
 impl Incoming {
     /// No body.
     #[must_use]
-    pub const fn empty() -> Self {
-        Self(Source::Empty)
+    pub fn empty() -> Self {
+        Self::from(Source::Empty)
     }
 
-    pub(super) const fn http1(feed: Feed) -> Self {
-        Self(Source::Http1(feed))
+    pub(super) fn http1(feed: Feed) -> Self {
+        Self::from(Source::Http1(feed))
     }
 
     pub(super) fn http2(body: hyper::body::Incoming, leftover: &Leftover) -> Self {
-        Self(Source::Http2(body, leftover.clone()))
+        Self::from(Source::Http2(body, leftover.clone()))
+    }
+
+    fn from(source: Source) -> Self {
+        Self { source, forbidden: Vec::new() }
+    }
+
+    /// Takes these fields, and those that read the same, from the trailers that may come: a target may put them to the
+    /// others (RFC 9110 section 6.5.1).
+    pub(super) fn forbid_trailers<'a>(&mut self, names: impl IntoIterator<Item = &'a HeaderName>) {
+        self.forbidden.extend(names.into_iter().cloned());
     }
 }
 
@@ -102,7 +118,7 @@ impl Incoming {
     /// Whether another task than the one that serves the client may take what comes: an HTTP/1 connection reads for those
     /// that it polls itself.
     pub(super) const fn can_leave(&self) -> bool {
-        match &self.0 {
+        match &self.source {
             Source::Empty | Source::Http2(_, _) => true,
             Source::Http1(_) => false,
         }
@@ -117,17 +133,22 @@ impl http_body::Body for Incoming {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
-        match &mut self.get_mut().0 {
-            Source::Empty => Poll::Ready(None),
-            Source::Http1(feed) => feed.poll_frame(context),
-            Source::Http2(body, _) => Poll::Ready(
-                ready!(Pin::new(body).poll_frame(context)).map(|frame| frame.map_err(|error| blame(&error))),
-            ),
+        let this = self.get_mut();
+        let frame = match &mut this.source {
+            Source::Empty => None,
+            Source::Http1(feed) => ready!(feed.poll_frame(context)),
+            Source::Http2(body, _) => {
+                ready!(Pin::new(body).poll_frame(context)).map(|frame| frame.map_err(|error| blame(&error)))
+            }
+        };
+        if this.forbidden.is_empty() {
+            return Poll::Ready(frame);
         }
+        Poll::Ready(frame.map(|frame| frame.map(|frame| without(frame, &this.forbidden))))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.source {
             Source::Empty => true,
             Source::Http1(feed) => feed.is_end(),
             Source::Http2(body, _) => body.is_end_stream(),
@@ -135,11 +156,21 @@ impl http_body::Body for Incoming {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.source {
             Source::Empty => SizeHint::with_exact(0),
             Source::Http1(feed) => feed.left().map_or_else(SizeHint::default, SizeHint::with_exact),
             Source::Http2(body, _) => body.size_hint(),
         }
+    }
+}
+
+fn without(frame: Frame<Bytes>, forbidden: &[HeaderName]) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            forbidden.iter().for_each(|name| remove_alike(&mut trailers, name));
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod activity;
 pub mod answer;
+mod asking;
 mod body;
 mod calling;
 pub mod codec;
@@ -41,6 +42,7 @@ mod via;
 mod watched;
 mod websocket;
 
+pub use asking::{ANSWER_DISCARDED_MAX, Asking, ask};
 pub use body::{Body, BodyError};
 pub use edits::HeaderEdits;
 pub use errors::{ErrorAnswers, ErrorPage};

@@ -80,10 +80,10 @@ async fn attempt(
     set_host(request.headers_mut(), exchange, forwarding.preserve_host, &target, port);
     let mut calling = lease.call(request);
     let activity = Arc::clone(exchange.activity());
-    let multiplexed = exchange.version() == Version::HTTP_2;
+    // The activity is the whole connection's, and hyper has no way to send these on an HTTP/2 stream.
+    let passes_on = exchange.version() != Version::HTTP_2 && !exchange.is_in_question();
     let interim = |status, headers| {
-        // The activity is the whole connection's, and hyper has no way to send these on an HTTP/2 stream.
-        if !multiplexed {
+        if passes_on {
             activity.add_interim(status, headers);
         }
     };

@@ -8,6 +8,7 @@ super::vocabulary! {
         Blocked = "blocked": "`security` refuses the client's address.",
         Unauthenticated = "unauthenticated": "The client showed no user name and password, or not the right ones, for `security.basic_auth` (401).",
         AuthenticationBusy = "authentication_busy": "Too many passwords were waiting to be verified for `security.basic_auth`, or there was no memory for it (503).",
+        Denied = "denied": "The server that `security.forward_auth` asks denies the request; its answer went to the client.",
         RouteConnectionLimit = "route_connection_limit": "The route has `limits.max_connections` connections.",
         ClientConnectionLimit = "client_connection_limit": "The client's address has `limits.max_connections_per_ip` connections on the route.",
         ProxyHeaderMissing = "proxy_header_missing": "The listener requires a PROXY header and the client sent none.",

@@ -145,6 +145,7 @@ fn proof(cause: Cause) -> Proof {
                 answered(client, 401);
             })
         }
+        Cause::Denied => Proof::Alone(crate::inquiries::who_is_denied_gets_the_answer_of_the_server_that_was_asked),
         Cause::AuthenticationBusy => {
             Proof::Alone(crate::passwords::a_flood_of_passwords_is_turned_down_and_holds_up_nothing)
         }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::harness::{
-    BINARY, CERTIFICATES, Curl, FILE, HOST, Message, Peer, Proxy, Target, USERS, Way, folder_with, parsed_head, until,
+    BINARY, CERTIFICATES, Curl, FILE, HOST, Message, Peer, Proxy, Target, USERS, Way, folder_with, until,
 };
 
 /// `alice:correct`, `alice:wrong`, `mallory:correct` and `Jürgen:correct`.
@@ -19,26 +19,6 @@ const MALLORY: &str = "Basic bWFsbG9yeTpjb3JyZWN0";
 const JUERGEN: &str = "Basic SsO8cmdlbjpjb3JyZWN0";
 
 const BASIC: &str = "security.basic_auth = { file = \"users.htpasswd\", realm = \"the team's\" }";
-
-/// A target that answers each request with the head that it got, as it came.
-fn mirror() -> Target {
-    Target::serving(|mut peer| {
-        let mut byte = [0];
-        loop {
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                match std::io::Read::read(&mut peer, &mut byte) {
-                    Ok(1) => head.push(byte[0]),
-                    Ok(_) | Err(_) => return,
-                }
-            }
-            let length = parsed_head(&String::from_utf8_lossy(&head)).field("content-length").parse().unwrap_or(0);
-            head.extend(peer.receive(length));
-            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", head.len());
-            peer.send_what_is_taken(&[answer.as_bytes(), &head].concat());
-        }
-    })
-}
 
 fn ask(client: &mut Peer, fields: &str) -> Message {
     client.send(format!("GET / HTTP/1.1\r\nhost: {HOST}\r\n{fields}\r\n").as_bytes());
@@ -65,7 +45,7 @@ fn line_of(proxy: &Proxy, answer: &Message) -> Value {
 
 #[test]
 fn who_shows_the_right_password_is_let_in_and_named_and_nobody_else() {
-    let target = mirror();
+    let target = Target::verbatim();
     let more = format!("{BASIC}\nheaders.request.set = {{ \"x-remote-user\" = \"{{user}}\" }}");
     let proxy = Proxy::start(&Way::Http.route("site", "127.0.0.2", target.address, &more));
     let address = proxy.address("127.0.0.2");
@@ -112,7 +92,7 @@ fn who_shows_the_right_password_is_let_in_and_named_and_nobody_else() {
 
 #[test]
 fn a_client_cannot_say_who_it_is() {
-    let target = mirror();
+    let target = Target::verbatim();
     let set = "headers.request.set = { \"x-remote-user\" = \"{user}\" }";
     let config = Way::Http.route("site", "127.0.0.2", target.address, &format!("{BASIC}\n{set}"));
     let proxy = Proxy::start(&config);
@@ -131,6 +111,17 @@ fn a_client_cannot_say_who_it_is() {
         assert_eq!(seen.replace('_', "-").matches("x-remote-user:").count(), 1, "{lie}\n{seen}");
         client.finish();
     }
+    // Not behind the body either.
+    let mut client = Peer::connect(address);
+    let head =
+        format!("POST / HTTP/1.1\r\nhost: {HOST}\r\nauthorization: {ALICE}\r\ntransfer-encoding: chunked\r\n\r\n");
+    client.send(
+        format!("{head}1\r\na\r\n0\r\nx-remote-user: root\r\nX_Remote_User: root\r\nx-end: 1\r\n\r\n").as_bytes(),
+    );
+    let seen = client.message().text().to_ascii_lowercase();
+    assert!(seen.ends_with("\r\nx-end: 1\r\n\r\n") && !seen.contains("root"), "{seen}");
+    assert!(seen.contains("\r\nx-remote-user: alice\r\n"), "{seen}");
+    client.finish();
     // By HTTP/1.0, and each of several requests at once for itself.
     let mut client = Peer::connect(address);
     let request = |version: &str, authorization: &str| {
@@ -152,7 +143,7 @@ fn a_client_cannot_say_who_it_is() {
 
 #[test]
 fn every_ending_of_a_request_asks_and_every_protocol() {
-    let target = mirror();
+    let target = Target::verbatim();
     let page = "error_pages = { \"401\" = \"401.html\" }\n";
     let answering = |name: &str, ip: &str, more: &str| {
         format!("\n[[routes]]\nname = \"{name}\"\nmatch.ports = [\"{ip}:0\"]\n{more}\n")
@@ -210,7 +201,7 @@ fn every_ending_of_a_request_asks_and_every_protocol() {
 
 #[test]
 fn a_reload_counts_at_once_and_a_file_that_is_wrong_changes_nothing() {
-    let target = mirror();
+    let target = Target::verbatim();
     let config = Way::Http.route("site", "127.0.0.2", target.address, BASIC);
     let mut proxy = Proxy::start(&config);
     let address = proxy.address("127.0.0.2");
@@ -233,6 +224,29 @@ fn a_reload_counts_at_once_and_a_file_that_is_wrong_changes_nothing() {
     write(&proxy, USERS);
     proxy.reload(&config);
     assert_eq!(statuses(), (200, 200));
+    proxy.finish();
+}
+
+#[test]
+fn a_password_that_is_being_verified_when_the_file_changes_is_judged_by_the_file_of_its_time() {
+    let target = Target::verbatim();
+    let config = Way::Http.route("site", "127.0.0.2", target.address, BASIC);
+    let mut proxy = Proxy::start(&config);
+    // It takes a second or so in a test's build.
+    let slow = "alice:$2b$11$IpDdbtn8KIlos.H9bB/CS.yYYIGcXhjddTD93NE73Pr0Dm5ApWOHe\n";
+    fs::write(proxy.path("users.htpasswd"), slow).unwrap();
+    proxy.reload(&config);
+    let address = proxy.address("127.0.0.2");
+    let mut client = Peer::connect(address);
+    client.send(format!("GET / HTTP/1.1\r\nhost: {HOST}\r\nauthorization: {ALICE}\r\n\r\n").as_bytes());
+    // What is read is routed in the same breath.
+    let read = |live: &[Value]| live.iter().any(|connection| connection["bytes_in"].as_u64() > Some(0));
+    proxy.connections_until("the request is being judged", read);
+    fs::write(proxy.path("users.htpasswd"), USERS.replace("alice", "carol")).unwrap();
+    proxy.reload(&config);
+    assert_eq!(client.message().status(), 200);
+    assert_eq!(ask(&mut client, &format!("authorization: {ALICE}\r\n")).status(), 401, "the next one is judged anew");
+    client.finish();
     proxy.finish();
 }
 
@@ -269,7 +283,8 @@ fn match_says_that_a_password_is_asked_for() {
     let route = |more: &str| {
         format!("[[routes]]\nname = \"site\"\nmatch.ports = [8080]\ntargets = [\"127.0.0.1:9\"]\n{more}\n")
     };
-    for (more, noted) in [(BASIC, true), ("", false)] {
+    let asked = "security.forward_auth = { targets = [\"127.0.0.1:9\"], path = \"/\" }";
+    for (more, noted, asks) in [(BASIC, true, false), ("", false, false), (asked, false, true)] {
         let folder = folder_with(&route(more));
         let mut command = Command::new(BINARY);
         command.args(["match", "http://localhost:8080/", "-c"]).arg(folder.path().join(FILE));
@@ -277,6 +292,8 @@ fn match_says_that_a_password_is_asked_for() {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let note = said.contains("note: each request has to show a user's name and password (security.basic_auth)");
         assert!(output.status.success() && note == noted, "{said}");
+        let note = said.contains("note: another server is asked first about each request (security.forward_auth)");
+        assert_eq!(note, asks, "{said}");
     }
 }
 
@@ -288,7 +305,7 @@ fn slow() -> String {
 /// Requests that wait for a hash of their own fill the room that there is, and one more is told so; meanwhile whoever needs
 /// no hash is served.
 pub(crate) fn a_flood_of_passwords_is_turned_down_and_holds_up_nothing() {
-    let target = mirror();
+    let target = Target::verbatim();
     let fast = "security.basic_auth.file = \"users.htpasswd\"";
     let config = Way::Http.route("slow", "127.0.0.2", target.address, "security.basic_auth.file = \"slow.htpasswd\"")
         + &Way::Http.route("fast", "127.0.0.3", target.address, fast)

@@ -15,8 +15,8 @@ use toml::de::{DeTable, DeValue, Error};
 pub(super) use certificate::{CertificateSpec, CertificateTable};
 pub(super) use or_off::OrOff;
 pub(super) use policy::{
-    BasicAuthSection, DefaultsSection, HstsSection, HstsSub, LimitsSection, PassiveHealthSection, SecuritySection,
-    TimeoutsSection,
+    BasicAuthSection, DefaultsSection, ForwardAuthSection, HstsSection, HstsSub, LimitsSection, PassiveHealthSection,
+    SecuritySection, TimeoutsSection,
 };
 pub(super) use process::{AdminSection, ListenerTable, LogSection, ServerSection};
 pub(super) use route::{

@@ -1,9 +1,9 @@
-use super::Context;
 use super::contradiction::{Shape, TlsShape};
-use crate::config::file::{BasicAuthSection, OrOff, RouteTable, SecuritySection, or_empty};
+use super::{Context, action, headers, tls};
+use crate::config::file::{BasicAuthSection, ForwardAuthSection, OrOff, RouteTable, SecuritySection, listed, or_empty};
 use crate::config::place::Place;
 use crate::config::report::Report;
-use crate::config::resolved::{Action, BasicAuth, HeaderEdits, HeaderRules, Security};
+use crate::config::resolved::{Action, BasicAuth, ForwardAuth, HeaderEdits, HeaderRules, Security};
 use crate::config::value::{Key, ProtocolWord, TlsMode};
 use crate::name::Placeholder;
 
@@ -17,6 +17,28 @@ pub(super) fn basic(key: &Key<OrOff<BasicAuthSection>>, context: &Context<'_>) -
     }
 }
 
+/// Whom to ask first.
+pub(super) fn forward(
+    key: &Key<OrOff<ForwardAuthSection>>,
+    context: &Context<'_>,
+    report: &mut Report,
+) -> Option<ForwardAuth> {
+    let section = match key.value()? {
+        OrOff::Off => return None,
+        OrOff::On(section) => section,
+    };
+    let copy_headers = headers::copied(&section.copy_headers(), report);
+    let tls = match &section.tls {
+        Key::Absent => None,
+        Key::Faulty(_) => return None,
+        Key::Given(..) => Some(tls::upstream(&section.tls, context, report)?),
+    };
+    let targets = section.targets.located()?;
+    action::check_targets(targets, "there is nobody to ask", report);
+    let path = section.path.value()?.0.clone();
+    Some(ForwardAuth { targets: listed(&section.targets).to_vec(), path, copy_headers, tls })
+}
+
 /// Reports what asks who a client is on a route that sees no request, be it the route's own or that of `[defaults]`: left
 /// out in silence it would let everybody in.
 pub(super) fn check(route: &RouteTable, shape: &Shape, context: &Context<'_>, report: &mut Report) {
@@ -25,6 +47,7 @@ pub(super) fn check(route: &RouteTable, shape: &Shape, context: &Context<'_>, re
     let untouched = shape.tls == TlsShape::Mode(TlsMode::Passthrough) || shape.protocol == Some(ProtocolWord::Tcp);
     if untouched {
         refuse("basic_auth", &own.basic_auth, &base.basic_auth, route, report);
+        refuse("forward_auth", &own.forward_auth, &base.forward_auth, route, report);
     }
 }
 

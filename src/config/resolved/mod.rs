@@ -15,8 +15,8 @@ pub use action::{
     Action, Forward, Host, LoadBalancing, ProxyVersion, Redirect, Respond, Target, TargetPort, UpstreamProtocol,
 };
 pub use policy::{
-    BasicAuth, Defaults, ErrorAnswers, ErrorPage, HeaderEdits, HeaderRules, Hsts, Limits, PassiveHealth, Security,
-    Timeouts,
+    BasicAuth, Defaults, ErrorAnswers, ErrorPage, ForwardAuth, HeaderEdits, HeaderRules, Hsts, Limits, PassiveHealth,
+    Security, Timeouts,
 };
 pub use route::Route;
 pub use tls::{Certificate, ClientAuth, Tls, TlsServer, TlsUpstream};

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
+use http::uri::PathAndQuery;
 
+use super::action::Target;
+use super::tls::TlsUpstream;
 use crate::config::place::Located;
 use crate::name::FieldValue;
 use crate::net::AddressSet;
@@ -77,6 +80,21 @@ pub struct Security {
     pub block: AddressSet,
     /// Who has to show a password; `None` is nobody.
     pub basic_auth: Option<BasicAuth>,
+    /// Whom to ask first; `None` is nobody.
+    pub forward_auth: Option<ForwardAuth>,
+}
+
+/// Another server that is asked whether a request may go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardAuth {
+    /// At least one, of which at least one is no backup.
+    pub targets: Vec<Located<Target>>,
+    /// What it is asked for.
+    pub path: PathAndQuery,
+    /// Headers of its answer that the request gets.
+    pub copy_headers: Vec<HeaderName>,
+    /// TLS to it.
+    pub tls: Option<TlsUpstream>,
 }
 
 /// Who has to show a user name and a password.

@@ -28,7 +28,7 @@ pub(super) use log_query::MaskSpec;
 pub use network::parse_network;
 pub(super) use network::{AddressOrOff, Network};
 pub(super) use number::{RedirectStatus, Signed, Whole, integer};
-pub(super) use path::Pseudonym;
+pub(super) use path::{AskedPath, Pseudonym};
 pub(super) use port::{PortSpec, decimal};
 pub(super) use realm::Realm;
 pub(super) use scalar::{Alpn, HeaderText, MethodName, Text};

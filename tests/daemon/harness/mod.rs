@@ -20,6 +20,6 @@ pub(crate) use metrics::Metrics;
 pub(crate) use peer::{End, Ends, Peer};
 pub(crate) use proxy::{BINARY, FILE, Proxy, USERS, folder_with};
 pub(crate) use python::Python;
-pub(crate) use target::{Refusing, Target, UNREACHABLE, Unanswering, listener};
+pub(crate) use target::{Refusing, Target, UNREACHABLE, Unanswering, listener, next_head};
 pub(crate) use wait::{PATIENCE, until};
 pub(crate) use way::{HELLO, HOST, Way, case_ip, payload, play};
