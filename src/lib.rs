@@ -6,7 +6,8 @@
 pub mod name;
 pub mod net;
 pub mod outcome;
-// Rank 1: the vocabularies that every room above speaks.
+// Rank 1: the vocabularies that every room above speaks, and what is pure.
+pub mod auth;
 pub mod drain;
 pub mod route;
 pub mod telemetry;

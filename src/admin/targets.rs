@@ -33,7 +33,7 @@ struct Aside {
     seconds: f64,
 }
 
-/// Every target of every route: those that are set aside first, then those with the most connections.
+/// Every target of every route, and every server that one asks first: those that are set aside first, then those with the most connections.
 pub(super) fn targets(control: &Control, query: &str) -> Answer {
     let mut limit = usize::MAX;
     for (key, value) in pairs(query) {
@@ -51,11 +51,14 @@ pub(super) fn targets(control: &Control, query: &str) -> Answer {
 }
 
 fn rows(generation: &Generation) -> Vec<Row> {
-    let forwarding = generation.routes.iter().filter_map(|route| match &route.action {
-        Action::Forward(forward) => Some((route, forward)),
-        Action::Redirect(_) | Action::Respond(_) => None,
+    let targets = generation.routes.iter().flat_map(|route| {
+        let own = match &route.action {
+            Action::Forward(forward) => Some(forward.targets.all()),
+            Action::Redirect(_) | Action::Respond(_) => None,
+        };
+        let asked = route.http.forward_auth.as_ref().map(|asked| asked.targets.all());
+        own.into_iter().flatten().chain(asked.into_iter().flatten()).map(move |target| (route, target))
     });
-    let targets = forwarding.flat_map(|(route, forward)| forward.targets.all().map(move |target| (route, target)));
     let rows = targets.map(|(route, (target, health))| Row {
         route: route.meter.name().to_string(),
         target: target.label().to_string(),

@@ -26,7 +26,7 @@ struct Answer {
     /// Why the client would be turned down, if it would be.
     refused: Option<Refused>,
     /// What else the client has to bring.
-    note: Option<&'static str>,
+    note: Option<String>,
     /// The targets that it would go to, if it is served and goes to any.
     pick: Option<Pick>,
     /// What the recorded ClientHello says, if there is one.
@@ -141,9 +141,15 @@ fn ask(question: &Question, config: &Config, site: &Site, known: &Known) -> Answ
     }
 }
 
-fn note(route: &Route) -> Option<&'static str> {
+fn note(route: &Route) -> Option<String> {
     let required = route.tls.as_ref().is_some_and(|policy| policy.requires_client_certificate());
-    required.then_some("the client has to show a certificate that tls.client_auth accepts")
+    let certificate = required.then_some("the client has to show a certificate that tls.client_auth accepts");
+    let password = route.http.basic_auth.as_ref();
+    let password = password.map(|_| "each request has to show a user's name and password (security.basic_auth)");
+    let asked = route.http.forward_auth.as_ref();
+    let asked = asked.map(|_| "another server is asked first about each request (security.forward_auth)");
+    let notes: Vec<&str> = [certificate, password, asked].into_iter().flatten().collect();
+    if notes.is_empty() { None } else { Some(notes.join("; ")) }
 }
 
 impl Said {
@@ -203,7 +209,7 @@ fn describe(answers: &[Answer]) -> String {
         if let Some(pick) = &answer.pick {
             let _ = writeln!(text, "  {}", pick.describe());
         }
-        if let Some(note) = answer.note {
+        if let Some(note) = &answer.note {
             let _ = writeln!(text, "  note: {note}");
         }
         for verdict in answer.routes.iter().filter(|verdict| !verdict.taken) {

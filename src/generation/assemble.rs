@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::certificates::Tls;
+use super::logins::Logins;
 use super::pages::Pages;
 use super::routes::Routes;
 use super::{Fixed, Generation, Settings, Source};
@@ -21,11 +22,14 @@ pub(super) fn assemble(config: &Config, source: &Source, previous: Option<&Gener
     let mut tls = Tls::new(config, source);
     let routes = Routes::new(source);
     let mut pages = Pages::new(config);
+    let mut logins = Logins::new(config, source);
     let unrouted = pages.answers(&config.defaults.errors);
-    let built: Vec<_> = config.routes.iter().map(|route| Arc::new(routes.build(route, &mut tls, &mut pages))).collect();
+    let mut build = |route| Arc::new(routes.build(route, &mut tls, &mut pages, &mut logins));
+    let built: Vec<_> = config.routes.iter().map(&mut build).collect();
     let operators = tls.operators();
-    let warnings = tls.take_warnings();
-    if let Some(faults) = tls.into_faults(pages.into_faults()) {
+    let warnings = tls.take_warnings().into_iter().chain(logins.take_warnings()).collect();
+    let others = pages.into_faults().into_iter().chain(logins.into_faults()).collect();
+    if let Some(faults) = tls.into_faults(others) {
         return Err(faults);
     }
     let built: Arc<[Arc<Route>]> = built.into();

@@ -170,10 +170,25 @@ impl<'a> Tls<'a> {
             TlsConfig::Plain | TlsConfig::Passthrough | TlsConfig::Terminate(_) => return None,
             TlsConfig::TerminateAndReencrypt(_, upstream) => upstream,
         };
-        let parameters = self.client_parameters(upstream, offered(route))?;
+        self.client_policy(upstream, offered(route), route.place)
+    }
+
+    /// How a route speaks TLS to the server that it asks first; `None` if it does not, or if there is a fault in how.
+    pub(super) fn asked(&mut self, route: &config::Route) -> Option<(Arc<ClientPolicy>, PoolClass)> {
+        let upstream = route.security.forward_auth.as_ref()?.tls.as_ref()?;
+        self.client_policy(upstream, vec![b"http/1.1".to_vec()], route.place)
+    }
+
+    fn client_policy(
+        &mut self,
+        upstream: &TlsUpstream,
+        alpn: Vec<Vec<u8>>,
+        place: Place,
+    ) -> Option<(Arc<ClientPolicy>, PoolClass)> {
+        let parameters = self.client_parameters(upstream, alpn)?;
         match self.source.client_policies.find_or_make(parameters, &self.system) {
             Ok(policy) => Some(policy),
-            Err(error) => self.fault(route.place, &error),
+            Err(error) => self.fault(place, &error),
         }
     }
 

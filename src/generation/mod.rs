@@ -8,6 +8,7 @@ mod certificates;
 mod coverage;
 mod current;
 mod kept;
+mod logins;
 mod operators;
 mod pages;
 mod routes;
@@ -18,7 +19,7 @@ mod tests;
 
 pub use current::Current;
 pub use operators::{OperatorTls, OperatorToken, Operators};
-pub use source::{LoadError, Source};
+pub use source::{LoadError, NoSecrets, Source};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -106,7 +107,12 @@ impl Generation {
                 Action::Forward(forward) => Some(forward.targets.all()),
                 Action::Redirect(_) | Action::Respond(_) => None,
             };
-            let watched = targets.into_iter().flatten().filter_map(|(target, health)| Some((target, health?)));
+            let asked = route.http.forward_auth.as_ref().map(|asked| asked.targets.all());
+            let watched = targets
+                .into_iter()
+                .flatten()
+                .chain(asked.into_iter().flatten())
+                .filter_map(|(target, health)| Some((target, health?)));
             watched.filter(|(_, health)| health.was_set_aside()).map(|(target, health)| Troubled {
                 route,
                 target,
@@ -122,7 +128,7 @@ impl Generation {
         }
         for route in self.routes.iter() {
             route.meter.show_traffic();
-            if matches!(route.action, Action::Forward(_)) {
+            if matches!(route.action, Action::Forward(_)) || route.http.forward_auth.is_some() {
                 route.meter.show_connects();
             }
             if route.rule.serves_requests() {

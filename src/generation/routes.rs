@@ -6,10 +6,13 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 
 use super::Source;
 use super::certificates::Tls;
+use super::logins::Logins;
 use super::pages::Pages;
 use crate::config;
 use crate::connection::{Admission, RouteLoad};
-use crate::handler::{Action, Content, Forward, HeaderRules, HttpSettings, PoolClass, Redirect, Respond, Route};
+use crate::handler::{
+    Action, Content, Forward, ForwardAuth, HeaderRules, HttpSettings, PoolClass, Redirect, Respond, Route,
+};
 use crate::http::{ForwardedPolicy, HeaderEdits, Settings, TargetProtocol, Timeouts, Via};
 use crate::name::{FieldValue, Language};
 use crate::relay;
@@ -38,8 +41,14 @@ impl<'a> Routes<'a> {
         Self { source }
     }
 
-    /// Builds one route; faults in its TLS are kept in `tls`.
-    pub(super) fn build(&self, route: &config::Route, tls: &mut Tls<'_>, pages: &mut Pages<'_>) -> Route {
+    /// Builds one route; the faults of what it names are kept in `tls`, `pages` and `logins`.
+    pub(super) fn build(
+        &self,
+        route: &config::Route,
+        tls: &mut Tls<'_>,
+        pages: &mut Pages<'_>,
+        logins: &mut Logins<'_>,
+    ) -> Route {
         let timeouts = &route.timeouts;
         Route {
             rule: Arc::new(route.rule.clone()),
@@ -53,7 +62,7 @@ impl<'a> Routes<'a> {
                 linger: timeouts.linger,
                 max_lifetime: timeouts.max_lifetime,
             },
-            http: http_settings(route, pages),
+            http: HttpSettings { forward_auth: self.forward_auth(route, tls), ..http_settings(route, pages, logins) },
             action: self.action(route, tls),
         }
     }
@@ -106,14 +115,25 @@ impl<'a> Routes<'a> {
                 config::ProxyVersion::V1 => ProxyVersion::V1,
                 config::ProxyVersion::V2 => ProxyVersion::V2,
             }),
-            timeouts: upstream::Timeouts {
-                connect: route.timeouts.connect,
-                connect_total: route.timeouts.connect_total,
-                tls_handshake: route.timeouts.tls_handshake,
-            },
+            timeouts: connecting(&route.timeouts),
             preserve_host: forward.preserve_host,
             rewrite: forward.rewrite.clone(),
         }
+    }
+
+    fn forward_auth(&self, route: &config::Route, tls: &mut Tls<'_>) -> Option<ForwardAuth> {
+        let asked = route.security.forward_auth.as_ref()?;
+        let (tls, pool_class) = tls.asked(route).map_or((None, PoolClass::PLAIN), |(tls, class)| (Some(tls), class));
+        let targets = asked.targets.iter().map(|target| self.member(&target.value, route, pool_class)).collect();
+        Some(ForwardAuth {
+            targets: Targets::new(targets, Algorithm::RoundRobin),
+            tls,
+            pool_class,
+            timeouts: connecting(&route.timeouts),
+            path: asked.path.clone(),
+            copied: asked.copy_headers.clone(),
+            unchanged: HeaderEdits::default(),
+        })
     }
 
     fn member(&self, written: &config::Target, route: &config::Route, class: PoolClass) -> Member {
@@ -144,7 +164,13 @@ impl<'a> Routes<'a> {
     }
 }
 
-fn http_settings(route: &config::Route, pages: &mut Pages<'_>) -> HttpSettings {
+fn connecting(timeouts: &config::Timeouts) -> upstream::Timeouts {
+    let config::Timeouts { connect, connect_total, tls_handshake, .. } = *timeouts;
+    upstream::Timeouts { connect, connect_total, tls_handshake }
+}
+
+/// All but whom to ask first.
+fn http_settings(route: &config::Route, pages: &mut Pages<'_>, logins: &mut Logins<'_>) -> HttpSettings {
     let timeouts = &route.timeouts;
     HttpSettings {
         connection: Settings {
@@ -170,6 +196,8 @@ fn http_settings(route: &config::Route, pages: &mut Pages<'_>) -> HttpSettings {
         },
         errors: pages.answers(&route.errors),
         hsts: route.hsts.and_then(|hsts| HeaderValue::try_from(strict_transport(hsts)).ok()),
+        basic_auth: logins.basic(route),
+        forward_auth: None,
         headers: HeaderRules { request: edits(&route.headers.request), response: edits(&route.headers.response) },
     }
 }

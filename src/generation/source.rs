@@ -4,6 +4,7 @@ use std::sync::Arc;
 use super::Generation;
 use super::kept::{ClientPolicies, Kept};
 use super::routes::HealthKey;
+use crate::auth::Verifier;
 use crate::config::{self, Config, Faults};
 use crate::connection::RouteLoad;
 use crate::name::HostPattern;
@@ -24,6 +25,8 @@ pub struct Source {
     pub(super) loads: Kept<Arc<str>, RouteLoad>,
     pub(super) targets: Kept<TargetKey, Target>,
     pub(super) healths: Kept<HealthKey, Health>,
+    /// What verifies passwords, and knows which were right of late.
+    pub(super) verifier: Arc<Verifier>,
 }
 
 /// Why there is no generation.
@@ -43,12 +46,23 @@ pub enum LoadError {
     },
 }
 
+/// Why nothing can be kept secret.
+#[derive(Debug, thiserror::Error)]
+pub enum NoSecrets {
+    /// There are no keys for session tickets.
+    #[error(transparent)]
+    Tickets(#[from] PolicyError),
+    /// There is no key for what is remembered of passwords.
+    #[error("the system gave no random numbers")]
+    Passwords,
+}
+
 impl Source {
     /// Generations from this file.
     ///
     /// # Errors
-    /// The system gave no random numbers for the session tickets.
-    pub fn new(path: &Path, meters: Arc<Meters>) -> Result<Self, PolicyError> {
+    /// The system gave no random numbers for the session tickets, or for the marks of passwords.
+    pub fn new(path: &Path, meters: Arc<Meters>) -> Result<Self, NoSecrets> {
         Ok(Self {
             path: path.into(),
             meters,
@@ -58,6 +72,7 @@ impl Source {
             loads: Kept::default(),
             targets: Kept::default(),
             healths: Kept::default(),
+            verifier: Verifier::new().map_err(|_| NoSecrets::Passwords)?,
         })
     }
 

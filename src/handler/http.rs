@@ -2,14 +2,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::header::STRICT_TRANSPORT_SECURITY;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::choose::{Terms, choose};
 use super::entry::enter;
+use super::inquiry::ForwardAuth;
 use super::route::{Action, Forward, Route};
 use super::site::Site;
 use crate::connection::{Connection, Registry, State};
-use crate::http::{Body, Exchange, Forwarding, Incoming, Pool, Scheme, TlsNames, Version, answer, forward, serve};
+use crate::http::{
+    Asking, Body, Exchange, Forwarding, Incoming, Pool, Scheme, TlsNames, Version, answer, ask, forward, serve,
+};
 use crate::net::Transport;
 use crate::outcome::{Cause, Outcome};
 use crate::route::{ConnectionFacts, TlsFacts};
@@ -104,12 +107,25 @@ impl Requests {
         response
     }
 
-    async fn routed(&self, request: Request<Incoming>, exchange: Exchange, route: &Route) -> Response<Body> {
+    async fn routed(&self, mut request: Request<Incoming>, mut exchange: Exchange, route: &Route) -> Response<Body> {
         if let Err(refusal) = enter(route, exchange.connection()) {
             return answer::failure(refusal.outcome(), exchange);
         }
+        if let Some(basic) = &route.http.basic_auth {
+            exchange = match basic.admit(request.headers(), exchange).await {
+                Ok(exchange) => exchange,
+                Err(response) => return response,
+            };
+        }
+        let mut vouched = HeaderMap::new();
+        if let Some(asked) = &route.http.forward_auth {
+            (exchange, vouched) = match self.ask(&mut request, exchange, route, asked).await {
+                Ok(vouched) => vouched,
+                Err(response) => return response,
+            };
+        }
         match &route.action {
-            Action::Forward(way) => self.forward(request, exchange, route, way).await,
+            Action::Forward(way) => self.forward(request, exchange, route, way, &vouched).await,
             Action::Redirect(redirect) => redirect.answer(exchange, self.tls_names(), &route.http.headers.response),
             Action::Respond(respond) => respond.answer(exchange, self.tls_names(), &route.http.headers.response),
         }
@@ -149,6 +165,7 @@ impl Requests {
         exchange: Exchange,
         route: &Route,
         way: &Forward,
+        vouched: &HeaderMap,
     ) -> Response<Body> {
         let connection = Arc::clone(exchange.connection());
         let plan = Plan {
@@ -168,14 +185,58 @@ impl Requests {
             pool: &self.pool,
             timeouts: &route.http.timeouts,
             forwarded: &route.http.forwarded,
-            scheme: if self.inside.is_some() { Scheme::Https } else { Scheme::Http },
+            scheme: self.scheme(),
             tls: self.tls_names(),
             rewrite: way.rewrite.as_ref(),
             preserve_host: way.preserve_host,
+            vouched,
             request_headers: &route.http.headers.request,
             response_headers: &route.http.headers.response,
             max_request_body: route.http.max_request_body,
         };
         forward(request, exchange, forwarding).await
+    }
+
+    /// Asks another server whether a request may go on; gives what it says of it.
+    async fn ask(
+        &self,
+        request: &mut Request<Incoming>,
+        exchange: Exchange,
+        route: &Route,
+        asked: &ForwardAuth,
+    ) -> Result<(Exchange, HeaderMap), Response<Body>> {
+        let connection = Arc::clone(exchange.connection());
+        let plan = Plan {
+            targets: &asked.targets,
+            client: connection.client(),
+            listener: connection.listener(),
+            tls: asked.tls.as_deref(),
+            proxy_header: None,
+            timeouts: &asked.timeouts,
+            meter: &route.meter,
+            connection: &connection,
+        };
+        let forwarding = Forwarding {
+            plan,
+            protocol: ForwardAuth::PROTOCOL,
+            policy: asked.pool_class.0,
+            pool: &self.pool,
+            timeouts: &route.http.timeouts,
+            forwarded: &route.http.forwarded,
+            scheme: self.scheme(),
+            tls: self.tls_names(),
+            rewrite: None,
+            preserve_host: false,
+            vouched: &HeaderMap::new(),
+            request_headers: &asked.unchanged,
+            response_headers: &asked.unchanged,
+            max_request_body: None,
+        };
+        ask(request, exchange, Asking { forwarding, path: &asked.path, copied: &asked.copied }).await
+    }
+
+    /// What the client's side of the connection is.
+    fn scheme(&self) -> Scheme {
+        if self.inside.is_some() { Scheme::Https } else { Scheme::Http }
     }
 }

@@ -3,6 +3,8 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::inquiry::ForwardAuth;
+use super::password::BasicAuth;
 use super::redirect::Redirect;
 use super::respond::Respond;
 use crate::connection::Admission;
@@ -53,6 +55,10 @@ pub struct HttpSettings {
     pub errors: Arc<ErrorAnswers>,
     /// `Strict-Transport-Security`; only where TLS ends here.
     pub hsts: Option<HeaderValue>,
+    /// Who has to show a password; `None` is nobody.
+    pub basic_auth: Option<BasicAuth>,
+    /// Whom to ask first; `None` is nobody.
+    pub forward_auth: Option<ForwardAuth>,
 }
 
 /// Headers that a route changes.

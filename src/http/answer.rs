@@ -72,7 +72,8 @@ pub fn failure_with(status: StatusCode, outcome: Outcome, exchange: Exchange) ->
 pub const fn status_of(cause: Cause) -> StatusCode {
     match cause {
         Cause::RequestMalformed | Cause::TlsExpected => StatusCode::BAD_REQUEST,
-        Cause::Blocked => StatusCode::FORBIDDEN,
+        Cause::Blocked | Cause::Denied => StatusCode::FORBIDDEN,
+        Cause::Unauthenticated => StatusCode::UNAUTHORIZED,
         Cause::NoRoute => StatusCode::NOT_FOUND,
         Cause::RequestHeadTimeout => StatusCode::REQUEST_TIMEOUT,
         Cause::RequestBodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -90,6 +91,7 @@ pub const fn status_of(cause: Cause) -> StatusCode {
         | Cause::Reset
         | Cause::ProtocolError => StatusCode::BAD_GATEWAY,
         Cause::NoTarget
+        | Cause::AuthenticationBusy
         | Cause::OutOfDescriptors
         | Cause::RouteConnectionLimit
         | Cause::ClientConnectionLimit

@@ -28,6 +28,8 @@ pub struct Exchange {
     registry: Arc<Registry>,
     activity: Arc<Activity>,
     progress: Arc<Progress>,
+    /// What the request has come to itself, while another server is asked about it.
+    aside: Option<Arc<Progress>>,
     opened: Instant,
     /// None if the head could not be read.
     head: Option<(Method, Uri)>,
@@ -39,6 +41,8 @@ pub struct Exchange {
     /// How a failure is shown; `None` is in our own words.
     errors: Option<Arc<ErrorAnswers>>,
     route: Option<Arc<RouteMeter>>,
+    /// Whose password the client has shown.
+    user: Option<Box<str>>,
     target: Option<Arc<str>>,
     error: Option<Box<str>>,
     status: Option<StatusCode>,
@@ -155,6 +159,7 @@ impl Exchange {
             registry: Arc::clone(registry),
             activity: Arc::clone(activity),
             progress: Arc::default(),
+            aside: None,
             opened: Instant::now(),
             head,
             version,
@@ -163,6 +168,7 @@ impl Exchange {
             logged: Box::default(),
             errors: None,
             route: None,
+            user: None,
             target: None,
             error: None,
             status: None,
@@ -226,6 +232,17 @@ impl Exchange {
         self.route = Some(Arc::clone(route));
     }
 
+    /// Notes whose password the client has shown.
+    pub fn set_user(&mut self, user: &str) {
+        self.user = Some(user.into());
+    }
+
+    /// Whose password the client has shown, if it was asked for one.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
     /// Notes how the client is to be shown a failure from here on.
     pub fn set_errors(&mut self, errors: &Arc<ErrorAnswers>) {
         self.errors = Some(Arc::clone(errors));
@@ -263,8 +280,8 @@ impl Exchange {
         self.status = Some(status);
     }
 
-    /// Notes in words why no target was reached, for the access log.
-    pub(super) fn set_error(&mut self, error: &str) {
+    /// Notes in words why it has failed, for the access log.
+    pub fn set_error(&mut self, error: &str) {
         self.error = Some(error.into());
     }
 
@@ -276,6 +293,28 @@ impl Exchange {
     /// Notes that the head of the target's answer has come.
     pub(super) fn set_first_byte(&mut self) {
         self.first_byte = Some(self.opened.elapsed());
+    }
+
+    /// Another server is asked about it from here on: what that comes to is nothing of its own.
+    pub(super) fn begin_question(&mut self) {
+        self.aside = Some(std::mem::take(&mut self.progress));
+    }
+
+    /// The other server has been asked.
+    pub(super) fn end_question(&mut self) {
+        if let Some(progress) = self.aside.take() {
+            self.progress = progress;
+        }
+    }
+
+    pub(super) fn is_in_question(&self) -> bool {
+        self.aside.is_some()
+    }
+
+    /// The other server has nothing against it: who serves it is somebody else.
+    pub(super) fn forget_target(&mut self) {
+        self.target = None;
+        self.connect = None;
     }
 
     pub(super) fn progress(&self) -> &Arc<Progress> {
@@ -301,6 +340,7 @@ impl Exchange {
         line.field("client", &self.connection.client().to_string());
         line.field_if("peer", self.connection.peer().map(|peer| peer.to_string()).as_deref());
         line.field("route", self.route_name());
+        line.field_if("user", self.user());
         if let Some((method, uri)) = &self.head {
             line.field("method", method.as_str());
             line.field_if("host", self.host.as_str());

@@ -28,6 +28,7 @@ impl Exchange {
             Placeholder::Route => out.push_str(self.route_name()),
             Placeholder::TlsVersion => out.push_str(tls.version.unwrap_or_default()),
             Placeholder::Sni => out.push_str(tls.sni.map(HostName::as_str).unwrap_or_default()),
+            Placeholder::User => out.push_str(self.user().unwrap_or_default()),
             Placeholder::Path => push_path(out, self.uri().map_or("/", Uri::path)),
             Placeholder::PathAndQuery => {
                 push_path(out, self.uri().and_then(Uri::path_and_query).map_or("/", PathAndQuery::as_str));

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::EXPECT;
-use http::{Request, Response, StatusCode, Version};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 
 use super::body::Body;
 use super::calling::Calling;
@@ -93,6 +93,8 @@ pub struct Forwarding<'a> {
     pub rewrite: Option<&'a PathRewrite>,
     /// Whether the target gets the client's Host, rather than its own name.
     pub preserve_host: bool,
+    /// What a server that was asked first says of the request.
+    pub vouched: &'a HeaderMap,
     /// What is changed in the request's head.
     pub request_headers: &'a HeaderEdits,
     /// What is changed in the answer's head.
@@ -110,7 +112,8 @@ pub struct Forwarding<'a> {
 /// # Cancel safety
 /// Dropping the future ends the exchange and the target's connection.
 pub async fn forward(request: Request<Incoming>, mut exchange: Exchange, forwarding: Forwarding<'_>) -> Response<Body> {
-    let (mut parts, incoming) = request.into_parts();
+    let (mut parts, mut incoming) = request.into_parts();
+    incoming.forbid_trailers(forwarding.request_headers.naming_user());
     let handshake = Handshake::begin(&mut parts);
     let empty = http_body::Body::is_end_stream(&incoming);
     let connect = handshake.is_connect();

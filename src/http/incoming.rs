@@ -1,9 +1,11 @@
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderName;
 use http_body::{Frame, SizeHint};
 
+use super::disguise::remove_alike;
 use super::one::Feed;
 use super::two::Intake;
 
@@ -12,7 +14,11 @@ pub(super) const DISCARDED_MAX: u64 = 256 * 1024;
 
 /// The body of a client's request as it comes, by whatever protocol.
 #[derive(Debug)]
-pub struct Incoming(Source);
+pub struct Incoming {
+    source: Source,
+    /// Trailer fields that somebody else than the client has to say.
+    forbidden: Vec<HeaderName>,
+}
 
 #[derive(Debug)]
 enum Source {
@@ -41,16 +47,26 @@ pub enum IncomingError {
 impl Incoming {
     /// No body.
     #[must_use]
-    pub const fn empty() -> Self {
-        Self(Source::Empty)
+    pub fn empty() -> Self {
+        Self::from(Source::Empty)
     }
 
-    pub(super) const fn http1(feed: Feed) -> Self {
-        Self(Source::Http1(feed))
+    pub(super) fn http1(feed: Feed) -> Self {
+        Self::from(Source::Http1(feed))
     }
 
-    pub(super) const fn http2(intake: Intake) -> Self {
-        Self(Source::Http2(intake))
+    pub(super) fn http2(intake: Intake) -> Self {
+        Self::from(Source::Http2(intake))
+    }
+
+    fn from(source: Source) -> Self {
+        Self { source, forbidden: Vec::new() }
+    }
+
+    /// Takes these fields, and those that read the same, from the trailers that may come: a target may put them to the
+    /// others (RFC 9110 section 6.5.1).
+    pub(super) fn forbid_trailers<'a>(&mut self, names: impl IntoIterator<Item = &'a HeaderName>) {
+        self.forbidden.extend(names.into_iter().cloned());
     }
 }
 
@@ -62,15 +78,20 @@ impl http_body::Body for Incoming {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
-        match &mut self.get_mut().0 {
-            Source::Empty => Poll::Ready(None),
-            Source::Http1(feed) => feed.poll_frame(context),
-            Source::Http2(intake) => intake.poll_frame(context),
+        let this = self.get_mut();
+        let frame = match &mut this.source {
+            Source::Empty => None,
+            Source::Http1(feed) => ready!(feed.poll_frame(context)),
+            Source::Http2(intake) => ready!(intake.poll_frame(context)),
+        };
+        if this.forbidden.is_empty() {
+            return Poll::Ready(frame);
         }
+        Poll::Ready(frame.map(|frame| frame.map(|frame| without(frame, &this.forbidden))))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.source {
             Source::Empty => true,
             Source::Http1(feed) => feed.is_end(),
             Source::Http2(intake) => intake.is_end(),
@@ -78,10 +99,20 @@ impl http_body::Body for Incoming {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.source {
             Source::Empty => SizeHint::with_exact(0),
             Source::Http1(feed) => feed.left().map_or_else(SizeHint::default, SizeHint::with_exact),
             Source::Http2(intake) => intake.left().map_or_else(SizeHint::default, SizeHint::with_exact),
         }
+    }
+}
+
+fn without(frame: Frame<Bytes>, forbidden: &[HeaderName]) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            forbidden.iter().for_each(|name| remove_alike(&mut trailers, name));
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
     }
 }

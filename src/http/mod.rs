@@ -4,9 +4,11 @@
 
 mod activity;
 pub mod answer;
+mod asking;
 mod body;
 mod calling;
 pub mod codec;
+mod disguise;
 mod edits;
 mod errors;
 mod exchange;
@@ -35,6 +37,7 @@ mod unacknowledged;
 mod via;
 mod websocket;
 
+pub use asking::{ANSWER_DISCARDED_MAX, Asking, ask};
 pub use body::{Body, BodyError};
 pub use edits::HeaderEdits;
 pub use errors::{ErrorAnswers, ErrorPage};
@@ -51,4 +54,3 @@ pub use serve::{
     Version, serve,
 };
 pub use via::{VIA_SELF_MAX, Via};
-pub use websocket::base64;

@@ -86,6 +86,11 @@ pub(super) fn prepare(
         exchange.set_id(id);
     }
     headers.insert(X_REQUEST_ID, exchange.id().header().clone());
+    // After what the client could have had removed as hop-by-hop.
+    for name in forwarding.vouched.keys() {
+        headers.remove(name);
+    }
+    headers.extend(forwarding.vouched.iter().map(|(name, value)| (name.clone(), value.clone())));
     forwarding.request_headers.apply(headers, exchange, forwarding.tls);
     Ok(())
 }
@@ -159,7 +164,7 @@ fn rewritten(uri: &Uri, rewrite: &PathRewrite, exchange: &Exchange, tls: TlsName
 }
 
 /// HTTP/2 may send cookies in pieces; HTTP/1 has one field (RFC 9113 section 8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
     let mut cookies = headers.get_all(COOKIE).iter();
     if cookies.next().is_none() || cookies.next().is_none() {
         return;

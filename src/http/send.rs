@@ -118,7 +118,12 @@ async fn attempt(
     set_host(request.headers_mut(), exchange, preserve, &target, port);
     let mut calling = lease.call(request);
     let progress = Arc::clone(exchange.progress());
-    let interim = |status, headers| progress.add_interim(status, headers);
+    let passes_on = !exchange.is_in_question();
+    let interim = |status, headers| {
+        if passes_on {
+            progress.add_interim(status, headers);
+        }
+    };
     let answer = match within(calling.answer(interim), forwarding.timeouts, exchange).await {
         Ok(answer) => answer,
         Err(cause) => {

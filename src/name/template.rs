@@ -17,6 +17,8 @@ pub enum Placeholder {
     TlsVersion,
     /// `{sni}`: the server name that the client asked for in TLS.
     Sni,
+    /// `{user}`: the user whose password the client has shown.
+    User,
     /// `{path}`: the request's path.
     Path,
     /// `{path_and_query}`: the request's path and query.
@@ -36,6 +38,7 @@ impl Placeholder {
             Self::Route => "route",
             Self::TlsVersion => "tls_version",
             Self::Sni => "sni",
+            Self::User => "user",
             Self::Path => "path",
             Self::PathAndQuery => "path_and_query",
             Self::Status => "status",
@@ -169,6 +172,12 @@ impl Template {
         (Self(pieces.into()), unknown)
     }
 
+    /// Whether the placeholder is in it.
+    #[must_use]
+    pub fn names(&self, placeholder: Placeholder) -> bool {
+        self.0.contains(&Piece::Placeholder(placeholder))
+    }
+
     /// Its pieces, in order.
     #[must_use]
     pub fn pieces(&self) -> &[Piece] {
@@ -221,10 +230,20 @@ impl FieldValue {
             Self::Template { text, sensitive } => {
                 let text = text.expand(value);
                 let text = text.trim_matches([' ', '\t']);
-                let mut field = HeaderValue::from_str(text).ok().filter(|field| !field.is_empty())?;
+                // The name of a user may be of any script.
+                let mut field = HeaderValue::from_bytes(text.as_bytes()).ok().filter(|field| !field.is_empty())?;
                 field.set_sensitive(*sensitive);
                 Some(field)
             }
+        }
+    }
+
+    /// Whether the placeholder is in it.
+    #[must_use]
+    pub fn names(&self, placeholder: Placeholder) -> bool {
+        match self {
+            Self::Fixed(_) => false,
+            Self::Template { text, .. } => text.names(placeholder),
         }
     }
 

@@ -56,6 +56,7 @@ fn lines() -> BTreeMap<&'static str, Vec<Value>> {
         + &Way::Tcp.route("refused", "127.0.0.4", refusing.address, "")
         + &Way::Http.route("refused-request", "127.0.0.5", refusing.address, "")
         + &Way::Http.route("silent", "127.0.0.6", silent_address, "")
+        + &Way::Http.route("known", "127.0.0.9", http.address, "security.basic_auth.file = \"users.htpasswd\"")
         + &Way::Http.route("proxied", "127.0.0.8", http.address, "")
         + "[[listeners]]\naddress = \"127.0.0.8:0\"\nproxy_protocol = { trusted = [\"127.0.0.0/8\"] }\n"
         + "[[routes]]\nname = \"answer\"\nmatch.ports = [\"127.0.0.7:0\"]\nrespond = { status = 200 }\n";
@@ -81,6 +82,13 @@ fn lines() -> BTreeMap<&'static str, Vec<Value>> {
     proxied.send(b"PROXY TCP4 192.0.2.7 192.0.2.8 4711 443\r\n");
     assert_eq!(proxied.get(HOST, "/").status(), 200);
     drop(proxied);
+    let mut known = Peer::connect(proxy.address("127.0.0.9"));
+    // `alice:correct`.
+    known.send(
+        format!("GET / HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Basic YWxpY2U6Y29ycmVjdA==\r\n\r\n").as_bytes(),
+    );
+    assert_eq!(known.message().status(), 200);
+    drop(known);
     let mut left = Peer::connect(proxy.address("127.0.0.6"));
     left.request(HOST, "/");
     let _taken = Peer::accept(&silent);
@@ -88,7 +96,7 @@ fn lines() -> BTreeMap<&'static str, Vec<Value>> {
     let mut nameless = Peer::connect(proxy.address("127.0.0.7"));
     nameless.send(b"GET / HTTP/1.0\r\n\r\n");
     nameless.rest();
-    for route in ["secure", "raw", "refused", "refused-request", "silent", "answer"] {
+    for route in ["secure", "raw", "refused", "refused-request", "silent", "answer", "known"] {
         proxy.line("connection", route, |line| line["route"] == route);
     }
     let kinds = ["connection", "request"].map(|kind| (kind, proxy.lines(kind)));

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{BINARY, FILE, certificate_for, folder_with};
+use crate::harness::{BINARY, FILE, USERS, certificate_for, folder_with};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -55,8 +55,11 @@ fn folder(example: &Example) -> TempDir {
     let (certificate, key) = certificate_for(&names);
     fs::write(folder.path().join("server.pem"), certificate).unwrap();
     fs::write(folder.path().join("server.key"), key).unwrap();
-    let strings = example.text.split('"').skip(1).step_by(2);
-    for name in strings.filter(|name| name.ends_with(".pem") || name.ends_with(".key")) {
+    let strings = || example.text.split('"').skip(1).step_by(2);
+    for name in strings().filter(|name| name.ends_with(".htpasswd")) {
+        fs::write(folder.path().join(name), USERS).unwrap();
+    }
+    for name in strings().filter(|name| name.ends_with(".pem") || name.ends_with(".key")) {
         assert!(!name.starts_with('/'), "{}: {name} is not beside the configuration", example.place);
         let made = if name.ends_with(".key") { "server.key" } else { "server.pem" };
         let authority = ["ca.pem", "clients.pem"].iter().any(|end| name.ends_with(end));

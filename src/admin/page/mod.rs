@@ -3,11 +3,11 @@
 use std::sync::LazyLock;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_FRAME_OPTIONS};
 use http::{HeaderValue, StatusCode};
 
 use super::answer::{Answer, whole};
-use crate::http::base64;
 
 const DOCUMENT: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
@@ -37,7 +37,7 @@ static PAGE: LazyLock<Page> = LazyLock::new(|| {
 });
 
 fn hash(text: &str) -> String {
-    base64(digest(&SHA256, text.as_bytes()).as_ref())
+    BASE64_STANDARD.encode(digest(&SHA256, text.as_bytes()))
 }
 
 /// Answers with the page. It holds nothing of the daemon's.

@@ -1,6 +1,7 @@
 //! The mirror of the file's text: one section per table, each key with its place, nothing checked across keys.
 
 mod certificate;
+mod or_off;
 mod policy;
 mod process;
 mod route;
@@ -12,8 +13,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, Error};
 
 pub(super) use certificate::{CertificateSpec, CertificateTable};
+pub(super) use or_off::OrOff;
 pub(super) use policy::{
-    DefaultsSection, HstsSection, HstsSub, LimitsSection, PassiveHealthSection, SecuritySection, TimeoutsSection,
+    BasicAuthSection, DefaultsSection, ForwardAuthSection, HstsSection, HstsSub, LimitsSection, PassiveHealthSection,
+    SecuritySection, TimeoutsSection,
 };
 pub(super) use process::{AdminSection, AdminTlsSection, ListenerTable, LogSection, ServerSection};
 pub(super) use route::{

@@ -1,7 +1,12 @@
 use std::time::Duration;
 
+use super::or_off::OrOff;
 use super::section::{Sub, section};
-use crate::config::value::{FilePath, List, Network, Pseudonym, Size, Table, Time, TimeOrOff, Whole};
+use super::tls::UpstreamSection;
+use crate::config::resolved::Target;
+use crate::config::value::{
+    AskedPath, FilePath, List, Network, Pseudonym, Realm, Size, Table, Text, Time, TimeOrOff, Whole,
+};
 
 section! {
     /// `[defaults]`.
@@ -59,6 +64,34 @@ section! {
         allow: List<Network>,
         /// Not these clients, even if allowed.
         block: List<Network> = Vec::new(),
+        /// A user name and password (RFC 7617) that each request has to show; "off" = none, whatever [defaults] says.
+        basic_auth: OrOff<BasicAuthSection>,
+        /// Another server that is asked first about each request; "off" = none, whatever [defaults] says.
+        forward_auth: OrOff<ForwardAuthSection>,
+    }
+}
+
+section! {
+    /// `security.forward_auth`.
+    ForwardAuthSection {
+        /// Whom to ask.
+        targets: List<Target> [required],
+        /// The path, with a query if need be, that it is asked by GET.
+        path: AskedPath [required],
+        /// Headers of its answer that the request gets; what the client sends under these names never goes on.
+        copy_headers: List<Text> = Vec::new(),
+        /// TLS to it, as `tls.upstream`; absent = none.
+        tls: Sub<UpstreamSection>,
+    }
+}
+
+section! {
+    /// `security.basic_auth`.
+    BasicAuthSection {
+        /// The users, one "name:hash" a line, as `htpasswd -B` writes them: bcrypt, or argon2 as a PHC string.
+        file: FilePath [required],
+        /// What browsers show beside their question.
+        realm: Realm = Realm("restricted".into()),
     }
 }
 

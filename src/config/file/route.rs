@@ -153,7 +153,7 @@ section! {
 section! {
     /// `headers.request` and `headers.response`.
     EditsSection {
-        /// Replaces every value of each header; with {client_ip}, {host}, {request_id}, {route}, {tls_version} and {sni}.
+        /// Replaces every value of each header; with {client_ip}, {host}, {request_id}, {route}, {tls_version}, {sni} and {user}.
         set: Table<HeaderText> = Table(Vec::new()),
         /// Adds a value to each header.
         add: Table<HeaderText> = Table(Vec::new()),

@@ -4,8 +4,10 @@ use super::{headers, redirect, rewrite, template};
 use crate::config::file::{LoadBalancingSection, RedirectSection, RespondSection, RouteTable, listed, or_empty};
 use crate::config::place::Located;
 use crate::config::report::Report;
-use crate::config::resolved::{Action, Forward, LoadBalancing, ProxyVersion, Redirect, Respond, UpstreamProtocol};
-use crate::config::value::{Algorithm, Key, ProxyHeader, UpstreamWord};
+use crate::config::resolved::{
+    Action, Forward, LoadBalancing, ProxyVersion, Redirect, Respond, Target, UpstreamProtocol,
+};
+use crate::config::value::{Algorithm, Key, List, ProxyHeader, UpstreamWord};
 
 /// What a route does with what it takes: exactly one of the three.
 pub(super) fn resolve(table: &Located<RouteTable>, report: &mut Report) -> Option<Action> {
@@ -37,12 +39,7 @@ fn forward(route: &RouteTable, report: &mut Report) -> Option<Forward> {
         report.fault(key, "`key` belongs to the algorithm \"hash\", which is not built yet");
     }
     let targets = route.targets.located()?;
-    if targets.value.is_empty() {
-        report.fault(targets.place, "a route needs a target");
-    } else if targets.value.iter().all(|target| target.value.backup) {
-        let help = "a backup is tried when no other target is left; let one target be none";
-        report.fault_with_help(targets.place, "every target is a backup", help);
-    }
+    check_targets(targets, "a route needs a target", report);
     let rewrite = rewrite::resolve(route, report)?;
     let load_balancing = match balancing.algorithm() {
         Algorithm::RoundRobin => LoadBalancing::RoundRobin,
@@ -72,6 +69,16 @@ fn forward(route: &RouteTable, report: &mut Report) -> Option<Forward> {
         preserve_host: route.preserve_host(),
         rewrite,
     })
+}
+
+/// Reports a list that names no target to begin with.
+pub(super) fn check_targets(targets: &Located<List<Target>>, none: &str, report: &mut Report) {
+    if targets.value.is_empty() {
+        report.fault(targets.place, none);
+    } else if targets.value.iter().all(|target| target.value.backup) {
+        let help = "a backup is tried when no other target is left; let one target be none";
+        report.fault_with_help(targets.place, "every target is a backup", help);
+    }
 }
 
 fn resolve_redirect(section: &RedirectSection, report: &mut Report) -> Option<Redirect> {

@@ -114,6 +114,24 @@ pub(super) fn owned(table: &Table<HeaderText>, report: &mut Report) {
     }
 }
 
+/// The headers that a server which is asked first gives to a request.
+pub(super) fn copied(list: &[Located<Text>], report: &mut Report) -> Vec<HeaderName> {
+    let mut names = Vec::with_capacity(list.len());
+    for text in list {
+        refuse_owned(&text.value.0, text.place, report);
+        if text.value.0.eq_ignore_ascii_case("host") {
+            report.fault(text.place, "`host` is written by the proxy itself");
+        }
+        let Some(name) = name(&text.as_ref().map(|text| text.0.clone()), report) else { continue };
+        if names.contains(&name) {
+            report.fault(text.place, format!("the header `{name}` is there twice"));
+        } else {
+            names.push(name);
+        }
+    }
+    names
+}
+
 fn removed(section: &EditsSection, report: &mut Report) -> Vec<HeaderName> {
     let mut names = Vec::new();
     for text in section.remove() {

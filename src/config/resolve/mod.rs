@@ -4,6 +4,7 @@
 
 mod action;
 mod admin;
+mod authentication;
 pub(super) mod comeback;
 mod contradiction;
 mod cross;

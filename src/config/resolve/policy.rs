@@ -1,6 +1,6 @@
 use std::num::{NonZeroU32, NonZeroU64};
 
-use super::{Context, count, errors, hsts};
+use super::{Context, authentication, count, errors, hsts};
 use crate::config::file::{
     DefaultsSection, LimitsSection, PassiveHealthSection, RouteTable, SecuritySection, TimeoutsSection, or_empty,
     section::Section,
@@ -22,7 +22,10 @@ pub(super) fn defaults(section: &DefaultsSection, context: &Context<'_>, report:
         trusted_proxies: set(&section.trusted_proxies()),
         via: via(&section.via().0),
         errors: errors::of_defaults(section, context, report),
-        security: security(or_empty(&section.security), report),
+        security: Security {
+            forward_auth: authentication::forward(&or_empty(&section.security).forward_auth, context, report),
+            ..security(or_empty(&section.security), context, report)
+        },
         limits: limits(or_empty(&section.limits), report),
         timeouts: timeouts(or_empty(&section.timeouts)),
         passive_health: passive_health(or_empty(&section.passive_health)),
@@ -37,7 +40,10 @@ pub(super) fn of_route(table: &RouteTable, context: &Context<'_>, report: &mut R
     let trusted = table.trusted_proxies.or(&base.trusted_proxies);
     let own = or_empty::<SecuritySection>(&table.security);
     let merged = own.over(or_empty(&base.security));
-    let merged_security = security(&merged, if own.allow.written().is_some() { report } else { &mut known });
+    let asking = if own.forward_auth.written().is_some() { &mut *report } else { &mut known };
+    let forward_auth = authentication::forward(&merged.forward_auth, context, asking);
+    let allowing = if own.allow.written().is_some() { &mut *report } else { &mut known };
+    let merged_security = Security { forward_auth, ..security(&merged, context, allowing) };
     let own = or_empty::<LimitsSection>(&table.limits);
     let merged = own.over(or_empty(&base.limits));
     let merged_limits = limits(&merged, if own.max_request_head.written().is_some() { report } else { &mut known });
@@ -62,13 +68,19 @@ pub(super) fn set(list: &List<Network>) -> AddressSet {
     AddressSet::new(list.iter().map(|network| network.value.0))
 }
 
-fn security(section: &SecuritySection, report: &mut Report) -> Security {
+/// All but whom to ask first.
+fn security(section: &SecuritySection, context: &Context<'_>, report: &mut Report) -> Security {
     if let Some(allow) = section.allow.located()
         && allow.value.is_empty()
     {
         report.fault_with_help(allow.place, "an empty list lets no one in", "leave `allow` out to let everyone in");
     }
-    Security { allow: section.allow.value().map(set), block: set(&section.block()) }
+    Security {
+        allow: section.allow.value().map(set),
+        block: set(&section.block()),
+        basic_auth: authentication::basic(&section.basic_auth, context),
+        forward_auth: None,
+    }
 }
 
 fn limits(section: &LimitsSection, report: &mut Report) -> Limits {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 
 use super::contradiction::Shape;
-use super::{Context, action, contradiction, headers, hsts, listen, policy, tls};
+use super::{Context, action, authentication, contradiction, headers, hsts, listen, policy, tls};
 use crate::config::file::{MatchSection, Root, RouteTable, listed, or_empty};
 use crate::config::place::{Located, Place};
 use crate::config::report::Report;
@@ -70,6 +70,7 @@ fn route(table: &Located<RouteTable>, id: RouteId, context: &Context<'_>, report
     }
     let shape = Shape::of(written);
     contradiction::check(written, wanted, &shape, report);
+    authentication::check(written, &shape, context, report);
     empty_lists(wanted, report);
     // Each part is resolved before any is asked for, so that the faults of all are shown.
     let addresses = listen::addresses(wanted, report);
@@ -77,6 +78,7 @@ fn route(table: &Located<RouteTable>, id: RouteId, context: &Context<'_>, report
     let action = action::resolve(table, report);
     let headers = headers::rules(written, report);
     let policy = policy::of_route(written, context, report);
+    authentication::check_user(written, &headers, action.as_ref(), &policy.security, report);
     let hsts = hsts::of_route(written, &shape, context.defaults, report);
     let headers_wanted = wanted_headers(wanted, report);
     let name = written.name.located()?;

@@ -6,13 +6,14 @@ use crate::config::value::{HeaderText, Problem, nearest};
 use crate::name::{FieldValue, InvalidTemplate, Placeholder, Template};
 
 /// What may stand in a header or a body: what is one text of harmless characters for every request.
-pub(super) const IN_TEXT: [Placeholder; 6] = [
+pub(super) const IN_TEXT: [Placeholder; 7] = [
     Placeholder::ClientIp,
     Placeholder::Host,
     Placeholder::RequestId,
     Placeholder::Route,
     Placeholder::TlsVersion,
     Placeholder::Sni,
+    Placeholder::User,
 ];
 
 /// Reads a location or a path, in which every brace belongs to a placeholder.

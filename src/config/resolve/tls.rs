@@ -1,6 +1,7 @@
 use super::Context;
 use super::contradiction::{Shape, TlsShape};
 use super::route::tls_version;
+use crate::config::file::section::Sub;
 use crate::config::file::{CertificateSpec, ClientAuthSection, RouteTable, TlsSection, UpstreamSection, or_empty};
 use crate::config::report::Report;
 use crate::config::resolved::{Certificate, ClientAuth, Tls, TlsServer, TlsUpstream};
@@ -17,7 +18,7 @@ pub(super) fn resolve(table: &RouteTable, shape: &Shape, context: &Context<'_>, 
         TlsShape::Mode(TlsMode::Terminate) => server(section, context, report).map(Tls::Terminate),
         TlsShape::Mode(TlsMode::TerminateAndReencrypt) => {
             let server = server(section, context, report);
-            let upstream = upstream(section, context, report);
+            let upstream = upstream(&section.upstream, context, report);
             Some(Tls::TerminateAndReencrypt(server?, upstream?))
         }
     }
@@ -66,10 +67,15 @@ fn client_auth(section: &ClientAuthSection, context: &Context<'_>, report: &mut 
     section.ca.located().map(|ca| build(context.path(ca)))
 }
 
-fn upstream(section: &TlsSection, context: &Context<'_>, report: &mut Report) -> Option<TlsUpstream> {
-    let upstream = match &section.upstream {
+/// How TLS is spoken with a target; where nothing is written, in the usual way.
+pub(super) fn upstream(
+    written: &Key<Sub<UpstreamSection>>,
+    context: &Context<'_>,
+    report: &mut Report,
+) -> Option<TlsUpstream> {
+    let upstream = match written {
         Key::Faulty(_) => return None,
-        Key::Absent | Key::Given(..) => or_empty::<UpstreamSection>(&section.upstream),
+        Key::Absent | Key::Given(..) => or_empty::<UpstreamSection>(written),
     };
     if !upstream.verify()
         && let Some(place) = upstream.ca.written()

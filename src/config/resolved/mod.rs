@@ -16,7 +16,8 @@ pub use action::{
 };
 pub use admin::{Admin, AdminSocket, AdminTls, AdminToken, InvalidToken, Token};
 pub use policy::{
-    Defaults, ErrorAnswers, ErrorPage, HeaderEdits, HeaderRules, Hsts, Limits, PassiveHealth, Security, Timeouts,
+    BasicAuth, Defaults, ErrorAnswers, ErrorPage, ForwardAuth, HeaderEdits, HeaderRules, Hsts, Limits, PassiveHealth,
+    Security, Timeouts,
 };
 pub use route::Route;
 pub use tls::{Certificate, ClientAuth, Tls, TlsServer, TlsUpstream};

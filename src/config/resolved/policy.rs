@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
+use http::uri::PathAndQuery;
 
+use super::action::Target;
+use super::tls::TlsUpstream;
 use crate::config::place::Located;
 use crate::name::FieldValue;
 use crate::net::AddressSet;
@@ -75,6 +78,32 @@ pub struct Security {
     pub allow: Option<AddressSet>,
     /// Not these, even if allowed.
     pub block: AddressSet,
+    /// Who has to show a password; `None` is nobody.
+    pub basic_auth: Option<BasicAuth>,
+    /// Whom to ask first; `None` is nobody.
+    pub forward_auth: Option<ForwardAuth>,
+}
+
+/// Another server that is asked whether a request may go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardAuth {
+    /// At least one, of which at least one is no backup.
+    pub targets: Vec<Located<Target>>,
+    /// What it is asked for.
+    pub path: PathAndQuery,
+    /// Headers of its answer that the request gets.
+    pub copy_headers: Vec<HeaderName>,
+    /// TLS to it.
+    pub tls: Option<TlsUpstream>,
+}
+
+/// Who has to show a user name and a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BasicAuth {
+    /// The file of the users.
+    pub file: Located<PathBuf>,
+    /// What clients are told that it is for; it can stand between quotes in a header.
+    pub realm: Box<str>,
 }
 
 /// Named limits of a route.

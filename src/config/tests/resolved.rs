@@ -50,7 +50,10 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!(route.limits, limits);
     let passive_health = PassiveHealth { failures: NonZeroU32::MIN, set_aside: seconds(10) };
     assert_eq!(route.passive_health, Some(passive_health));
-    assert_eq!(route.security, Security { allow: None, block: AddressSet::default() });
+    assert_eq!(
+        route.security,
+        Security { allow: None, block: AddressSet::default(), basic_auth: None, forward_auth: None }
+    );
     assert!(route.trusted_proxies.is_empty());
     assert_eq!((route.rule.priority, route.rule.protocol, route.rule.tls), (0, Protocol::Http, TlsHandling::Plain));
     assert!(route.headers.request.is_empty() && route.headers.response.is_empty());

@@ -11,6 +11,7 @@ mod network;
 mod number;
 mod path;
 mod port;
+mod realm;
 mod scalar;
 mod size;
 mod status;
@@ -28,8 +29,9 @@ pub(super) use log_query::MaskSpec;
 pub use network::parse_network;
 pub(super) use network::{AddressOrOff, Network};
 pub(super) use number::{RedirectStatus, Signed, Whole, integer};
-pub(super) use path::Pseudonym;
+pub(super) use path::{AskedPath, Pseudonym};
 pub(super) use port::{PortSpec, decimal};
+pub(super) use realm::Realm;
 pub(super) use scalar::{Alpn, HeaderText, MethodName, Text};
 pub(super) use size::Size;
 pub use size::parse_size;
@@ -37,5 +39,5 @@ pub(super) use status::error_statuses;
 pub use suggest::nearest;
 pub(super) use token::TokenOrOff;
 pub(super) use word::{
-    Algorithm, AuthMode, CertificateWord, LogForm, ProtocolWord, ProxyHeader, TlsMode, UpstreamWord, Version,
+    Algorithm, AuthMode, CertificateWord, LogForm, OffWord, ProtocolWord, ProxyHeader, TlsMode, UpstreamWord, Version,
 };

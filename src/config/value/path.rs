@@ -1,3 +1,5 @@
+use http::uri::PathAndQuery;
+
 use super::kind::{Problem, TextKind};
 use crate::name::PathPrefix;
 
@@ -36,5 +38,27 @@ impl TextKind for Pseudonym {
 
     fn text(&self) -> String {
         self.0.clone()
+    }
+}
+
+/// The path by which a server is asked, with its query if it has one.
+#[derive(Clone, Debug)]
+pub(in crate::config) struct AskedPath(pub(in crate::config) PathAndQuery);
+
+impl TextKind for AskedPath {
+    fn expected() -> String {
+        "a path such as \"/api/verify\"".into()
+    }
+
+    fn parse(text: &str) -> Result<Self, Problem> {
+        let path = PathAndQuery::try_from(text).ok();
+        path.filter(|path| text.starts_with('/') && path.as_str() == text)
+            .map(Self)
+            .ok_or_else(|| Problem::new(format!("\"{}\" is not a path", text.escape_debug())))
+            .map_err(|problem| problem.help("it begins with a slash, and has no host and no #"))
+    }
+
+    fn text(&self) -> String {
+        self.0.as_str().into()
     }
 }

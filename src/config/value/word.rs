@@ -80,6 +80,10 @@ words!(
     CertificateWord { SelfSigned = "self-signed", } unbuilt "auto"
 );
 words!(
+    /// What [defaults] says is not for this route.
+    OffWord { Off = "off", }
+);
+words!(
     /// How a target is chosen.
     Algorithm {
         RoundRobin = "round-robin",

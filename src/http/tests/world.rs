@@ -125,6 +125,7 @@ impl Route {
             tls: TlsNames::default(),
             rewrite: self.rewrite.as_ref(),
             preserve_host: self.preserve_host,
+            vouched: &http::HeaderMap::new(),
             request_headers: &self.request_headers,
             response_headers: &self.response_headers,
             max_request_body: self.max_request_body,

@@ -78,6 +78,18 @@ pub(super) fn proof(cause: Cause) -> Proof {
                 released(client);
             })
         }
+        Cause::Unauthenticated => {
+            let more = "security.basic_auth.file = \"users.htpasswd\"";
+            route(Way::TerminateHttp, more, http(), request("route", "client"), |_, address| {
+                let mut client = Way::TerminateHttp.silent_client(address);
+                client.request(HOST, "/");
+                answered(client, 401);
+            })
+        }
+        Cause::Denied => Proof::Alone(crate::inquiries::who_is_denied_gets_the_answer_of_the_server_that_was_asked),
+        Cause::AuthenticationBusy => {
+            Proof::Alone(crate::passwords::a_flood_of_passwords_is_turned_down_and_holds_up_nothing)
+        }
         Cause::RouteConnectionLimit => one_too_many("limits.max_connections = 1"),
         Cause::ClientConnectionLimit => one_too_many("limits.max_connections_per_ip = 1"),
         Cause::ProxyHeaderMissing => {

@@ -32,6 +32,10 @@ const PRELUDE: [(&str, &str); 5] = [
     ("defaults.timeouts.upstream_keep_alive", "\"300ms\""),
 ];
 
+/// `users.htpasswd`, which is beside every configuration: both have the password `correct`.
+pub(crate) const USERS: &str = "alice:$2y$04$QEGPCtriMePEJAWU/x.4FOe584WnWo6GUUK20YzUhFa95Hn9Tx2iu\n\
+    J\u{fc}rgen:$argon2id$v=19$m=1024,t=1,p=1$QDFvr7UGW0XRMXnLS5t6Ww$LaRkf1JTObKP9/j6LJ9e5KML7+KmQLBRCHfNjEfmpj0\n";
+
 /// A running daemon. When it goes out of scope, everything has to be as it was before the test; see [`Proxy::finish`].
 pub(crate) struct Proxy {
     child: Child,
@@ -438,6 +442,7 @@ const SHOWN_MAX: usize = 120;
 pub(crate) fn folder_with(config: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     CERTIFICATES.write(folder.path());
+    fs::write(folder.path().join("users.htpasswd"), USERS).unwrap();
     write_config(folder.path(), config);
     folder
 }

@@ -125,6 +125,24 @@ impl Target {
         })
     }
 
+    /// Answers every request with its head and body as they have come.
+    pub(crate) fn verbatim() -> Self {
+        Self::serving(|mut peer| {
+            while let Some(head) = next_head(&mut peer) {
+                let fields = super::http::parsed_head(&head);
+                let mut body = peer.receive(fields.field("content-length").parse().unwrap_or(0));
+                // A trailer ends what is chunked.
+                let chunked = fields.field("transfer-encoding") == "chunked";
+                while chunked && !body.ends_with(b"\r\nx-end: 1\r\n\r\n") {
+                    body.extend(peer.receive(1));
+                }
+                let all = [head.as_bytes(), &body].concat();
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", all.len());
+                peer.send_what_is_taken(&[answer.as_bytes(), &all].concat());
+            }
+        })
+    }
+
     /// The same over TLS.
     pub(crate) fn https(name: &'static str, config: Arc<ServerConfig>) -> Self {
         Self::serving(move |peer| drop(peer.try_tls_server(&config).map(|peer| answer(peer, name))))
@@ -180,8 +198,8 @@ fn answer(mut peer: Peer, name: &str) {
     }
 }
 
-/// The next request, or nothing at the end of the connection.
-fn next_request(peer: &mut Peer) -> Option<Message> {
+/// The head of the next request, or nothing at the end of the connection.
+pub(crate) fn next_head(peer: &mut Peer) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -190,7 +208,12 @@ fn next_request(peer: &mut Peer) -> Option<Message> {
         }
         head.push(byte[0]);
     }
-    let mut request = super::http::parsed_head(&String::from_utf8(head).ok()?);
+    String::from_utf8(head).ok()
+}
+
+/// The next request, or nothing at the end of the connection.
+fn next_request(peer: &mut Peer) -> Option<Message> {
+    let mut request = super::http::parsed_head(&next_head(peer)?);
     if let Ok(length) = request.field("content-length").parse::<usize>() {
         request.body = vec![0; length];
         peer.read_exact(&mut request.body).ok()?;
