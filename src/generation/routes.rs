@@ -10,7 +10,7 @@ use super::pages::Pages;
 use crate::config;
 use crate::connection::{Admission, RouteLoad};
 use crate::handler::{Action, Content, Forward, HeaderRules, HttpSettings, PoolClass, Redirect, Respond, Route};
-use crate::http::{ForwardedPolicy, HeaderEdits, Settings, TargetProtocol, Timeouts, Via};
+use crate::http::{ForwardedPolicy, HeaderEdits, MinRate, Settings, TargetProtocol, Timeouts, Via};
 use crate::name::{FieldValue, Language};
 use crate::relay;
 use crate::sniff::ProxyVersion;
@@ -154,6 +154,7 @@ fn http_settings(route: &config::Route, pages: &mut Pages<'_>) -> HttpSettings {
             body: timeouts.body,
             max_lifetime: timeouts.max_lifetime,
             max_request_head: route.limits.max_request_head,
+            min_rate: route.limits.min_rate.map(MinRate::new),
         },
         timeouts: Timeouts {
             response_head: timeouts.response_head,

@@ -169,6 +169,7 @@ impl Requests {
             request_headers: &route.http.headers.request,
             response_headers: &route.http.headers.response,
             max_request_body: route.http.max_request_body,
+            min_rate: route.http.connection.min_rate,
         };
         forward(request, exchange, forwarding).await
     }

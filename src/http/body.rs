@@ -26,6 +26,9 @@ pub enum BodyError {
     /// No progress for `timeouts.body`.
     #[error("the body made no progress within timeouts.body")]
     Timeout,
+    /// Slower than `limits.min_rate`.
+    #[error("the body comes more slowly than limits.min_rate")]
+    Slow,
     /// Longer than `limits.max_request_body`.
     #[error("the body is longer than limits.max_request_body")]
     TooLarge,
@@ -164,8 +167,16 @@ impl http_body::Body for Body {
         }
         let Some(calling) = &mut streamed.calling else { return Poll::Ready(None) };
         let frame = match calling.poll_frame(context) {
-            Poll::Ready(frame) => frame,
+            Poll::Ready(frame) => {
+                if let Some(exchange) = &this.exchange {
+                    exchange.progress().set_hungry(false);
+                }
+                frame
+            }
             Poll::Pending => {
+                if let Some(exchange) = &this.exchange {
+                    exchange.progress().set_hungry(true);
+                }
                 let moved = this.exchange.as_ref().map_or(0, |exchange| exchange.progress().bytes_in());
                 loop {
                     ready!(streamed.stall.poll(context));

@@ -51,12 +51,22 @@ pub(super) struct Progress {
     fault: OnceLock<Outcome>,
     sent: AtomicBool,
     starving: AtomicBool,
+    hungry: AtomicBool,
 }
 
 impl Progress {
     /// Notes whether the request's body waits for its client.
     pub(super) fn set_starving(&self, starving: bool) {
         self.starving.store(starving, Ordering::Release);
+    }
+
+    /// Notes whether the answer's body waits for its target.
+    pub(super) fn set_hungry(&self, hungry: bool) {
+        self.hungry.store(hungry, Ordering::Relaxed);
+    }
+
+    pub(super) fn hungry(&self) -> bool {
+        self.hungry.load(Ordering::Relaxed)
     }
 
     pub(super) fn starving(&self) -> bool {
@@ -78,6 +88,10 @@ impl Progress {
 
     pub(super) fn add_out(&self, bytes: u64) {
         self.bytes_out.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn bytes_out(&self) -> u64 {
+        self.bytes_out.load(Ordering::Relaxed)
     }
 
     pub(super) fn bytes_in(&self) -> u64 {
@@ -291,7 +305,7 @@ impl Exchange {
         line.field("cause", outcome.cause.as_str());
         line.field_if("error", self.error.as_deref());
         line.number("bytes_in", self.progress.bytes_in());
-        let given = self.progress.bytes_out.load(Ordering::Relaxed);
+        let given = self.progress.bytes_out();
         line.number("bytes_out", given.saturating_sub(self.activity.unsent()));
         line.seconds("duration_seconds", self.opened.elapsed());
         if let Some(connect) = self.connect {

@@ -16,6 +16,7 @@ use super::driver::{Driver, Step};
 use super::exchange::Exchange;
 use super::host::Host;
 use super::incoming::{Incoming, Leftover};
+use super::rate::MinRate;
 use super::streams::Streams;
 use super::watched::{Notebook, Watched};
 use super::{answer, one, websocket};
@@ -62,6 +63,8 @@ pub struct Settings {
     pub max_lifetime: Option<Duration>,
     /// The longest head of a request, in bytes.
     pub max_request_head: usize,
+    /// What the client has to send of a head, and to take of an answer, on average; `None` is anything.
+    pub min_rate: Option<MinRate>,
 }
 
 /// Serves a client until its connection ends, and says how.
@@ -105,7 +108,7 @@ where
     let activity = Arc::clone(&desk.activity);
     let connection = Arc::clone(&desk.connection);
     let io = TokioIo::new(Watched::new(stream, &connection, &notebook));
-    let streams = Streams::new(settings.body);
+    let streams = Streams::new(settings.body, settings.min_rate);
     let head = u32::try_from(settings.max_request_head).unwrap_or(u32::MAX);
     let (tasks, patience) = (streams.executor(), settings.body);
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {

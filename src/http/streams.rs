@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::exchange::Progress;
+use super::rate::{MinRate, Rate};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::telemetry::Speaker;
 
@@ -25,6 +26,7 @@ pub(super) struct Streams {
 pub(super) struct StreamExecutor {
     tasks: Arc<Mutex<Tasks>>,
     patience: Duration,
+    least: Option<MinRate>,
 }
 
 #[derive(Debug, Default)]
@@ -34,9 +36,10 @@ struct Tasks {
 }
 
 impl Streams {
-    /// No streams yet. An answer of which the client has taken nothing for `patience` is given up.
-    pub(super) fn new(patience: Duration) -> Self {
-        Self { executor: StreamExecutor { tasks: Arc::default(), patience } }
+    /// No streams yet. An answer of which the client has taken nothing for `patience` is given up, and one of which it takes
+    /// less than the `least` rate.
+    pub(super) fn new(patience: Duration, least: Option<MinRate>) -> Self {
+        Self { executor: StreamExecutor { tasks: Arc::default(), patience, least } }
     }
 
     pub(super) fn executor(&self) -> StreamExecutor {
@@ -80,8 +83,17 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for StreamE
         let cord = TUNNEL.take();
         // hyper starts it while it is polled for its client.
         let speaker = Speaker::current();
-        let future = Some(Box::pin(future));
-        let stream = Stream { future, patience: self.patience, streaming: None, timer: None, cord, speaker };
+        let stream = Stream {
+            future: Some(Box::pin(future)),
+            patience: self.patience,
+            least: self.least,
+            streaming: None,
+            taking: None,
+            slow_at: None,
+            timer: None,
+            cord,
+            speaker,
+        };
         self.tasks().set.spawn(stream);
     }
 }
@@ -151,7 +163,12 @@ pub(super) fn note_streaming(progress: &Arc<Progress>) {
 struct Stream<F> {
     future: Option<Pin<Box<F>>>,
     patience: Duration,
+    least: Option<MinRate>,
     streaming: Option<Arc<Progress>>,
+    /// How the client takes the answer, from the first time on that it has held it up; with what had gone to it then.
+    taking: Option<(Rate, u64)>,
+    /// When the client is too slow, if it is the one that is waited for.
+    slow_at: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
     /// What ends with it, if it sends for a tunnel.
     cord: Option<Arc<Cord>>,
@@ -168,6 +185,24 @@ impl<F> Drop for Stream<F> {
     }
 }
 
+impl<F> Stream<F> {
+    /// When the client is too slow, if it is the one that is waited for: the answer's body has not been asked for more.
+    fn slow_at(&mut self, now: Instant) -> Option<Instant> {
+        let (least, progress) = (self.least?, self.streaming.as_ref()?);
+        let out = progress.bytes_out();
+        if progress.hungry() {
+            if let Some((rate, _)) = &mut self.taking {
+                rate.pause(now);
+            }
+            return None;
+        }
+        let (rate, before) = self.taking.get_or_insert_with(|| (Rate::new(least), out));
+        rate.moved(out.saturating_sub(*before));
+        *before = out;
+        rate.wait(now)
+    }
+}
+
 impl<F: Future<Output = ()>> Future for Stream<F> {
     type Output = ();
 
@@ -177,7 +212,9 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
             && timer.as_mut().poll(context).is_ready()
         {
             if let Some(progress) = &this.streaming {
-                progress.set_fault(Outcome::new(Phase::Serve, Party::Client, Cause::BodyTimeout));
+                let slow = this.slow_at.is_some_and(|at| at <= Instant::now());
+                let cause = if slow { Cause::ResponseSlow } else { Cause::BodyTimeout };
+                progress.set_fault(Outcome::new(Phase::Serve, Party::Client, cause));
             }
             this.future = None;
             return Poll::Ready(());
@@ -193,7 +230,10 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
             this.streaming = Some(progress);
         }
         if result.is_pending() && this.streaming.is_some() {
-            let at = Instant::now() + this.patience;
+            let now = Instant::now();
+            this.slow_at = this.slow_at(now);
+            let silent = now + this.patience;
+            let at = this.slow_at.map_or(silent, |slow| slow.min(silent));
             let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
             timer.as_mut().reset(at);
             if timer.as_mut().poll(context).is_ready() {

@@ -8,6 +8,7 @@ mod http2_targets;
 mod leaving;
 mod messages;
 mod pooling;
+mod rates;
 mod tunnels;
 mod websocket;
 mod world;
