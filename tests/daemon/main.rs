@@ -19,6 +19,7 @@ mod flood;
 mod harness;
 mod hello;
 mod http2;
+mod http2_spec;
 mod keys;
 mod limits;
 mod main_job;
