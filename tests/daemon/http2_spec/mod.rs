@@ -2,7 +2,7 @@
 //! a client sends and what has to come back.
 
 mod connection;
-mod frames;
+pub(crate) mod frames;
 mod headers;
 mod smuggling;
 mod streams;
