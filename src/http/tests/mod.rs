@@ -9,6 +9,7 @@ mod leaving;
 mod messages;
 mod pooling;
 mod rates;
+mod stale;
 mod tunnels;
 mod websocket;
 mod world;
