@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::activity::Activity;
+use super::rate;
 use super::serve::Settings;
 use super::watched::{Notebook, Standing};
 use crate::connection::Connection;
@@ -170,15 +171,25 @@ impl<'a> Driver<'a> {
 
     /// The time that runs now, if one does: what is waited for, or the connection's lifetime if that ends before.
     fn deadline(&mut self, now: Instant) -> Option<Deadline> {
-        let waiting = self.waiting(now);
+        let standing = self.notebook.standing();
+        let waiting = self.waiting(now, standing);
+        let waiting = match standing.head {
+            Some(head) => {
+                let (patience, cause) =
+                    rate::head_patience(self.settings.request_head, self.settings.min_rate, head.come);
+                let late =
+                    Deadline { at: head.since + patience, then: Then::Cut, outcome: serving(Party::Client, cause) };
+                Some(waiting.filter(|waiting| waiting.at <= late.at).unwrap_or(late))
+            }
+            None => waiting,
+        };
         let Some(at) = self.expires else { return waiting };
         let lifetime = Deadline { at, then: Then::Cut, outcome: serving(Party::Proxy, Cause::LifetimeReached) };
         Some(waiting.filter(|deadline| deadline.at <= at).unwrap_or(lifetime))
     }
 
     /// The time of what is being waited for, if anything is.
-    fn waiting(&mut self, now: Instant) -> Option<Deadline> {
-        let standing = self.notebook.standing();
+    fn waiting(&mut self, now: Instant, standing: Standing) -> Option<Deadline> {
         let busy = self.activity.live() > 0;
         let idle_since = if busy { None } else { Some(*self.idle_since.get_or_insert(now)) };
         self.idle_since = idle_since;

@@ -3,6 +3,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::outcome::Cause;
+
 /// How long a client may be waited for before its rate counts: as long as Kestrel's `MinRequestBodyDataRate` and
 /// `MinResponseDataRate` have it (`gracePeriod` of 5 s), which covers a slow start. Apache's `mod_reqtimeout` (`MinRate`)
 /// begins with 20 s.
@@ -46,6 +48,15 @@ impl MinRate {
         let nanoseconds = u128::from(moved).saturating_mul(1_000_000_000) / u128::from(self.bytes_per_second.get());
         let earned = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
         self.grace.saturating_add(earned)
+    }
+}
+
+/// How long a head of which so much has come may take from its first byte on, and what it means if it takes longer.
+pub(super) fn head_patience(timeout: Duration, least: Option<MinRate>, come: u64) -> (Duration, Cause) {
+    let slow = least.map(|least| least.patience(come));
+    match slow.filter(|slow| *slow < timeout) {
+        Some(slow) => (slow, Cause::RequestHeadSlow),
+        None => (timeout, Cause::RequestHeadTimeout),
     }
 }
 
@@ -114,6 +125,14 @@ mod tests {
         rate.pause(begun + seconds(60));
         let again = begun + seconds(3600);
         assert_eq!(rate.wait(again), Some(again + seconds(3)));
+    }
+
+    #[test]
+    fn a_head_is_late_or_slow_whichever_comes_first() {
+        let least = MinRate::new(NonZeroU64::new(100).unwrap());
+        assert_eq!(head_patience(seconds(10), None, 0), (seconds(10), Cause::RequestHeadTimeout));
+        assert_eq!(head_patience(seconds(10), Some(least), 200), (seconds(7), Cause::RequestHeadSlow));
+        assert_eq!(head_patience(seconds(10), Some(least), 500), (seconds(10), Cause::RequestHeadTimeout));
     }
 
     #[test]

@@ -32,6 +32,16 @@ struct Notes {
     touched: bool,
     ended: bool,
     lost: bool,
+    head: Option<HeadBegun>,
+}
+
+/// A head that has begun to come and is not whole.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeadBegun {
+    number: u64,
+    pub(super) since: Instant,
+    /// How much of it has come.
+    pub(super) come: u64,
 }
 
 /// How the client stands.
@@ -45,12 +55,19 @@ pub(super) struct Standing {
     pub(super) ended: bool,
     /// Its connection was reset, or broke in another way.
     pub(super) lost: bool,
+    pub(super) head: Option<HeadBegun>,
 }
 
 impl Notebook {
     pub(super) fn standing(&self) -> Standing {
         let notes = self.notes();
-        Standing { stalled_since: notes.stalled_since, touched: notes.touched, ended: notes.ended, lost: notes.lost }
+        Standing {
+            stalled_since: notes.stalled_since,
+            touched: notes.touched,
+            ended: notes.ended,
+            lost: notes.lost,
+            head: notes.head,
+        }
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
@@ -119,6 +136,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
             this.connection.set_error("the client sends frame after frame that ask for nothing");
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
+        notes.head = this.budget.head().map(|(number, come)| match notes.head {
+            Some(begun) if begun.number == number => HeadBegun { come, ..begun },
+            Some(_) | None => HeadBegun { number, since: Instant::now(), come },
+        });
         Poll::Ready(Ok(()))
     }
 }

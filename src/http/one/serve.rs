@@ -19,6 +19,7 @@ use crate::http::body::Body;
 use crate::http::codec::{HeadFault, HeadLimits, HeadScan, RequestHead};
 use crate::http::exchange::Exchange;
 use crate::http::incoming::Incoming;
+use crate::http::rate;
 use crate::http::serve::{Desk, Settings};
 use crate::http::unacknowledged::Due;
 use crate::net::Transport;
@@ -196,12 +197,9 @@ impl<'a, S: Transport> Client<'a, S> {
                 Poll::Pending => {
                     let (at, outcome) = match self.head_since {
                         Some(since) => {
-                            let moved = self.wire.inbox.len() as u64;
-                            let slow = self.settings.min_rate.map(|rate| rate.patience(moved));
-                            let (patience, cause) = match slow.filter(|slow| *slow < self.settings.request_head) {
-                                Some(slow) => (slow, Cause::RequestHeadSlow),
-                                None => (self.settings.request_head, Cause::RequestHeadTimeout),
-                            };
+                            let (timeout, least) = (self.settings.request_head, self.settings.min_rate);
+                            let come = self.wire.inbox.len() as u64;
+                            let (patience, cause) = rate::head_patience(timeout, least, come);
                             (since + patience, serving(Party::Client, cause))
                         }
                         None => {

@@ -132,6 +132,36 @@ async fn a_head_below_the_rate_is_408_and_one_above_it_is_served() {
     world.end().await;
 }
 
+/// A head of HTTP/2 comes in frames that nothing may come between.
+#[tokio::test]
+async fn a_head_in_frames_is_held_to_the_rate_and_to_its_time() {
+    const BEGIN: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    // GET /own over plain HTTP, and END_STREAM without END_HEADERS.
+    const HEAD: &[u8] = b"\0\0\x11\x01\x01\0\0\0\x01\x82\x86\x04\x04/own\x01\x06a.test\0";
+    // A field of a byte, whose name is in the head's last byte but one.
+    const FIELD: &[u8] = b"\0\0\x04\x09\0\0\0\0\x01\x01x\x01y";
+    let (_target, mut world) = world(true, |peer, _| taking(peer)).await;
+    let mut slow = world.client().await;
+    slow.send(BEGIN).await;
+    slow.send(&HEAD[..12]).await;
+    slow.gone().await;
+    assert_eq!(world.outcome().await, by_client(Cause::RequestHeadSlow));
+    world.end().await;
+
+    let mut route = Route::to(&[]);
+    route.settings.request_head = milliseconds(100);
+    let mut world = World::http2(route).await;
+    // Within a frame, between two, and within the second.
+    for sent in [HEAD[..12].to_vec(), HEAD.to_vec(), [HEAD, &FIELD[..10]].concat()] {
+        let mut late = world.client().await;
+        late.send(BEGIN).await;
+        late.send(sent).await;
+        late.gone().await;
+        assert_eq!(world.outcome().await, by_client(Cause::RequestHeadTimeout));
+    }
+    world.end().await;
+}
+
 fn chunk(count: usize) -> String {
     format!("{count:x}\r\n{}\r\n", "y".repeat(count))
 }
@@ -244,7 +274,8 @@ async fn reads(client: &mut Peer, count: usize) -> bool {
 
 #[tokio::test]
 async fn an_answer_that_is_taken_below_the_rate_is_cut_and_one_above_it_goes_on() {
-    let (_target, mut world) = world(false, |peer, _| endless(peer)).await;
+    // What the client's kernel has room for counts as taken: a rate for which that is little.
+    let (_target, mut world) = world_with(16 * 1024, false, |peer, _| endless(peer)).await;
     let mut fast = narrow(&world).await;
     fast.send(GET).await;
     // What is read has to make the window grow by a segment before the kernel says so.
