@@ -253,4 +253,26 @@ mod tests {
             parser.feed(&bytes, |_| {});
         }
     }
+
+    #[test]
+    fn a_head_is_under_way_until_its_last_byte() {
+        let head = [frame(HEADERS, 0, 5), frame(CONTINUATION, 0, 3), frame(CONTINUATION, END_HEADERS, 2)].concat();
+        let mut budget = FrameBudget::new();
+        assert!(budget.received(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+        for number in 1..=2 {
+            for (at, byte) in head.iter().enumerate() {
+                budget.received(&[*byte]);
+                // The header of a frame, or a part of it, is none of the head.
+                let come =
+                    [14, 26, 37].iter().zip([5_u64, 3, 2]).zip([9, 23, 35]).fold(0, |come, ((end, size), begin)| {
+                        come + if at >= *end { size } else { size.min((at + 1).saturating_sub(begin) as u64) }
+                    });
+                let under_way = (8..head.len() - 1).contains(&at);
+                assert_eq!(budget.head(), under_way.then_some((number, come)), "{at}");
+            }
+            // Whatever comes between two is none.
+            budget.received(&frame(DATA, 0, 4));
+            assert_eq!(budget.head(), None);
+        }
+    }
 }
