@@ -202,7 +202,7 @@ async fn a_body_below_the_rate_is_408_and_one_above_it_arrives() {
 
 #[tokio::test]
 async fn a_client_is_not_slow_while_its_target_takes_nothing() {
-    const LENGTH: usize = 24 * 1024 * 1024;
+    const LENGTH: usize = 16 * 1024 * 1024;
     for http2 in [false, true] {
         let (_target, world) = world(http2, |mut peer, _| async move {
             peer.head().await;
