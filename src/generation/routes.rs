@@ -13,7 +13,7 @@ use crate::connection::{Admission, RouteLoad};
 use crate::handler::{
     Action, Content, Forward, ForwardAuth, HeaderRules, HttpSettings, PoolClass, Redirect, Respond, Route,
 };
-use crate::http::{ForwardedPolicy, HeaderEdits, Settings, TargetProtocol, Timeouts, Via};
+use crate::http::{ForwardedPolicy, HeaderEdits, MinRate, Settings, TargetProtocol, Timeouts, Via};
 use crate::name::{FieldValue, Language};
 use crate::relay;
 use crate::sniff::ProxyVersion;
@@ -180,6 +180,7 @@ fn http_settings(route: &config::Route, pages: &mut Pages<'_>, logins: &mut Logi
             body: timeouts.body,
             max_lifetime: timeouts.max_lifetime,
             max_request_head: route.limits.max_request_head,
+            min_rate: route.limits.min_rate.map(MinRate::new),
         },
         timeouts: Timeouts {
             response_head: timeouts.response_head,

@@ -1,4 +1,5 @@
 use std::fs;
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use tempfile::TempDir;
 use super::{Generation, LoadError, Source};
 use crate::config::Config;
 use crate::handler::{Action, Route};
+use crate::http::MinRate;
 use crate::name::HostPattern;
 use crate::telemetry::Meters;
 use crate::tls::self_signed_pem;
@@ -210,7 +212,7 @@ fn each_timeout_and_limit_reaches_the_part_that_keeps_it() {
     ];
     // Each has a number of seconds of its own, from 1 on.
     let lines: String = (1..).zip(names).map(|(number, name)| format!("timeouts.{name} = \"{number}s\"\n")).collect();
-    let limits = "limits = { max_connections = 5, max_connections_per_ip = 6, max_request_body = \"7B\", max_request_head = \"9KiB\" }";
+    let limits = "limits = { max_connections = 5, max_connections_per_ip = 6, max_request_body = \"7B\", max_request_head = \"9KiB\", min_rate = \"3B\" }";
     let text = format!("[[routes]]\nname = \"one\"\nmatch.ports = [80]\ntargets = [\"a.b:1\"]\n{lines}{limits}\n");
     let folder = folder();
     let generation = assemble(&source(folder.path()), folder.path(), &text, None).unwrap();
@@ -247,6 +249,7 @@ fn each_timeout_and_limit_reaches_the_part_that_keeps_it() {
     let admission = &route.admission;
     assert_eq!((admission.max_connections, admission.max_connections_per_ip), (5, 6));
     assert_eq!((route.http.max_request_body, inside.max_request_head), (Some(7), 9 * 1024));
+    assert_eq!(inside.min_rate, NonZeroU64::new(3).map(MinRate::new));
 }
 
 #[test]

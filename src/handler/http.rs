@@ -193,6 +193,7 @@ impl Requests {
             request_headers: &route.http.headers.request,
             response_headers: &route.http.headers.response,
             max_request_body: route.http.max_request_body,
+            min_rate: route.http.connection.min_rate,
         };
         forward(request, exchange, forwarding).await
     }
@@ -231,6 +232,8 @@ impl Requests {
             request_headers: &asked.unchanged,
             response_headers: &asked.unchanged,
             max_request_body: None,
+            // The question has no body.
+            min_rate: None,
         };
         ask(request, exchange, Asking { forwarding, path: &asked.path, copied: &asked.copied }).await
     }

@@ -75,7 +75,7 @@ pub const fn status_of(cause: Cause) -> StatusCode {
         Cause::Blocked | Cause::Denied => StatusCode::FORBIDDEN,
         Cause::Unauthenticated => StatusCode::UNAUTHORIZED,
         Cause::NoRoute => StatusCode::NOT_FOUND,
-        Cause::RequestHeadTimeout => StatusCode::REQUEST_TIMEOUT,
+        Cause::RequestHeadTimeout | Cause::RequestHeadSlow | Cause::RequestBodySlow => StatusCode::REQUEST_TIMEOUT,
         Cause::RequestBodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Cause::Looped => StatusCode::LOOP_DETECTED,
         Cause::Misdirected => StatusCode::MISDIRECTED_REQUEST,
@@ -115,7 +115,8 @@ pub const fn status_of(cause: Cause) -> StatusCode {
         | Cause::HandshakeFailed
         | Cause::HandshakeTimeout
         | Cause::ClientCertificate
-        | Cause::KeepAliveTimeout => StatusCode::BAD_REQUEST,
+        | Cause::KeepAliveTimeout
+        | Cause::ResponseSlow => StatusCode::BAD_REQUEST,
         Cause::Finished
         | Cause::IdleTimeout
         | Cause::HalfClosedTimeout
@@ -133,6 +134,7 @@ const fn ends_connection(cause: Cause) -> bool {
             | Cause::RequestBodyTooLarge
             | Cause::RequestHeadTooLarge
             | Cause::BodyTimeout
+            | Cause::RequestBodySlow
             | Cause::ClosedEarly
     )
 }

@@ -26,6 +26,9 @@ pub enum BodyError {
     /// No progress for `timeouts.body`.
     #[error("the body made no progress within timeouts.body")]
     Timeout,
+    /// Slower than `limits.min_rate`.
+    #[error("the body comes more slowly than limits.min_rate")]
+    Slow,
     /// Longer than `limits.max_request_body`.
     #[error("the body is longer than limits.max_request_body")]
     TooLarge,

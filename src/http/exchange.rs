@@ -110,6 +110,10 @@ impl Progress {
         self.bytes_out.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    pub(super) fn bytes_out(&self) -> u64 {
+        self.bytes_out.load(Ordering::Relaxed)
+    }
+
     pub(super) fn bytes_in(&self) -> u64 {
         self.bytes_in.load(Ordering::Relaxed)
     }
@@ -362,7 +366,7 @@ impl Exchange {
         line.field("cause", outcome.cause.as_str());
         line.field_if("error", self.error.as_deref());
         line.number("bytes_in", self.progress.bytes_in());
-        let given = self.progress.bytes_out.load(Ordering::Relaxed);
+        let given = self.progress.bytes_out();
         line.number("bytes_out", given.saturating_sub(self.activity.unsent()));
         line.seconds("duration_seconds", self.opened.elapsed());
         if let Some(connect) = self.connect {

@@ -11,6 +11,7 @@ use super::exchange::Exchange;
 use super::facts::TlsNames;
 use super::incoming::Incoming;
 use super::pool::Pool;
+use super::rate::MinRate;
 use super::request::Refusal;
 use super::request_body::RequestBody;
 use super::send::{Failed, send};
@@ -101,6 +102,8 @@ pub struct Forwarding<'a> {
     pub response_headers: &'a HeaderEdits,
     /// The longest request body in bytes; `None` is no limit.
     pub max_request_body: Option<u64>,
+    /// What a client has to send of a request's body on average; `None` is anything.
+    pub min_rate: Option<MinRate>,
 }
 
 /// Sends a request to a target and gives its answer, streaming both ways.
@@ -140,7 +143,8 @@ pub async fn forward(request: Request<Incoming>, mut exchange: Exchange, forward
         parts.headers.remove(EXPECT);
         request::say_empty(&mut parts);
     }
-    let body = RequestBody::new(incoming, exchange.progress(), forwarding.timeouts.body, forwarding.max_request_body);
+    let body = RequestBody::new(incoming, exchange.progress(), forwarding.timeouts.body, forwarding.max_request_body)
+        .with_least(forwarding.min_rate);
     match send(Request::from_parts(parts, body), &mut exchange, &forwarding).await {
         Ok((parts, calling)) => answered(parts, calling, (upgrades, handshake), exchange, &forwarding),
         Err(failed) => failure(failed, exchange),

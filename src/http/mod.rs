@@ -21,6 +21,7 @@ mod incoming;
 mod one;
 mod opening;
 mod pool;
+mod rate;
 mod request;
 mod request_body;
 mod request_id;
@@ -47,6 +48,7 @@ pub use forward::{ForwardedPolicy, Forwarding, Scheme, TargetProtocol, Timeouts,
 pub use host::{Host, InvalidHost};
 pub use incoming::{Incoming, IncomingError};
 pub use pool::{IDLE_MAX, IDLE_PER_KEY_MAX, Pool, RESPONSE_HEAD_MAX};
+pub use rate::MinRate;
 pub use request_body::RequestBody;
 pub use request_id::RequestId;
 pub use serve::{

@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use tokio::time::Instant;
 
 use super::body::BodyError;
 use super::exchange::Progress;
 use super::incoming::{Incoming, IncomingError};
-use super::stall::Stall;
+use super::rate::{MinRate, Rate};
+use super::stall::{Over, Stall};
 use super::trailers;
 use crate::outcome::{Cause, Outcome, Party, Phase};
 
 /// The body of a client's request, on its way to a target.
 ///
-/// It counts, ends with an error at the limit or when the client stalls, and tells the exchange why.
+/// It counts, ends with an error at the limit or when the client stalls or is too slow, and tells the exchange why.
 #[derive(Debug)]
 pub struct RequestBody {
     incoming: Option<Incoming>,
@@ -24,6 +26,8 @@ pub struct RequestBody {
     again: VecDeque<Frame<Bytes>>,
     progress: Arc<Progress>,
     stall: Stall,
+    /// How the client keeps to the rate that it has to keep to.
+    rate: Option<Rate>,
     /// What may still come; `None` is no limit.
     allowed: Option<u64>,
 }
@@ -34,7 +38,12 @@ impl RequestBody {
             progress.set_sent();
         }
         let (progress, stall) = (Arc::clone(progress), Stall::new(timeout));
-        Self { incoming: Some(incoming), again: VecDeque::new(), progress, stall, allowed: limit }
+        Self { incoming: Some(incoming), again: VecDeque::new(), progress, stall, rate: None, allowed: limit }
+    }
+
+    /// Holds the client to a rate, where there is one.
+    pub(super) fn with_least(self, least: Option<MinRate>) -> Self {
+        Self { rate: least.map(Rate::new), ..self }
     }
 
     /// Gives back what was taken of it, all of it and in order.
@@ -42,9 +51,10 @@ impl RequestBody {
         self.again.extend(frames);
     }
 
-    /// The client may be silent for as long as it wants: somebody else minds whether anything moves at all.
+    /// The client may be silent for as long as it wants, and slow: somebody else minds whether anything moves at all.
     pub(super) fn be_patient(&mut self) {
         self.stall = Stall::new(Duration::ZERO);
+        self.rate = None;
     }
 
     fn fail(&mut self, party: Party, cause: Cause, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -69,12 +79,18 @@ impl http_body::Body for RequestBody {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 this.progress.set_starving(true);
-                ready!(this.stall.poll(context));
-                return this.fail(Party::Client, Cause::BodyTimeout, BodyError::Timeout);
+                let slow = this.rate.as_mut().and_then(|rate| rate.wait(Instant::now()));
+                return match ready!(this.stall.poll_with(context, slow)) {
+                    Over::Silent => this.fail(Party::Client, Cause::BodyTimeout, BodyError::Timeout),
+                    Over::Slow => this.fail(Party::Client, Cause::RequestBodySlow, BodyError::Slow),
+                };
             }
         };
         this.progress.set_starving(false);
         this.stall.reset();
+        if let Some(rate) = &mut this.rate {
+            rate.pause(Instant::now());
+        }
         match frame {
             None => {
                 this.progress.set_sent();
@@ -83,6 +99,9 @@ impl http_body::Body for RequestBody {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
                 this.progress.add_in(length);
+                if let Some(rate) = &mut this.rate {
+                    rate.moved(length);
+                }
                 if let Some(allowed) = &mut this.allowed {
                     match allowed.checked_sub(length) {
                         Some(rest) => *allowed = rest,

@@ -8,6 +8,7 @@ use super::body::Body;
 use super::exchange::{Exchange, Progress};
 use super::host::Host;
 use super::incoming::Incoming;
+use super::rate::MinRate;
 use super::{answer, one, two, websocket};
 use crate::connection::{Connection, Registry, State};
 use crate::net::Transport;
@@ -52,6 +53,8 @@ pub struct Settings {
     pub max_lifetime: Option<Duration>,
     /// The longest head of a request, in bytes.
     pub max_request_head: usize,
+    /// What the client has to send of a head, and to take of an answer, on average; `None` is anything.
+    pub min_rate: Option<MinRate>,
 }
 
 /// Serves a client until its connection ends, and says how.

@@ -9,28 +9,50 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub(super) struct Stall {
     timeout: Duration,
     timer: Option<Pin<Box<Sleep>>>,
-    running: bool,
+    /// The wait that goes on has begun then.
+    since: Option<Instant>,
+}
+
+/// Which time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// That without progress.
+    Silent,
+    /// The one that was given.
+    Slow,
 }
 
 impl Stall {
     pub(super) const fn new(timeout: Duration) -> Self {
-        Self { timeout, timer: None, running: false }
+        Self { timeout, timer: None, since: None }
     }
 
     pub(super) fn reset(&mut self) {
-        self.running = false;
+        self.since = None;
     }
 
     /// Ready when the wait that began with the first poll since the last reset has lasted for the timeout.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.timeout.is_zero() {
-            return Poll::Pending;
+        self.poll_with(context, None).map(|_over| ())
+    }
+
+    /// [`Stall::poll`], but ready at `slow` if that is before. One timer serves both.
+    pub(super) fn poll_with(&mut self, context: &mut Context<'_>, slow: Option<Instant>) -> Poll<Over> {
+        let silent = if self.timeout.is_zero() {
+            None
+        } else {
+            self.since.get_or_insert_with(Instant::now).checked_add(self.timeout)
+        };
+        let (at, over) = match (silent, slow) {
+            (None, None) => return Poll::Pending,
+            (Some(silent), Some(slow)) if silent <= slow => (silent, Over::Silent),
+            (Some(silent), None) => (silent, Over::Silent),
+            (_, Some(slow)) => (slow, Over::Slow),
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if timer.deadline() != at {
+            timer.as_mut().reset(at);
         }
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + self.timeout)));
-        if !self.running {
-            self.running = true;
-            timer.as_mut().reset(Instant::now() + self.timeout);
-        }
-        timer.as_mut().poll(context)
+        timer.as_mut().poll(context).map(|()| over)
     }
 }

@@ -45,7 +45,12 @@ fn examples() -> Vec<Example> {
     examples
 }
 
-/// A folder with the configuration and, under the names that it gives them, certificates and keys.
+/// All that stands between quotation marks.
+fn named(example: &Example) -> impl Iterator<Item = &str> {
+    example.text.split('"').skip(1).step_by(2)
+}
+
+/// A folder with the configuration and, under the names that it gives them, certificates, keys and pages.
 fn folder(example: &Example) -> TempDir {
     let folder = folder_with("");
     fs::write(folder.path().join(FILE), &example.text).unwrap();
@@ -55,11 +60,15 @@ fn folder(example: &Example) -> TempDir {
     let (certificate, key) = certificate_for(&names);
     fs::write(folder.path().join("server.pem"), certificate).unwrap();
     fs::write(folder.path().join("server.key"), key).unwrap();
-    let strings = || example.text.split('"').skip(1).step_by(2);
-    for name in strings().filter(|name| name.ends_with(".htpasswd")) {
+    for name in named(example).filter(|name| name.ends_with(".htpasswd")) {
         fs::write(folder.path().join(name), USERS).unwrap();
     }
-    for name in strings().filter(|name| name.ends_with(".pem") || name.ends_with(".key")) {
+    for name in named(example).filter(|name| [".html", ".json"].iter().any(|end| name.ends_with(end))) {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "{status} {request_id}").unwrap();
+    }
+    for name in named(example).filter(|name| name.ends_with(".pem") || name.ends_with(".key")) {
         assert!(!name.starts_with('/'), "{}: {name} is not beside the configuration", example.place);
         let made = if name.ends_with(".key") { "server.key" } else { "server.pem" };
         let authority = ["ca.pem", "clients.pem"].iter().any(|end| name.ends_with(end));

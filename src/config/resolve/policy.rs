@@ -95,6 +95,7 @@ fn limits(section: &LimitsSection, report: &mut Report) -> Limits {
         max_connections_per_ip: count(section.max_connections_per_ip().0),
         max_request_body: NonZeroU64::new(section.max_request_body().0),
         max_request_head: usize::try_from(head).unwrap_or(usize::MAX),
+        min_rate: NonZeroU64::new(section.min_rate().0),
     }
 }
 

@@ -117,6 +117,8 @@ pub struct Limits {
     pub max_request_body: Option<NonZeroU64>,
     /// Bytes of one request head, 8 KiB to 1 MiB.
     pub max_request_head: usize,
+    /// Bytes a second that a client moves at least of what it is waited for.
+    pub min_rate: Option<NonZeroU64>,
 }
 
 /// Times after which something is given up. All but `connect_total` and `max_lifetime` measure time without progress.

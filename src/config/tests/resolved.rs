@@ -46,6 +46,7 @@ fn the_defaults_are_those_of_the_design() {
         max_connections_per_ip: None,
         max_request_body: None,
         max_request_head: 65_536,
+        min_rate: None,
     };
     assert_eq!(route.limits, limits);
     let passive_health = PassiveHealth { failures: NonZeroU32::MIN, set_aside: seconds(10) };

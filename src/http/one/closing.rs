@@ -70,15 +70,12 @@ pub(super) async fn close<S: Transport>(
                 Ok(())
             }
             End::Left(outcome) => {
-                if outcome.cause == Cause::RequestHeadTimeout {
+                let late = matches!(outcome.cause, Cause::RequestHeadTimeout | Cause::RequestHeadSlow);
+                if late {
                     stream.write_all(TOO_SLOW).await?;
                 }
                 finish(&mut stream, Ending::Whole).await?;
-                if rest.unread || outcome.cause == Cause::RequestHeadTimeout {
-                    discard(&mut stream).await
-                } else {
-                    Ok(())
-                }
+                if rest.unread || late { discard(&mut stream).await } else { Ok(()) }
             }
             End::Broken(_) if rest.unframed => {
                 reset(&stream);

@@ -19,6 +19,7 @@ use crate::http::body::Body;
 use crate::http::codec::{HeadFault, HeadLimits, HeadScan, RequestHead};
 use crate::http::exchange::Exchange;
 use crate::http::incoming::Incoming;
+use crate::http::rate;
 use crate::http::serve::{Desk, Settings};
 use crate::http::unacknowledged::Due;
 use crate::net::Transport;
@@ -96,7 +97,7 @@ impl<'a, S: Transport> Client<'a, S> {
         let opened = Instant::from_std(connection.opened());
         let expires = settings.max_lifetime.and_then(|lifetime| opened.checked_add(lifetime));
         Self {
-            wire: Wire::new(stream, Some(Arc::clone(&connection))),
+            wire: Wire::new(stream, Some(Arc::clone(&connection))).with_least(settings.min_rate),
             scan: HeadScan::default(),
             settings,
             activity: Arc::clone(desk.activity()),
@@ -196,7 +197,10 @@ impl<'a, S: Transport> Client<'a, S> {
                 Poll::Pending => {
                     let (at, outcome) = match self.head_since {
                         Some(since) => {
-                            (since + self.settings.request_head, serving(Party::Client, Cause::RequestHeadTimeout))
+                            let (timeout, least) = (self.settings.request_head, self.settings.min_rate);
+                            let come = self.wire.inbox.len() as u64;
+                            let (patience, cause) = rate::head_patience(timeout, least, come);
+                            (since + patience, serving(Party::Client, cause))
                         }
                         None => {
                             (self.idle_since + self.settings.keep_alive, serving(Party::Proxy, Cause::KeepAliveTimeout))
@@ -218,6 +222,7 @@ impl<'a, S: Transport> Client<'a, S> {
     where
         F: Future<Output = Response<Body>>,
     {
+        self.wire.next_answer();
         let mut abandoned = Abandoned::new(&self.activity);
         let result = poll_fn(|context| self.poll_exchange(context, &mut answering, timer.as_mut())).await;
         abandoned.settle();
@@ -304,8 +309,8 @@ impl<'a, S: Transport> Client<'a, S> {
         }
     }
 
-    /// Ready with how the connection ends when the client has taken nothing of what there is for it for its time, and with
-    /// none when it is time for a look.
+    /// Ready with how the connection ends when the client has taken nothing of what there is for it for its time, or takes
+    /// it too slowly, and with none when it is time for a look.
     fn poll_stall(
         &mut self,
         context: &mut Context<'_>,
@@ -315,12 +320,17 @@ impl<'a, S: Transport> Client<'a, S> {
     ) -> Poll<Option<End>> {
         let look = self.look;
         loop {
+            // Asked anew whenever its time has come, as the client may have taken something since.
+            let slow = self.wire.slow_at();
+            if slow.is_some_and(|slow| slow <= Instant::now()) {
+                return Poll::Ready(Some(End::Cut(serving(Party::Client, Cause::ResponseSlow))));
+            }
             let (due, last) = match self.wire.stalled(patience) {
                 None => (None, false),
                 Some(Due::Over(at)) => (Some(at), true),
                 Some(Due::Look(at)) => (Some(at), false),
             };
-            let at = due.into_iter().chain(look).min();
+            let at = due.into_iter().chain(look).chain(slow).min();
             let end = |at| (at, End::Cut(serving(Party::Client, cause)));
             let end = ready!(self.poll_time(context, timer.as_mut(), at.map(end)));
             let now = Instant::now();

@@ -10,7 +10,9 @@ use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
 use super::outbox::Outbox;
+use super::taking::Taking;
 use crate::connection::Connection;
+use crate::http::rate::MinRate;
 use crate::http::unacknowledged::{Due, Unacknowledged};
 use crate::net::{Transport, sys};
 
@@ -44,6 +46,9 @@ pub(super) struct Wire<S> {
     pub(super) outbox: Outbox,
     unflushed: bool,
     stall: Option<Unacknowledged>,
+    /// What the peer has to take on average, while it holds an answer up.
+    least: Option<MinRate>,
+    taking: Option<Taking>,
     touched: bool,
     wrote: bool,
     lost: bool,
@@ -59,11 +64,18 @@ impl<S: Transport> Wire<S> {
             outbox: Outbox::default(),
             unflushed: false,
             stall: None,
+            least: None,
+            taking: None,
             touched: false,
             wrote: false,
             lost: false,
             truncated: false,
         }
+    }
+
+    /// Holds the peer to a rate, where there is one.
+    pub(super) fn with_least(self, least: Option<MinRate>) -> Self {
+        Self { least, ..self }
     }
 
     /// The stream, and what was read from it beyond the last message.
@@ -117,6 +129,19 @@ impl<S: Transport> Wire<S> {
     pub(super) fn is_reset(&mut self) -> bool {
         self.lost |= sys::peer(self.stream.tcp()).is_ok_and(|peer| peer == sys::Peer::Lost);
         self.lost
+    }
+
+    /// Another answer begins, whose rate is its own.
+    pub(super) fn next_answer(&mut self) {
+        self.taking = None;
+    }
+
+    /// When a peer that holds the answer up is too slow, if it has to keep to a rate. To be asked when nothing more can be
+    /// written.
+    pub(super) fn slow_at(&mut self) -> Option<Instant> {
+        let (least, _stall) = (self.least?, self.stall?);
+        let unsent = sys::unsent_bytes(self.stream.tcp()).unwrap_or(0) as u64;
+        self.taking.get_or_insert_with(|| Taking::new(least, unsent)).held(unsent, Instant::now())
     }
 
     /// Reads once, behind what is in the inbox. Gives how many bytes have come; none is the end of the peer's direction.
@@ -180,11 +205,17 @@ impl<S: Transport> Wire<S> {
             if let Some(connection) = &self.counted {
                 connection.traffic().add_out(written as u64);
             }
+            if let Some(taking) = &mut self.taking {
+                taking.wrote(written as u64);
+            }
         }
         if self.unflushed {
             let result = Pin::new(&mut self.stream).poll_flush(context);
             ready!(self.noted(result))?;
             self.unflushed = false;
+        }
+        if let Some(taking) = &mut self.taking {
+            taking.flows(Instant::now());
         }
         Poll::Ready(Ok(()))
     }

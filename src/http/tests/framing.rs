@@ -43,6 +43,17 @@ async fn ambiguous_framing_is_answered_with_400_and_the_connection_is_closed() {
         "X: a\r\n Transfer-Encoding: chunked\r\n",
         "X: a\0\r\n",
         "X: a\rb\r\n",
+        "X\0: a\r\n",
+        "X\t: a\r\n",
+        ": a\r\n",
+        "no colon\r\n",
+        "Transfer-Encoding: chunked\r\n\tX: a\r\n",
+        "Transfer-Encoding:\x0bchunked\r\n",
+        "Transfer-Encoding: chunked;q=1\r\n",
+        "Transfer-Encoding: chunked,\r\n",
+        "Transfer-Encoding:\r\n",
+        "Content-Length:\r\n",
+        "Content-Length: 3 3\r\n",
     ];
     for fields in fields {
         refused(&format!("POST / HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n0\r\n\r\n"), "400").await;
@@ -64,6 +75,10 @@ async fn hosts_that_are_missing_repeated_or_contradictory_are_refused() {
         "GET http://b.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a.test, b.test\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a@b.test\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a.test\r\nHost: b.test\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost : a.test\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a.test/b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a.test:80:90\r\n\r\n",
     ] {
         refused(head, "400").await;
     }
@@ -181,7 +196,30 @@ async fn a_chunk_whose_framing_is_broken_never_reaches_the_target() {
     })
     .await;
     let mut world = World::http1(Route::to(&[target.address])).await;
-    for broken in ["3\nabc\r\n0\r\n\r\n", "x\r\n", "3\r\nabcX\r\n", "3 ;\r\nabc", "0\r\nbad trailer\r\n\r\n"] {
+    for broken in [
+        "3\nabc\r\n0\r\n\r\n",
+        "x\r\n",
+        "\r\n",
+        ";a=b\r\n",
+        "-3\r\nabc\r\n0\r\n\r\n",
+        "+3\r\nabc\r\n0\r\n\r\n",
+        "0x3\r\nabc\r\n0\r\n\r\n",
+        " 3\r\nabc\r\n0\r\n\r\n",
+        "3 \r\nabc\r\n0\r\n\r\n",
+        "3_\r\nabc\r\n0\r\n\r\n",
+        "10000000000000000\r\nabc\r\n0\r\n\r\n",
+        "fffffffffffffffff\r\nabc\r\n0\r\n\r\n",
+        "3\rabc\r\n0\r\n\r\n",
+        "3;a=\0\r\nabc\r\n0\r\n\r\n",
+        "3;a=b\nc\r\nabc\r\n0\r\n\r\n",
+        "3\r\nabcX\r\n",
+        "3\r\nabc\n0\r\n\r\n",
+        "3 ;\r\nabc",
+        "0\r\nbad trailer\r\n\r\n",
+        "0\r\n\nGET /smuggled HTTP/1.1\r\n\r\n",
+        "0\r\nx: a\rb\r\n\r\n",
+        "0\r\nx: a\0b\r\n\r\n",
+    ] {
         let mut client = world.client().await;
         client.send(format!("POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n{broken}")).await;
         client.finish().await;

@@ -12,6 +12,8 @@ mod http2_target;
 mod leaving;
 mod messages;
 mod pooling;
+mod rates;
+mod stale;
 mod tunnels;
 mod websocket;
 mod websocket_targets;

@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use crate::connection::{Connection, ConnectionGuard, Gate, Registry};
 use crate::http::{
-    ErrorAnswers, Exchange, ForwardedPolicy, Forwarding, HeaderEdits, Pool, Scheme, Settings, TargetProtocol, Timeouts,
-    TlsNames, Version, answer, forward, serve,
+    ErrorAnswers, Exchange, ForwardedPolicy, Forwarding, HeaderEdits, MinRate, Pool, Scheme, Settings, TargetProtocol,
+    Timeouts, TlsNames, Version, answer, forward, serve,
 };
 use crate::name::PathRewrite;
 use crate::net::{ClientAddress, ListenAddress};
@@ -34,6 +34,7 @@ pub(super) struct Route {
     pub(super) request_headers: HeaderEdits,
     pub(super) response_headers: HeaderEdits,
     pub(super) max_request_body: Option<u64>,
+    pub(super) min_rate: Option<MinRate>,
     pub(super) protocol: TargetProtocol,
     targets: Targets,
     meter: Option<Arc<RouteMeter>>,
@@ -58,6 +59,7 @@ impl Route {
                 linger: Duration::from_secs(5),
                 max_lifetime: None,
                 max_request_head: 16 * 1024,
+                min_rate: None,
             },
             timeouts: Timeouts {
                 response_head: minute,
@@ -72,6 +74,7 @@ impl Route {
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),
             max_request_body: None,
+            min_rate: None,
             protocol: TargetProtocol::Http1,
             targets: Targets::new(targets.iter().map(member).collect(), Algorithm::RoundRobin),
             meter: None,
@@ -129,6 +132,7 @@ impl Route {
             request_headers: &self.request_headers,
             response_headers: &self.response_headers,
             max_request_body: self.max_request_body,
+            min_rate: self.min_rate,
         };
         forward(request, exchange, forwarding).await
     }
@@ -370,6 +374,6 @@ impl Drop for Scripted {
     }
 }
 
-pub(super) fn milliseconds(count: u64) -> Duration {
+pub(super) const fn milliseconds(count: u64) -> Duration {
     Duration::from_millis(count)
 }

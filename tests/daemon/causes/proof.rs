@@ -6,8 +6,11 @@ use smartproxy::outcome::Cause;
 
 use super::alone::{cut, drained, out_of_descriptors};
 use super::upstream::{Upstream, echo, http, serving, silent, silent_after_end};
-use super::{answered, echoed, released};
+use super::{answered, echoed, found, released};
 use crate::harness::{CERTIFICATES, End, HELLO, HOST, Peer, Proxy, Refusing, Target, UNREACHABLE, Unanswering, Way};
+
+/// After five seconds.
+const MIN_RATE: &str = "limits.min_rate = \"1KiB\"";
 
 /// Where the proof of a cause is.
 pub(super) enum Proof {
@@ -271,6 +274,32 @@ pub(super) fn proof(cause: Cause) -> Proof {
                 let mut client = Peer::connect(address);
                 client.send(b"GET / HTTP/1.1\r\nho");
                 released(client);
+            })
+        }
+        Cause::RequestHeadSlow => {
+            route(Way::Http, MIN_RATE, http(), ("connection", "serve", "client"), |_, address| {
+                let mut client = Peer::connect(address);
+                client.send(b"GET / HTTP/1.1\r\nho");
+                assert_eq!(client.message().status(), 408);
+                released(client);
+            })
+        }
+        Cause::RequestBodySlow => route(Way::Http, MIN_RATE, silent(), request("serve", "client"), |_, address| {
+            let mut client = Peer::connect(address);
+            client.send(b"POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 100\r\n\r\nonly this");
+            answered(client, 408);
+        }),
+        Cause::ResponseSlow => {
+            let target = serving(|mut peer| {
+                peer.message();
+                peer.send(b"HTTP/1.1 200 OK\r\n\r\n");
+                while std::io::Write::write_all(&mut peer, &[b'x'; 64 * 1024]).is_ok() {}
+            });
+            // What the client's kernel has room for counts as taken: a rate for which that is little.
+            let more = "limits.min_rate = \"16MiB\"";
+            route(Way::Http, more, target, request("serve", "client"), |proxy, address| {
+                let client = Way::Http.client(address);
+                found(&proxy.line_of(client.ends()), Cause::ResponseSlow, "serve", "client");
             })
         }
         Cause::Looped => route(Way::Http, "", http(), request("serve", "client"), |_, address| {

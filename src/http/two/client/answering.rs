@@ -1,7 +1,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -11,7 +10,7 @@ use http::{HeaderMap, Response, StatusCode};
 use http_body::Body as _;
 
 use super::leftover::Leftover;
-use super::sending::{Sending, Sent};
+use super::sending::{Pace, Sending, Sent};
 use super::ties::Ties;
 use crate::http::body::Body;
 use crate::http::exchange::Progress;
@@ -36,8 +35,7 @@ pub(super) struct Answering<F> {
     progress: Arc<Progress>,
     phase: Phase<F>,
     leftover: Leftover,
-    /// For a client that takes or sends nothing.
-    patience: Duration,
+    pace: Pace,
     /// The client has been told to send the body.
     continued: bool,
 }
@@ -72,10 +70,10 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
         ties: Ties,
         (progress, handling): (Arc<Progress>, F),
         (respond, stream): (SendResponse<Bytes>, Option<RecvStream>),
-        patience: Duration,
+        pace: Pace,
     ) -> Self {
         let phase = Phase::Handling(Box::pin(handling), respond, stream);
-        Self { asked, ties, progress, phase, leftover: Leftover::new(patience), patience, continued: false }
+        Self { asked, ties, progress, phase, leftover: Leftover::new(pace.patience), pace, continued: false }
     }
 
     /// Goes on; ready when the stream needs nothing more of us. `blocked`: the client takes nothing now.
@@ -96,7 +94,7 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
                     match handled {
                         Poll::Ready(response) => {
                             let stream = stream.take();
-                            begin(response, respond, stream, self.asked.head, &self.ties, self.patience)
+                            begin(response, respond, stream, self.asked.head, &self.ties, self.pace)
                         }
                         Poll::Pending => {
                             if self.asked.expects_continue && !self.continued && self.ties.is_wanted() {
@@ -173,7 +171,7 @@ fn begin<F>(
     stream: Option<RecvStream>,
     head_only: bool,
     ties: &Ties,
-    patience: Duration,
+    pace: Pace,
 ) -> Phase<F> {
     let opened = websocket::is_opened(&response);
     let (parts, body) = response.into_parts();
@@ -203,7 +201,7 @@ fn begin<F>(
             (_, _) => Phase::Breaking(sender, Reason::INTERNAL_ERROR),
         },
         Ok(_ended) if ended => Phase::Sent,
-        Ok(sender) => Phase::Sending(Box::new(Sending::new(body, sender, patience))),
+        Ok(sender) => Phase::Sending(Box::new(Sending::new(body, sender, pace))),
         Err(error) => {
             tracing::debug!(%error, "an answer cannot be sent");
             respond.send_reset(Reason::INTERNAL_ERROR);

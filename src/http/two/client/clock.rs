@@ -1,7 +1,8 @@
 use tokio::time::Instant;
 
-use super::wire::Wire;
+use super::wire::{HeadBegun, Wire};
 use crate::connection::Connection;
+use crate::http::rate;
 use crate::http::serve::Settings;
 use crate::net::Transport;
 use crate::outcome::{Cause, Outcome, Party, Phase};
@@ -63,10 +64,20 @@ impl<'a> Clock<'a> {
     /// The time that runs now, if one does: what is waited for, or the connection's lifetime if that ends before. `busy`: a
     /// request is in progress.
     pub(super) fn deadline<S: Transport>(&mut self, now: Instant, wire: &Wire<S>, busy: bool) -> Option<Deadline> {
-        let waiting = self.waiting(now, wire, busy);
+        let waiting = match (self.waiting(now, wire, busy), self.head(wire)) {
+            (Some(waiting), Some(late)) => Some(if waiting.at <= late.at { waiting } else { late }),
+            (waiting, late) => waiting.or(late),
+        };
         let Some(at) = self.expires else { return waiting };
         let lifetime = Deadline { at, then: Then::Cut, outcome: serving(Party::Proxy, Cause::LifetimeReached) };
         Some(waiting.filter(|deadline| deadline.at <= at).unwrap_or(lifetime))
+    }
+
+    /// The time of a head that is under way.
+    fn head<S>(&self, wire: &Wire<S>) -> Option<Deadline> {
+        let HeadBegun { since, come, .. } = wire.head_begun()?;
+        let (patience, cause) = rate::head_patience(self.settings.request_head, self.settings.min_rate, come);
+        Some(Deadline { at: since + patience, then: Then::Cut, outcome: serving(Party::Client, cause) })
     }
 
     /// The time of what is being waited for, if anything is.

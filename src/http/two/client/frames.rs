@@ -21,6 +21,7 @@ const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
 const CONTINUATION: u8 = 0x9;
 const END_STREAM: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
 
 /// Holds an HTTP/2 client to sending frames that ask for something (RFC 9113 section 10.5): each PING, SETTINGS, PRIORITY,
 /// WINDOW_UPDATE, RST_STREAM, empty or unknown frame costs a little of a budget that useful frames and time fill up again.
@@ -30,6 +31,7 @@ const END_STREAM: u8 = 0x1;
 pub(super) struct FrameBudget {
     from_client: Frames,
     to_client: Frames,
+    head: Head,
     left: u32,
     filled: Instant,
 }
@@ -42,6 +44,31 @@ struct Frames {
     come: usize,
     /// What is still to come of the payload, or of the preface.
     payload: u64,
+}
+
+/// The head of a request or its trailers, in a HEADERS frame and those that go on with it: nothing may come between these (RFC
+/// 9113 section 4.3), so it holds up all of the connection.
+#[derive(Debug, Default)]
+struct Head {
+    /// How many have come before, and this one.
+    number: u64,
+    open: bool,
+    /// The frame at hand is its last.
+    last: bool,
+    /// The size of its frames so far.
+    announced: u64,
+}
+
+impl Head {
+    fn see(&mut self, frame: Frame) {
+        match frame.kind {
+            HEADERS => *self = Self { number: self.number.wrapping_add(1), open: true, last: false, announced: 0 },
+            CONTINUATION if self.open => {}
+            _ => self.open = false,
+        }
+        self.last = frame.flags & END_HEADERS != 0;
+        self.announced = self.announced.saturating_add(u64::from(frame.length));
+    }
 }
 
 /// A frame by its header.
@@ -57,6 +84,7 @@ impl FrameBudget {
         Self {
             from_client: Frames { payload: PREFACE_BYTES, ..Frames::default() },
             to_client: Frames::default(),
+            head: Head::default(),
             left: IDLE_FRAMES_MAX,
             filled: Instant::now(),
         }
@@ -64,9 +92,10 @@ impl FrameBudget {
 
     /// Looks at what has come from the client. Gives whether its budget allows for it.
     pub(super) fn received(&mut self, bytes: &[u8]) -> bool {
-        let Self { from_client, left, filled, .. } = self;
+        let Self { from_client, head, left, filled, .. } = self;
         let mut allowed = true;
         from_client.feed(bytes, |frame| {
+            head.see(frame);
             if frame.is_useful() {
                 earn(left, EARNED_BY_FRAME);
                 return;
@@ -82,6 +111,13 @@ impl FrameBudget {
             }
         });
         allowed
+    }
+
+    /// The number of the head that has begun to come from the client and is not whole, and how much of it has come.
+    pub(super) fn head(&self) -> Option<(u64, u64)> {
+        let missing = self.from_client.payload;
+        let open = self.head.open && (missing > 0 || !self.head.last);
+        open.then(|| (self.head.number, self.head.announced.saturating_sub(missing)))
     }
 
     /// Looks at what was sent to the client.
@@ -215,6 +251,28 @@ mod tests {
         fn any_bytes_are_looked_at_without_harm(bytes in proptest::collection::vec(any::<u8>(), 0..500)) {
             let mut parser = Frames::default();
             parser.feed(&bytes, |_| {});
+        }
+    }
+
+    #[test]
+    fn a_head_is_under_way_until_its_last_byte() {
+        let head = [frame(HEADERS, 0, 5), frame(CONTINUATION, 0, 3), frame(CONTINUATION, END_HEADERS, 2)].concat();
+        let mut budget = FrameBudget::new();
+        assert!(budget.received(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
+        for number in 1..=2 {
+            for (at, byte) in head.iter().enumerate() {
+                budget.received(&[*byte]);
+                // The header of a frame, or a part of it, is none of the head.
+                let come =
+                    [14, 26, 37].iter().zip([5_u64, 3, 2]).zip([9, 23, 35]).fold(0, |come, ((end, size), begin)| {
+                        come + if at >= *end { size } else { size.min((at + 1).saturating_sub(begin) as u64) }
+                    });
+                let under_way = (8..head.len() - 1).contains(&at);
+                assert_eq!(budget.head(), under_way.then_some((number, come)), "{at}");
+            }
+            // Whatever comes between two is none.
+            budget.received(&frame(DATA, 0, 4));
+            assert_eq!(budget.head(), None);
         }
     }
 }

@@ -1,13 +1,15 @@
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http_body::{Body as _, Frame};
+use tokio::time::Instant;
 
 use crate::http::body::{Body, BodyError};
-use crate::http::stall::Stall;
+use crate::http::rate::{MinRate, Rate};
+use crate::http::stall::{Over, Stall};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 
 /// An answer's body on its way to its stream.
@@ -21,6 +23,17 @@ pub(super) struct Sending {
     /// Waits for the client's windows.
     waiting: Bytes,
     stall: Stall,
+    /// How the client keeps to the rate that it has to keep to.
+    rate: Option<Rate>,
+}
+
+/// What is asked of a client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// How long it may take or send nothing.
+    pub(super) patience: Duration,
+    /// What it has to take of an answer on average.
+    pub(super) least: Option<MinRate>,
 }
 
 /// What has become of an answer's body.
@@ -32,14 +45,14 @@ pub(super) enum Sent {
     Gone,
     /// It has broken off, and the stream is to be reset for this reason when the rest has gone out.
     Broken(Reason),
-    /// The client gives it no window, and the stream is to be reset.
+    /// The client gives it no window, or too little, and the stream is to be reset.
     Stalled,
 }
 
 impl Sending {
-    /// `patience` is for a client that takes nothing.
-    pub(super) fn new(body: Body, stream: SendStream<Bytes>, patience: Duration) -> Self {
-        Self { body, stream, waiting: Bytes::new(), stall: Stall::new(patience) }
+    pub(super) fn new(body: Body, stream: SendStream<Bytes>, pace: Pace) -> Self {
+        let Pace { patience, least } = pace;
+        Self { body, stream, waiting: Bytes::new(), stall: Stall::new(patience), rate: least.map(Rate::new) }
     }
 
     /// The stream, without the body.
@@ -92,10 +105,12 @@ impl Sending {
                 Poll::Pending => {
                     // The client may have to send the rest of its request before it reads.
                     self.body.mind_request(context);
-                    if self.stall.poll(context).is_pending() {
-                        return Poll::Pending;
-                    }
-                    self.body.note(Outcome::new(Phase::Serve, Party::Client, Cause::BodyTimeout));
+                    let slow = self.rate.as_mut().and_then(|rate| rate.wait(Instant::now()));
+                    let cause = match ready!(self.stall.poll_with(context, slow)) {
+                        Over::Silent => Cause::BodyTimeout,
+                        Over::Slow => Cause::ResponseSlow,
+                    };
+                    self.body.note(Outcome::new(Phase::Serve, Party::Client, cause));
                     return Poll::Ready(Some(Sent::Stalled));
                 }
             }
@@ -103,6 +118,13 @@ impl Sending {
         self.stall.reset();
         let room = self.stream.capacity().min(self.waiting.len());
         let data = self.waiting.split_to(room);
+        if let Some(rate) = &mut self.rate {
+            rate.moved(room as u64);
+            // From here on the target is waited for.
+            if self.waiting.is_empty() {
+                rate.pause(Instant::now());
+            }
+        }
         if self.waiting.is_empty() && self.body.is_end_stream() {
             return Poll::Ready(Some(self.end(data)));
         }
@@ -133,6 +155,6 @@ impl Sending {
 const fn reason(error: &BodyError) -> Reason {
     match error {
         BodyError::Reset(reason) => *reason,
-        BodyError::CutOff | BodyError::Timeout | BodyError::TooLarge => Reason::INTERNAL_ERROR,
+        BodyError::CutOff | BodyError::Timeout | BodyError::Slow | BodyError::TooLarge => Reason::INTERNAL_ERROR,
     }
 }

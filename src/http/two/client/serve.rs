@@ -16,6 +16,7 @@ use super::bell::{Alarm, Bell};
 use super::clock::{Clock, Then};
 use super::ending::{self, End};
 use super::intake::Intake;
+use super::sending::Pace;
 use super::streams::Streams;
 use super::ties::Ties;
 use super::wire::Wire;
@@ -213,7 +214,8 @@ where
         let mut request = Request::from_parts(parts, incoming);
         websocket::recognize(&mut request, &ties);
         let handling = (self.take)(request);
-        self.streams.add(Answering::new(asked, ties, handling, (respond, stream), self.settings.body));
+        let pace = Pace { patience: self.settings.body, least: self.settings.min_rate };
+        self.streams.add(Answering::new(asked, ties, handling, (respond, stream), pace));
     }
 
     /// Hears what is ordered of the connection, by others or by its own requests.

@@ -46,6 +46,16 @@ struct Inner<S> {
     /// How the client's direction has ended.
     end: Option<Ending>,
     lost: bool,
+    head: Option<HeadBegun>,
+}
+
+/// A head that has begun to come and is not whole.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeadBegun {
+    number: u64,
+    pub(super) since: Instant,
+    /// How much of it has come.
+    pub(super) come: u64,
 }
 
 /// A client that takes nothing of what we have for it.
@@ -93,6 +103,11 @@ impl<S> Wire<S> {
         Standing { touched: inner.touched, ended: inner.end.is_some(), lost: inner.lost }
     }
 
+    /// The head that is under way, if one is: it holds up all of the connection.
+    pub(super) fn head_begun(&self) -> Option<HeadBegun> {
+        self.inner().head
+    }
+
     /// What has come has been looked at: if it was followed by the end, that is told now.
     pub(super) fn settle(&self) {
         self.inner().fresh = false;
@@ -113,6 +128,7 @@ impl<S: Transport> Wire<S> {
             touched: false,
             end: None,
             lost: false,
+            head: None,
         })))
     }
 
@@ -258,6 +274,10 @@ impl<S: Transport> AsyncRead for Wire<S> {
             inner.connection.set_error("the client sends frame after frame that ask for nothing");
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
+        inner.head = inner.budget.head().map(|(number, come)| match inner.head {
+            Some(begun) if begun.number == number => HeadBegun { come, ..begun },
+            Some(_) | None => HeadBegun { number, since: Instant::now(), come },
+        });
         Poll::Ready(Ok(()))
     }
 }
