@@ -228,6 +228,9 @@ impl<S: Transport> Inner<S> {
 impl<S: Transport> AsyncRead for Wire<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut inner = self.inner();
+        if inner.lost {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         let before = buffer.filled().len();
         if inner.end.is_none() {
             match ready!(Pin::new(&mut inner.stream).poll_read(context, buffer)) {
