@@ -2,9 +2,8 @@
 
 use bytes::BytesMut;
 use http::{Method, StatusCode};
-use hyper::ext::ReasonPhrase;
 use smartproxy::http::codec::encode::{self, ResponseFraming};
-use smartproxy::http::codec::{FIELDS_MAX, HeadFault, HeadLimits, HeadScan, Length, ResponseHead};
+use smartproxy::http::codec::{FIELDS_MAX, HeadFault, HeadLimits, HeadScan, Length, ReasonPhrase, ResponseHead};
 
 use super::http1_fields::{same_fields, unframed};
 

@@ -13,8 +13,9 @@ use super::one::Link;
 use super::two;
 use crate::upstream::{Connected, InFlight, Target};
 
-/// Idle connections of one kind to one target that a worker keeps.
-pub const IDLE_PER_KEY_MAX: usize = 64;
+/// Idle connections of one kind to one target that a worker keeps: one HTTP/2 client with all its streams in use wants as
+/// many, and what is above is opened and closed again and again.
+pub const IDLE_PER_KEY_MAX: usize = 128;
 
 /// Idle connections to all targets that a worker keeps.
 pub const IDLE_MAX: usize = 1024;

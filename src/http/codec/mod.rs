@@ -26,4 +26,4 @@ pub use fields::FIELDS_MAX;
 pub use head::{HeadLimits, HeadScan, TARGET_MAX};
 pub use length::Length;
 pub use request_head::RequestHead;
-pub use response_head::ResponseHead;
+pub use response_head::{ReasonPhrase, ResponseHead};

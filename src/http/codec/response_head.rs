@@ -3,7 +3,6 @@ use std::mem::MaybeUninit;
 use bytes::Bytes;
 use http::response::Parts;
 use http::{Method, Response, StatusCode, Version};
-use hyper::ext::ReasonPhrase;
 
 use super::fault::HeadFault;
 use super::fields::{FIELDS_MAX, Fields, check_read};
@@ -12,6 +11,24 @@ use super::request_head::check_version;
 
 /// Where the reason phrase begins: behind `HTTP/1.1 200 `.
 const REASON: usize = 13;
+
+/// The reason phrase of a response (RFC 9112 section 4), where it is not the one that goes with the status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReasonPhrase(Bytes);
+
+impl ReasonPhrase {
+    /// The phrase, if it has nothing in it that a phrase may not have.
+    fn of(reason: &[u8]) -> Option<Self> {
+        let sound = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~' | 0x80..);
+        reason.iter().all(sound).then(|| Self(Bytes::copy_from_slice(reason)))
+    }
+
+    /// The phrase as it was sent.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 /// The head of a response.
 #[derive(Debug)]
@@ -71,5 +88,5 @@ fn uncommon_reason(head: &[u8], status: StatusCode) -> Option<ReasonPhrase> {
     if status.canonical_reason().is_some_and(|canonical| canonical.as_bytes() == reason) {
         return None;
     }
-    ReasonPhrase::try_from(reason).ok()
+    ReasonPhrase::of(reason)
 }

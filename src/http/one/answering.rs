@@ -16,6 +16,7 @@ use super::wire::{Keep, Wire};
 use crate::http::body::Body;
 use crate::http::codec::Length;
 use crate::http::codec::Piece;
+use crate::http::codec::ReasonPhrase;
 use crate::http::codec::encode::{self, ResponseFraming};
 use crate::http::exchange::Progress as Told;
 use crate::http::incoming::{DISCARDED_MAX, IncomingError};
@@ -205,7 +206,7 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
         {
             headers.insert(DATE, date);
         }
-        let reason = parts.extensions.get::<hyper::ext::ReasonPhrase>().map(hyper::ext::ReasonPhrase::as_bytes);
+        let reason = parts.extensions.get::<ReasonPhrase>().map(ReasonPhrase::as_bytes);
         let framing = ResponseFraming { length, declared, connection };
         encode::response_head(outbox.text(), status, reason, headers, framing);
         Outgoing::new(body, length)

@@ -4,6 +4,7 @@ mod endings;
 mod engine;
 mod framing;
 mod http2;
+mod http2_bodies;
 mod http2_connections;
 mod http2_interim;
 mod http2_messages;

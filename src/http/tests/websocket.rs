@@ -4,6 +4,7 @@ use bytes::Bytes;
 use h2::ext::Protocol;
 use h2::{Reason, RecvStream, SendStream};
 use http::{Method, Request, Response};
+use tokio::sync::watch;
 
 use super::http2::{Client, text};
 use super::world::{Peer, Route, Scripted, World, field, milliseconds, until};
@@ -235,5 +236,42 @@ async fn a_tunnel_ends_with_its_connection() {
         let lines = world.end().await;
         let cause = if whole { "party=client" } else { "cause=killed" };
         assert!(lines[0].contains(cause), "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_finishes_and_leaves_ends_the_targets_direction_in_order() {
+    for whole in [false, true] {
+        let (finished, mut hear_finished) = watch::channel(false);
+        let (gone, hear_gone) = watch::channel(false);
+        let (error, mut hear_error) = watch::channel(None);
+        let script = move |mut peer: Peer, _| {
+            let (finished, mut gone, error) = (finished.clone(), hear_gone.clone(), error.clone());
+            async move {
+                let head = peer.head().await;
+                peer.send(switching(&head)).await;
+                assert_eq!(peer.rest().await, "last");
+                finished.send_replace(true);
+                gone.wait_for(|gone| *gone).await.unwrap();
+                error.send_replace(Some(peer.0.take_error().unwrap().is_some()));
+            }
+        };
+        let target = Scripted::new(script).await;
+        let world = World::http2(Route::to(&[target.address])).await;
+        let mut client = Client::new(&world).await;
+        let (response, mut stream) = connect(&mut client, Some("websocket")).await;
+        stream.send_data("last".into(), true).unwrap();
+        hear_finished.wait_for(|finished| *finished).await.unwrap();
+        if whole {
+            client.driving.abort();
+        } else {
+            stream.send_reset(Reason::CANCEL);
+        }
+        until(|| world.route.in_flight() == 0).await;
+        gone.send_replace(true);
+        let reset = *hear_error.wait_for(Option::is_some).await.unwrap();
+        assert_eq!(reset, Some(false), "its FIN was followed by a reset");
+        drop((response, stream, client));
+        world.end().await;
     }
 }

@@ -227,7 +227,7 @@ async fn accept(
     route: Arc<Route>,
     outcomes: UnboundedSender<Outcome>,
 ) {
-    let gate = Arc::new(Gate::new(100));
+    let gate = Arc::new(Gate::new(200));
     let mut tasks = JoinSet::new();
     loop {
         let (stream, client) = listener.accept().await.unwrap();

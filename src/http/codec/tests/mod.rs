@@ -8,7 +8,6 @@ mod responses;
 
 use bytes::BytesMut;
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
-use hyper::ext::ReasonPhrase;
 
 use super::*;
 

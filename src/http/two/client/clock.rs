@@ -4,6 +4,7 @@ use super::wire::{HeadBegun, Wire};
 use crate::connection::Connection;
 use crate::http::rate;
 use crate::http::serve::Settings;
+use crate::http::unacknowledged::Due;
 use crate::net::Transport;
 use crate::outcome::{Cause, Outcome, Party, Phase};
 
@@ -86,11 +87,12 @@ impl<'a> Clock<'a> {
         let settings = self.settings;
         let (patience, cause) =
             if busy { (settings.body, Cause::BodyTimeout) } else { (settings.linger, Cause::LingerTimeout) };
-        if let Some((since, look)) = wire.stalled_since(now, patience) {
+        if let Some(due) = wire.due(now, patience) {
             let outcome = serving(Party::Client, cause);
-            let over = since + patience;
-            let then = if over <= look { Then::Cut } else { Then::Look };
-            return Some(Deadline { at: over.min(look), then, outcome });
+            return Some(match due {
+                Due::Look(at) => Deadline { at, then: Then::Look, outcome },
+                Due::Over(at) => Deadline { at, then: Then::Cut, outcome },
+            });
         }
         let idle = self.idle_since?;
         if let Some((outcome, since)) = self.leaving {
