@@ -84,13 +84,16 @@ impl Body for Events {
         let this = self.get_mut();
         let Some(trace) = &mut this.trace else { return Poll::Ready(None) };
         let mut piece = Vec::new();
+        let mut over = false;
         while piece.len() < PIECE_LENGTH
+            && !over
             && let Poll::Ready(line) = trace.poll_line(context)
         {
-            piece.extend_from_slice(&line);
+            over = line.is_none();
+            piece.extend_from_slice(&line.unwrap_or_default());
         }
         // Asked each time: where there is always something to tell, it ends all the same.
-        if this.over.as_mut().poll(context).is_ready() {
+        if over || this.over.as_mut().poll(context).is_ready() {
             piece.extend_from_slice(&trace.end());
             this.trace = None;
         }

@@ -66,6 +66,7 @@ impl Daemon {
         finish(self.workers, deadline.max(Instant::now() + END_PATIENCE)).await;
         self.manager.finish().await;
         tracing::info!("stopped");
+        self.shared.registry.tracers().end();
         self.shared.set_stopped(Stopped { live, cut, why });
     }
 

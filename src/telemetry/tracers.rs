@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -53,9 +53,15 @@ pub struct TooManyTracers;
 #[derive(Debug)]
 struct Tracer {
     filter: TraceFilter,
-    format: Format,
     lines: Sender<Vec<u8>>,
-    queued: AtomicUsize,
+    queue: Arc<Queue>,
+}
+
+/// What is known on both sides of what waits for one who watches.
+#[derive(Debug)]
+struct Queue {
+    format: Format,
+    bytes: AtomicUsize,
     dropped: AtomicU64,
 }
 
@@ -63,7 +69,7 @@ struct Tracer {
 #[derive(Debug)]
 pub struct Trace {
     tracers: Arc<Tracers>,
-    tracer: Arc<Tracer>,
+    queue: Arc<Queue>,
     lines: Receiver<Vec<u8>>,
     events: u64,
     /// Drops that have been told.
@@ -77,16 +83,24 @@ impl Tracers {
     /// [`TooManyTracers`].
     pub fn watch(self: &Arc<Self>, filter: TraceFilter, format: Format) -> Result<Trace, TooManyTracers> {
         let (sender, lines) = channel(EVENTS_QUEUED_MAX);
-        let (queued, dropped) = (AtomicUsize::new(0), AtomicU64::new(0));
-        let tracer = Arc::new(Tracer { filter, format, lines: sender, queued, dropped });
+        let queue = Arc::new(Queue { format, bytes: AtomicUsize::new(0), dropped: AtomicU64::new(0) });
+        let tracer = Arc::new(Tracer { filter, lines: sender, queue: Arc::clone(&queue) });
         let mut tracers = self.tracers();
         if tracers.len() >= TRACERS_MAX {
             return Err(TooManyTracers);
         }
-        tracers.push(Arc::clone(&tracer));
+        tracers.push(tracer);
         self.watching.store(tracers.len(), Ordering::Relaxed);
         drop(tracers);
-        Ok(Trace { tracers: Arc::clone(self), tracer, lines, events: 0, dropped: 0 })
+        Ok(Trace { tracers: Arc::clone(self), queue, lines, events: 0, dropped: 0 })
+    }
+
+    /// Ends every trace, once what waits has been told: there is nothing more to watch.
+    pub fn end(&self) {
+        // Their senders go with them.
+        let ended = std::mem::take(&mut *self.tracers());
+        self.watching.store(0, Ordering::Relaxed);
+        drop(ended);
     }
 
     /// Whether anybody watches anything.
@@ -101,7 +115,7 @@ impl Tracers {
         let watching: Vec<_> =
             self.tracers().iter().filter(|tracer| tracer.filter.takes(subject)).map(Arc::clone).collect();
         for tracer in watching {
-            let mut line = Line::new(tracer.format, kind);
+            let mut line = Line::new(tracer.queue.format, kind);
             fill(&mut line);
             tracer.send(line.finish().into_bytes());
         }
@@ -124,46 +138,45 @@ impl TraceFilter {
 impl Tracer {
     fn send(&self, line: Vec<u8>) {
         let length = line.len();
-        let room = self.queued.fetch_add(length, Ordering::Relaxed) + length <= EVENT_BYTES_QUEUED_MAX;
+        let Queue { bytes, dropped, .. } = &*self.queue;
+        let room = bytes.fetch_add(length, Ordering::Relaxed) + length <= EVENT_BYTES_QUEUED_MAX;
         if !room || self.lines.try_send(line).is_err() {
-            self.queued.fetch_sub(length, Ordering::Relaxed);
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            bytes.fetch_sub(length, Ordering::Relaxed);
+            dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
 impl Trace {
-    /// The next event, as a line. Where some were dropped before it, that is told first, as an event of its own.
-    pub fn poll_line(&mut self, context: &mut Context<'_>) -> Poll<Vec<u8>> {
+    /// The next event, as a line; `None` when there is nothing more to watch. Where some were dropped before it, that is told
+    /// first, as an event of its own.
+    pub fn poll_line(&mut self, context: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
         if let Some(line) = self.unsaid() {
-            return Poll::Ready(line);
+            return Poll::Ready(Some(line));
         }
-        match self.lines.poll_recv(context) {
-            Poll::Ready(Some(line)) => {
-                self.tracer.queued.fetch_sub(line.len(), Ordering::Relaxed);
-                self.events += 1;
-                Poll::Ready(line)
-            }
-            // The sender is in our own tracer.
-            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        let line = ready!(self.lines.poll_recv(context));
+        if let Some(line) = &line {
+            self.queue.bytes.fetch_sub(line.len(), Ordering::Relaxed);
+            self.events += 1;
         }
+        Poll::Ready(line)
     }
 
     /// The last line: how many events were told, and how many were not.
     #[must_use]
     pub fn end(&self) -> Vec<u8> {
-        let mut line = Line::new(self.tracer.format, "end");
+        let mut line = Line::new(self.queue.format, "end");
         line.number("events", self.events);
-        line.number("dropped", self.tracer.dropped.load(Ordering::Relaxed));
+        line.number("dropped", self.queue.dropped.load(Ordering::Relaxed));
         line.finish().into_bytes()
     }
 
     fn unsaid(&mut self) -> Option<Vec<u8>> {
-        let dropped = self.tracer.dropped.load(Ordering::Relaxed);
+        let dropped = self.queue.dropped.load(Ordering::Relaxed);
         let unsaid = dropped - self.dropped;
         self.dropped = dropped;
         (unsaid > 0).then(|| {
-            let mut line = Line::new(self.tracer.format, "dropped");
+            let mut line = Line::new(self.queue.format, "dropped");
             line.number("events", unsaid);
             line.finish().into_bytes()
         })
@@ -173,7 +186,7 @@ impl Trace {
 impl Drop for Trace {
     fn drop(&mut self) {
         let mut tracers = self.tracers.tracers();
-        tracers.retain(|tracer| !Arc::ptr_eq(tracer, &self.tracer));
+        tracers.retain(|tracer| !Arc::ptr_eq(&tracer.queue, &self.queue));
         self.tracers.watching.store(tracers.len(), Ordering::Relaxed);
     }
 }
@@ -190,7 +203,7 @@ mod tests {
     fn next(trace: &mut Trace) -> Option<String> {
         let mut context = Context::from_waker(std::task::Waker::noop());
         match trace.poll_line(&mut context) {
-            Poll::Ready(line) => Some(String::from_utf8(line).unwrap()),
+            Poll::Ready(line) => Some(line.map_or_else(|| "over".into(), |line| String::from_utf8(line).unwrap())),
             Poll::Pending => None,
         }
     }
@@ -250,6 +263,17 @@ mod tests {
         // What has been taken makes room.
         tracers.tell(subject("shop"), "request", &|line| line.field("path", &path));
         assert_eq!((0..3).filter(|_| next(&mut trace).is_some()).count(), 3);
+    }
+
+    #[test]
+    fn when_there_is_nothing_more_to_watch_what_waits_is_told_and_the_trace_is_over() {
+        let tracers = Arc::new(Tracers::default());
+        let mut trace = tracers.watch(TraceFilter::default(), Format::Text).unwrap();
+        tracers.tell(subject("shop"), "state", &|_| {});
+        tracers.end();
+        assert!(!tracers.is_watching());
+        assert!(next(&mut trace).unwrap().ends_with(" state\n"));
+        assert_eq!(next(&mut trace).as_deref(), Some("over"));
     }
 
     #[test]

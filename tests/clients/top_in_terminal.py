@@ -113,6 +113,18 @@ screen.shows("1 connections by rate")
 screen.shows("echo")
 assert b"\x1b[?1049h" in screen.text, "it has a screen of its own"
 assert re.search(COLOUR, screen.text), "it is coloured"
+
+
+def in_rate():
+    """What the second line says of bytes by the second; moves some meanwhile."""
+    first.sendall(b"x" * 4096)
+    left = 4096
+    while left:
+        left -= len(first.recv(left))
+    return re.search(r"[1-9][0-9.]*(KiB|MiB)/s in", screen.drawn())
+
+
+screen.until("a rate", in_rate)
 screen.press("s")
 screen.shows("1 connections by bytes")
 screen.press("/")
@@ -142,6 +154,11 @@ try:
     assert first.recv(1) == b"", "nothing comes but the end"
 except ConnectionResetError:
     pass
+screen.text = b""
+screen.resize(40, 160)
+os.kill(screen.pid, signal.SIGWINCH)
+screen.shows("0 connections by bytes")
+screen.until("its cause", lambda: re.search(r"killed +operator +1", screen.drawn()))
 screen.press("q")
 assert screen.end() == 0
 

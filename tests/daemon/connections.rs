@@ -194,6 +194,7 @@ fn a_kill_needs_the_socket_or_a_token_and_has_to_name_somebody() {
     let mut socket = std::os::unix::net::UnixStream::connect(proxy.path("admin.sock")).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     page.send(b"POST /connections/kill?route=one HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n");
+    // Over HTTP it needs a token, and there is none.
     assert_eq!(page.message().status(), 403);
     for (method, query, status) in [("POST", "", 400), ("POST", "?limit=1", 400), ("GET", "?route=one", 405)] {
         use std::io::{Read, Write};

@@ -140,15 +140,21 @@ fn no_more_watch_than_may_and_whoever_leaves_makes_room() {
 }
 
 #[test]
-fn a_trace_ends_with_the_daemon() {
+fn a_trace_ends_with_the_daemon_and_has_told_all_of_it() {
     let echo = Target::echo();
     let proxy = Proxy::start(&Way::Tcp.route("echo", "127.0.0.2", echo.address, ""));
-    let child = watching(&proxy, &["--for", "1h"]);
+    let child = watching(&proxy, &["--json", "--for", "1h"]);
+    let mut client = Peer::connect(proxy.address("127.0.0.2"));
+    client.send(b"ping");
+    client.expect(b"ping");
+    client.finish();
+    assert_eq!(client.end(), End::Whole);
     proxy.signal(rustix::process::Signal::TERM);
     proxy.ended();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(69), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("the daemon went away"), "{output:?}");
+    let text = told(child);
+    let events = events(&text);
+    assert!(events.iter().any(|event| event["kind"] == "connection" && event["cause"] == "finished"), "{text}");
+    assert_eq!(events.last().unwrap()["kind"], "end", "{text}");
 }
 
 #[test]

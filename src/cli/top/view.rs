@@ -47,7 +47,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, paint: Paint) {
     let [head, middle, list, foot] = Layout::vertical(rows).areas(area);
     frame.render_widget(Paragraph::new(vec![first_line(model, paint), rates(model)]), head);
     if panels > 0 {
-        let thirds = [Constraint::Percentage(38), Constraint::Percentage(37), Constraint::Percentage(25)];
+        let thirds = [Constraint::Percentage(36), Constraint::Percentage(36), Constraint::Percentage(28)];
         let [routes, targets, causes] = Layout::horizontal(thirds).areas(middle);
         frame.render_widget(route_panel(model, paint), routes);
         frame.render_widget(target_panel(model, paint), targets);
@@ -120,7 +120,7 @@ fn target_panel(model: &Model, paint: Paint) -> Table<'static> {
 
 fn cause_panel(model: &Model, paint: Paint) -> Table<'static> {
     let rows = model.tallies.causes().into_iter().map(|row| Row::new([row.cause, row.party, row.count.to_string()]));
-    let widths = vec![Constraint::Min(12), Constraint::Length(8), Constraint::Length(7)];
+    let widths = vec![Constraint::Min(12), Constraint::Length(8), Constraint::Length(6)];
     table("endings of the last minute", ["CAUSE", "PARTY", "COUNT"], rows, widths, paint)
 }
 
