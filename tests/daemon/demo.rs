@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -10,7 +11,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
-use crate::harness::BINARY;
+use crate::harness::{BINARY, Peer};
 
 /// A running demo whose temporary files are in this folder.
 struct Demo {
@@ -66,6 +67,29 @@ fn the_demos_folder_and_key_are_private_unpredictable_and_gone_at_the_end() {
         assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0, "something is left behind");
     }
     assert_eq!(names.len(), 2, "each has a name of its own: {names:?}");
+}
+
+#[test]
+fn the_demo_says_where_its_page_is_and_serves_it() {
+    let temporary = TempDir::new().unwrap();
+    let demo = Demo::start(temporary.path());
+    let said = demo.printed.iter().find_map(|line| line.strip_prefix("look at http://")).unwrap();
+    let address: SocketAddr = said.split('/').next().unwrap().parse().unwrap();
+    let mut page = Peer::connect(address);
+    let answer = page.get("localhost", "/");
+    assert_eq!((answer.status(), answer.field("content-type")), (200, "text/html; charset=utf-8"));
+    assert!(answer.text().starts_with("<!doctype html>"), "{answer:?}");
+    for (name, holds) in [
+        ("content-security-policy", "default-src 'none'; script-src 'sha256-"),
+        ("content-security-policy", "frame-ancestors 'none'"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ] {
+        assert!(answer.field(name).contains(holds), "{name}: {}", answer.field(name));
+    }
+    assert!(!answer.field("content-security-policy").contains("unsafe"));
+    demo.end(Signal::INT);
 }
 
 #[test]
