@@ -25,6 +25,7 @@ pub(super) fn assemble(config: &Config, source: &Source, previous: Option<&Gener
     let built: Vec<_> = config.routes.iter().map(|route| Arc::new(routes.build(route, &mut tls, &mut pages))).collect();
     let operators = tls.operators();
     let warnings = tls.take_warnings();
+    let certificates = tls.expiries();
     if let Some(faults) = tls.into_faults(pages.into_faults()) {
         return Err(faults);
     }
@@ -44,11 +45,14 @@ pub(super) fn assemble(config: &Config, source: &Source, previous: Option<&Gener
             workers: config.server.workers,
             max_connections: config.server.max_connections,
             shutdown_timeout: config.server.shutdown_timeout,
+            leak_check: config.server.leak_check,
         },
         sites: sites(config, &built, &unrouted),
         routes: built,
         warnings,
         operators,
+        certificates,
+        meters: Arc::clone(&source.meters),
         fixed,
         started_with,
     })

@@ -14,6 +14,7 @@ use super::request::{is_idempotent, set_host};
 use super::request_body::RequestBody;
 use super::websocket;
 use crate::outcome::{Cause, Outcome, Party, Phase, with_causes};
+use crate::telemetry::Checkout;
 use crate::upstream::Failure;
 
 /// What is said of a target that has no way to carry a WebSocket.
@@ -115,6 +116,7 @@ async fn attempt(
     let port = target.port(forwarding.plan.listener.port());
     set_host(request.headers_mut(), exchange, forwarding.preserve_host, &target, port);
     let mut calling = lease.call(request);
+    forwarding.plan.meter.meters().checkout(if calling.is_reused() { Checkout::Reused } else { Checkout::Opened });
     let progress = Arc::clone(exchange.progress());
     let interim = |status, headers| progress.add_interim(status, headers);
     let answer = match within(calling.answer(interim), forwarding.timeouts, exchange).await {
