@@ -132,11 +132,7 @@ struct Draining {
 }
 
 fn metrics(control: &Control) -> Answer {
-    let generation = control.current().load();
-    let troubled = generation.troubled();
-    let targets = troubled.map(|one| (&**one.route.meter.name(), &**one.target.label(), one.set_aside.is_some()));
-    control.registry().meters().set_aside(targets);
-    let mut answer = text(StatusCode::OK, control.registry().metrics());
+    let mut answer = text(StatusCode::OK, control.metrics());
     // The Prometheus text exposition format, version 0.0.4.
     let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     answer.headers_mut().insert(CONTENT_TYPE, format);

@@ -20,7 +20,7 @@ use super::history::{self, History};
 use super::sampler::mark_paces;
 use super::unstalled::Unstalled;
 use crate::drain::{Count, Counted};
-use crate::net::{BoundListener, ClientAddress, Listener, Sharing, bind_advice};
+use crate::net::{BoundListener, Claim, ClientAddress, Listener, Owner, Sharing, bind_advice};
 use crate::outcome::with_causes;
 use crate::server::Control;
 use crate::tls;
@@ -127,7 +127,11 @@ impl Admin {
             let bound = bound.map_or_else(|| BoundListener::bind(address, Sharing::Exclusive), Ok).map_err(failed)?;
             let listener = bound.into_listener().map_err(failed)?;
             tracing::info!(address = %listener.local_address(), "admin listening");
-            let accept = move |listener: Arc<Listener>| async move { listener.accept().await };
+            let accept = move |listener: Arc<Listener>| async move {
+                let accepted = listener.accept().await?;
+                let claim = Some(Claim::new(&accepted.0, Owner::Operator));
+                Ok((accepted, claim))
+            };
             let door = Arc::new(Door::new(listener.local_address(), control));
             let meet = move |(stream, from): (_, ClientAddress), conversation: Conversation| {
                 welcome(stream, from, Arc::clone(&door), conversation)
@@ -141,7 +145,7 @@ impl Admin {
                     admin.socket = Some(socket.path.clone());
                     tracing::info!(path = %socket.path.display(), "admin socket listening");
                     let accept = move |listener: Arc<UnixListener>| async move {
-                        listener.accept().await.map(|(stream, _)| stream)
+                        listener.accept().await.map(|(stream, _)| (stream, None))
                     };
                     let meet = |stream, conversation| converse(stream, Face::Socket, conversation);
                     let way = admin.way(control, &history);
@@ -219,7 +223,7 @@ fn reserve() -> Option<File> {
 async fn serve<L, A, F, S, M, C>(listener: Arc<L>, accept: A, meet: M, mut way: Way)
 where
     A: Fn(Arc<L>) -> F,
-    F: Future<Output = io::Result<S>>,
+    F: Future<Output = io::Result<(S, Option<Claim>)>>,
     M: Fn(S, Conversation) -> C,
     C: Future<Output = ()> + Send + 'static,
 {
@@ -236,12 +240,12 @@ where
             accepted => accepted,
         };
         match accepted {
-            Ok(accepted) => {
+            Ok((accepted, claim)) => {
                 let counted = Counted::new(&way.operators.live);
                 let met = meet(accepted, way.begin());
                 tokio::spawn(async move {
                     met.await;
-                    drop((counted, place));
+                    drop((claim, counted, place));
                 });
             }
             Err(error) => {

@@ -3,7 +3,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::generation::Troubled;
-use crate::server::{Control, Readiness, ReloadAnswer, Stopped};
+use crate::server::{self, Control, Readiness, ReloadAnswer, Stopped};
 
 /// What `smartproxy status` and `/status` say.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,6 +32,8 @@ pub struct Status {
     pub max_connections: usize,
     /// The targets that are set aside since they could not be connected to.
     pub targets_set_aside: Vec<TargetSetAside>,
+    /// What seems to have leaked; empty is as it has to be.
+    pub leak_suspects: Vec<LeakSuspect>,
     /// What came of the last reload; absent before the first.
     pub last_reload: Option<LastReload>,
     /// The faults of the last reload, if it was refused; everything runs as before it.
@@ -48,6 +50,17 @@ pub struct TargetSetAside {
     /// Why the last connection to it failed.
     pub cause: String,
     /// Since when.
+    pub seconds: f64,
+}
+
+/// Something that seems to have leaked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LeakSuspect {
+    /// `socket`, `guard`, `state`, `gauge` or `task`.
+    pub kind: String,
+    /// What and where.
+    pub what: String,
+    /// Since it was first seen.
     pub seconds: f64,
 }
 
@@ -129,9 +142,17 @@ impl Status {
             connections: control.registry().live(),
             max_connections: control.gate().limit(),
             targets_set_aside: generation.troubled().filter_map(|one| TargetSetAside::of(&one)).collect(),
+            leak_suspects: control.leak_suspects().iter().map(LeakSuspect::of).collect(),
             last_reload,
             refused_reload,
         }
+    }
+}
+
+impl LeakSuspect {
+    fn of(suspect: &server::LeakSuspect) -> Self {
+        let server::LeakSuspect { kind, what, since } = suspect;
+        Self { kind: kind.as_str().into(), what: what.clone(), seconds: since.elapsed().as_secs_f64() }
     }
 }
 

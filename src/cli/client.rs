@@ -103,6 +103,14 @@ fn describe(status: &Status) -> String {
     if more > 0 {
         text.push_str(&format!("set aside: {more} more; --json shows them all\n"));
     }
+    for suspect in status.leak_suspects.iter().take(TARGETS_SHOWN_MAX) {
+        let since = age(suspect.seconds);
+        text.push_str(&format!("leak suspect ({}) for {since}: {}\n", suspect.kind, suspect.what));
+    }
+    let more = status.leak_suspects.len().saturating_sub(TARGETS_SHOWN_MAX);
+    if more > 0 {
+        text.push_str(&format!("leak suspects: {more} more; --json shows them all\n"));
+    }
     let _ = match &status.last_reload {
         None => writeln!(text, "last reload: none since the start"),
         Some(reload) => writeln!(text, "last reload: {} {} ago", reload.result, age(reload.age_seconds)),

@@ -5,7 +5,7 @@ use super::live::Connection;
 use super::registry::Registry;
 use super::state::State;
 use crate::drain::Counted;
-use crate::net::{ClientAddress, ListenAddress};
+use crate::net::{Claim, ClientAddress, ListenAddress, Owner};
 use crate::outcome::{Cause, Outcome, Party};
 use crate::telemetry::Line;
 
@@ -18,6 +18,8 @@ pub struct ConnectionGuard {
     connection: Arc<Connection>,
     registry: Arc<Registry>,
     outcome: Option<Outcome>,
+    /// That the client's socket is this connection's.
+    claim: Option<Claim>,
     // Given back last, when all else is written: who waits for the last connection's end finds the books closed.
     _counted: Counted,
     _place: Place,
@@ -28,7 +30,23 @@ impl ConnectionGuard {
     #[must_use]
     pub fn open(registry: &Arc<Registry>, place: Place, listener: ListenAddress, client: ClientAddress) -> Self {
         let (connection, counted) = registry.insert(listener, client);
-        Self { connection, registry: Arc::clone(registry), outcome: None, _counted: counted, _place: place }
+        Self {
+            connection,
+            registry: Arc::clone(registry),
+            outcome: None,
+            claim: None,
+            _counted: counted,
+            _place: place,
+        }
+    }
+
+    /// Keeps the claim of the client's socket, which whoever has the stream closes before the guard.
+    #[must_use]
+    pub fn holding(mut self, claim: Claim) -> Self {
+        claim.assign(Owner::Client(self.connection.id().0));
+        self.connection.set_socket(claim.socket());
+        self.claim = Some(claim);
+        self
     }
 
     /// The connection, for those who watch it or write to it.
@@ -56,10 +74,10 @@ impl ConnectionGuard {
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let outcome = self.outcome.unwrap_or_else(|| self.dropped());
+        drop(self.claim.take());
         let connection = &self.connection;
         connection.enter(State::Closed);
-        connection.settle_last(self.registry.unrouted());
-        self.registry.meters().closed(&connection.route_name(), outcome, connection.reached_target());
+        connection.settle_last(self.registry.unrouted(), outcome);
         self.registry.access_log().write("connection", |line| describe(line, connection, outcome));
         connection.trace(None, "connection", |line| describe(line, connection, outcome));
         connection.release();
@@ -187,9 +205,11 @@ mod tests {
         guard.connection().traffic().add_in(3);
         guard.connection().traffic().add_out(7);
         // It may get a route yet.
-        assert!(registry.metrics().contains("smartproxy_received_bytes_total{route=\"-\"} 0"));
+        registry.settle();
+        assert!(registry.meters().text().contains("smartproxy_received_bytes_total{route=\"-\"} 0"));
         guard.close(Outcome::new(Phase::Serve, Party::Client, Cause::RequestMalformed));
-        let text = registry.metrics();
+        registry.settle();
+        let text = registry.meters().text();
         for series in ["received_bytes_total{route=\"-\"} 3", "sent_bytes_total{route=\"-\"} 7"] {
             assert!(text.contains(&format!("smartproxy_{series}")), "{series} in {text}");
         }

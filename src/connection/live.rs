@@ -1,5 +1,5 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::admit::{Admission, Slot};
@@ -8,9 +8,9 @@ use super::registry::ConnectionId;
 use super::snapshot::{Snapshot, TlsLabel};
 use super::state::State;
 use crate::drain::{Leash, Order};
-use crate::net::{ClientAddress, ListenAddress};
+use crate::net::{ClientAddress, ListenAddress, SocketId};
 use crate::outcome::{Outcome, Phase};
-use crate::telemetry::{Held, Line, NO_ROUTE, RouteMeter, Subject, Tracers, Traffic};
+use crate::telemetry::{HandshakeSide, Held, Line, Meters, NO_ROUTE, RouteMeter, Subject, Tracers, Traffic};
 
 /// The longest host that is kept: the longest name that DNS has, in its own form (RFC 1035 section 2.3.4).
 pub const HOST_SHOWN_MAX: usize = 255;
@@ -25,13 +25,15 @@ pub struct Connection {
     peer: ClientAddress,
     opened: Instant,
     state: AtomicU8,
-    /// Milliseconds after `opened`.
+    /// Microseconds after `opened`.
     state_since: AtomicU64,
+    meters: Arc<Meters>,
     reached_target: AtomicBool,
     traffic: Traffic,
     pace: Pace,
     leash: Leash,
     tracers: Arc<Tracers>,
+    socket: OnceLock<SocketId>,
     details: Mutex<Details>,
 }
 
@@ -65,6 +67,7 @@ impl Connection {
         client: ClientAddress,
         active: Held,
         tracers: &Arc<Tracers>,
+        meters: &Arc<Meters>,
     ) -> Self {
         let details = Details {
             client,
@@ -86,11 +89,13 @@ impl Connection {
             opened: Instant::now(),
             state: AtomicU8::new(State::Accepted.code()),
             state_since: AtomicU64::new(0),
+            meters: Arc::clone(meters),
             reached_target: AtomicBool::new(false),
             traffic: Traffic::default(),
             pace: Pace::default(),
             leash: Leash::default(),
             tracers: Arc::clone(tracers),
+            socket: OnceLock::new(),
             details: Mutex::new(details),
         }
     }
@@ -143,6 +148,35 @@ impl Connection {
         self.entered().phase()
     }
 
+    /// The state that it has entered, whatever it has been told since, and for how long it has been in it by now.
+    #[must_use]
+    pub fn stage(&self, now: Instant) -> (State, Duration) {
+        let since = Duration::from_micros(self.state_since.load(Ordering::Acquire));
+        (self.entered(), now.saturating_duration_since(self.opened).saturating_sub(since))
+    }
+
+    /// What the client speaks, as far as that is known.
+    #[must_use]
+    pub fn protocol(&self) -> &'static str {
+        self.details().protocol
+    }
+
+    /// Its route, once it has one.
+    #[must_use]
+    pub fn route(&self) -> Option<Arc<RouteMeter>> {
+        self.details().route.clone()
+    }
+
+    /// The client's socket; none if it was never told.
+    #[must_use]
+    pub fn socket(&self) -> Option<SocketId> {
+        self.socket.get().copied()
+    }
+
+    pub(super) fn set_socket(&self, socket: SocketId) {
+        let _first_counts = self.socket.set(socket);
+    }
+
     fn entered(&self) -> State {
         State::from_code(self.state.load(Ordering::Acquire))
     }
@@ -153,20 +187,36 @@ impl Connection {
         if from == to {
             return;
         }
-        let now = millis(self.opened.elapsed());
+        // The one reading of the clock at a change of state; the phases' metrics are made of it.
+        let now = micros(self.opened.elapsed());
         let since = self.state_since.swap(now, Ordering::AcqRel);
+        let after = Duration::from_micros(now.saturating_sub(since));
+        match from {
+            State::Sniffing if to != State::Closed => self.meters.sniffed(after),
+            State::Handshaking if to != State::Closed => self.meters.shook_hands(HandshakeSide::Client, after),
+            State::Accepted
+            | State::Sniffing
+            | State::Routing
+            | State::Handshaking
+            | State::Connecting
+            | State::Relaying
+            | State::Serving
+            | State::HalfClosed
+            | State::Draining
+            | State::Closed => {}
+        }
         tracing::debug!(
             target: "smartproxy::connection",
             connection = self.id.0,
             from = from.as_str(),
             to = to.as_str(),
-            after_ms = now.saturating_sub(since),
+            after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
         );
         self.trace(None, "state", |line| {
             self.name(line);
             line.field("from", from.as_str());
             line.field("to", to.as_str());
-            line.number("after_ms", now.saturating_sub(since));
+            line.number("after_ms", u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
         });
     }
 
@@ -287,7 +337,7 @@ impl Connection {
                 self.name(line);
                 line.field("listener", &self.listener.to_string());
                 line.field_if("host", self.details().host.as_deref());
-                line.number("after_ms", millis(self.opened.elapsed()));
+                line.number("after_ms", micros(self.opened.elapsed()) / 1000);
             });
         }
     }
@@ -316,21 +366,26 @@ impl Connection {
         self.settle_for(|details| details.route.clone());
     }
 
-    /// The same at its end; what a connection without a route has moved counts for `unrouted`.
-    pub(super) fn settle_last(&self, unrouted: &Arc<RouteMeter>) {
-        self.settle_for(|details| Some(details.route.as_ref().unwrap_or(unrouted).clone()));
+    /// The same at its end, and counts that; of a connection without a route for `unrouted`.
+    pub(super) fn settle_last(&self, unrouted: &Arc<RouteMeter>, outcome: Outcome) {
+        if let Some(route) = self.settle_for(|details| Some(details.route.as_ref().unwrap_or(unrouted).clone())) {
+            // Closed is a state like any other: its beginning is known.
+            let age = Duration::from_micros(self.state_since.load(Ordering::Acquire));
+            route.closed(outcome, self.reached_target(), age);
+        }
     }
 
-    fn settle_for(&self, route: impl FnOnce(&Details) -> Option<Arc<RouteMeter>>) {
+    fn settle_for(&self, route: impl FnOnce(&Details) -> Option<Arc<RouteMeter>>) -> Option<Arc<RouteMeter>> {
         let mut details = self.details();
         let (now_in, now_out) = (self.traffic.bytes_in(), self.traffic.bytes_out());
-        let Some(route) = route(&details) else { return };
+        let route = route(&details)?;
         let (before_in, before_out) = (details.settled_in, details.settled_out);
         // Bytes that are taken back, to be counted again, must not be settled twice.
         details.settled_in = now_in.max(before_in);
         details.settled_out = now_out.max(before_out);
         drop(details);
         route.moved(now_in.saturating_sub(before_in), now_out.saturating_sub(before_out));
+        Some(route)
     }
 
     /// Gives back all that it counts for.
@@ -353,7 +408,7 @@ impl Connection {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let age = self.opened.elapsed();
-        let state_since = Duration::from_millis(self.state_since.load(Ordering::Acquire));
+        let state_since = Duration::from_micros(self.state_since.load(Ordering::Acquire));
         let moved = self.moved(age);
         let rate = self.pace.rate(moved);
         let details = self.details();
@@ -383,6 +438,6 @@ impl Connection {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -73,6 +73,12 @@ impl Registry {
         self.count.live()
     }
 
+    /// How many are listed, which is how many live but for the moments in which one comes or goes.
+    #[must_use]
+    pub fn listed(&self) -> usize {
+        self.shards.iter().map(|shard| locked(shard).len()).sum()
+    }
+
     /// Waits for a moment at which none lives.
     ///
     /// # Cancel safety
@@ -124,13 +130,11 @@ impl Registry {
         self.ordered.order()
     }
 
-    /// The metrics' text, with the bytes of living connections up to now.
-    #[must_use]
-    pub fn metrics(&self) -> String {
-        for connection in self.connections() {
-            connection.settle();
-        }
-        self.meters.text()
+    /// Counts the bytes of living connections up to now, and says how many of these are told to end.
+    pub fn settle(&self) -> usize {
+        let connections = self.connections();
+        connections.iter().for_each(|connection| connection.settle());
+        connections.iter().filter(|connection| connection.leash().order().is_some()).count()
     }
 
     /// What counts for connections and requests without a route.
@@ -142,7 +146,8 @@ impl Registry {
     pub(super) fn insert(&self, listener: ListenAddress, client: ClientAddress) -> (Arc<Connection>, Counted) {
         let counted = Counted::new(&self.count);
         let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
-        let connection = Arc::new(Connection::new(id, listener, client, self.unrouted.hold(), &self.tracers));
+        let active = self.unrouted.hold();
+        let connection = Arc::new(Connection::new(id, listener, client, active, &self.tracers, &self.meters));
         self.meters.accepted.inc();
         self.shard(id).insert(id, Arc::clone(&connection));
         connection.trace(None, "accepted", |line| {

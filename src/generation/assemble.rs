@@ -28,6 +28,7 @@ pub(super) fn assemble(config: &Config, source: &Source, previous: Option<&Gener
     let built: Vec<_> = config.routes.iter().map(&mut build).collect();
     let operators = tls.operators();
     let warnings = tls.take_warnings().into_iter().chain(logins.take_warnings()).collect();
+    let certificates = tls.expiries();
     let others = pages.into_faults().into_iter().chain(logins.into_faults()).collect();
     if let Some(faults) = tls.into_faults(others) {
         return Err(faults);
@@ -48,11 +49,14 @@ pub(super) fn assemble(config: &Config, source: &Source, previous: Option<&Gener
             workers: config.server.workers,
             max_connections: config.server.max_connections,
             shutdown_timeout: config.server.shutdown_timeout,
+            leak_check: config.server.leak_check,
         },
         sites: sites(config, &built, &unrouted),
         routes: built,
         warnings,
         operators,
+        certificates,
+        meters: Arc::clone(&source.meters),
         fixed,
         started_with,
     })

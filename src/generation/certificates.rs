@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -109,6 +109,16 @@ impl<'a> Tls<'a> {
     /// What is right, and not what it should be.
     pub(super) fn take_warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
+    }
+
+    /// The certificates that are used, by their files or by how they were made, and when they expire.
+    pub(super) fn expiries(&self) -> BTreeMap<String, SystemTime> {
+        let files = self.files.iter().filter_map(|((chain, _), certificate)| {
+            Some((chain.display().to_string(), certificate.as_ref()?.not_after()))
+        });
+        let made = self.source.self_signed.all();
+        let made = made.iter().map(|certificate| (certificate.source().to_owned(), certificate.not_after()));
+        files.chain(made).collect()
     }
 
     /// Every fault that was found, here and elsewhere, in the order of the file.

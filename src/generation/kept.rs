@@ -46,6 +46,11 @@ impl<K: Eq + Hash, V> Kept<K, V> {
         Ok(made)
     }
 
+    /// All that is in use.
+    pub(super) fn all(&self) -> Vec<Arc<V>> {
+        self.locked().values().filter_map(Weak::upgrade).collect()
+    }
+
     /// Forgets what nobody uses any more.
     pub(super) fn forget_unused(&self) {
         self.locked().retain(|_, value| value.strong_count() > 0);

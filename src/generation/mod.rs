@@ -30,7 +30,7 @@ use std::time::{Duration, SystemTime};
 use crate::config::{AdminSocket, Located, Log};
 use crate::handler::{Action, Route, Site};
 use crate::net::ListenAddress;
-use crate::telemetry::ROUTES_SHOWN_MAX;
+use crate::telemetry::{Meters, ROUTES_SHOWN_MAX};
 use crate::upstream::{SetAside, Target};
 
 /// One configured state. A connection keeps the one that it began with; a new request takes the current one.
@@ -50,6 +50,9 @@ pub struct Generation {
     pub warnings: Vec<String>,
     /// Whom the operator's HTTP address answers.
     pub operators: Operators,
+    /// When each certificate expires, by its file or by how it was made.
+    pub certificates: BTreeMap<String, SystemTime>,
+    meters: Arc<Meters>,
     /// What is read at start only, to notice a change of it.
     fixed: Fixed,
     /// What was read at start: that runs, whatever later files say.
@@ -75,6 +78,8 @@ pub struct Settings {
     pub max_connections: Option<NonZeroUsize>,
     /// How long draining may take.
     pub shutdown_timeout: Duration,
+    /// How often to look for what has leaked; `None` is never.
+    pub leak_check: Option<Duration>,
 }
 
 /// A target of a route that was set aside since the route and the target are what they are.
@@ -121,8 +126,11 @@ impl Generation {
         })
     }
 
-    /// Makes the metric series of every route, at zero, if the routes are not too many for that.
+    /// Shows in the metrics that it is in force; makes the series of every route and target, at zero, if the routes are not
+    /// too many for that.
     pub fn show_meters(&self) {
+        let certificates = self.certificates.iter().map(|(name, expires)| (name.as_str(), *expires));
+        self.meters.in_force(self.number, certificates);
         if self.routes.len() > ROUTES_SHOWN_MAX {
             return;
         }
@@ -130,6 +138,9 @@ impl Generation {
             route.meter.show_traffic();
             if matches!(route.action, Action::Forward(_)) || route.http.forward_auth.is_some() {
                 route.meter.show_connects();
+            }
+            if let Action::Forward(forward) = &route.action {
+                forward.targets.all().for_each(|(target, _)| target.meter(&self.meters).show());
             }
             if route.rule.serves_requests() {
                 route.meter.show_requests();

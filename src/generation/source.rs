@@ -85,6 +85,12 @@ impl Source {
         self.healths.forget_unused();
     }
 
+    /// Every target that is in use, by the running generation or by connections of an earlier one.
+    #[must_use]
+    pub fn targets(&self) -> Vec<Arc<Target>> {
+        self.targets.all()
+    }
+
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -164,7 +164,7 @@ async fn denied(
     mut exchange: Exchange,
     forwarding: &Forwarding<'_>,
 ) -> Response<Body> {
-    exchange.set_first_byte();
+    exchange.set_first_byte(calling.target());
     if let Err(refused) = response::prepare(&mut parts, false, &exchange, forwarding) {
         exchange.set_error(&refused.to_string());
         return answer::failure(Outcome::new(Phase::Serve, Party::Target, Cause::ResponseMalformed), exchange);

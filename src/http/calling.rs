@@ -9,7 +9,8 @@ use super::one::{self, Broken, Link};
 use super::pool::Terms;
 use super::request_body::RequestBody;
 use super::two::{self, Far, Mux, Slot};
-use crate::net::Prefixed;
+use crate::connection::ConnectionId;
+use crate::net::{Owner, Prefixed};
 use crate::upstream::Target;
 
 /// A target's connection, or a place on one, for the use of one request. Dropping it gives it up at once.
@@ -210,11 +211,12 @@ impl Calling {
     }
 
     /// What leads to the target when HTTP has ended there: after a 101, or a success where that makes a tunnel.
-    pub(super) fn into_far(self) -> Option<Far> {
+    pub(super) fn into_far(self, connection: ConnectionId) -> Option<Far> {
         match self {
             Self::Http1(calling) => {
                 let (call, terms) = *calling;
                 let (stream, leftover) = call.into_stream();
+                stream.assign(Owner::Target(connection.0));
                 Some(Far::Socket(Prefixed::new(leftover.freeze(), stream), terms.into_in_flight()))
             }
             Self::Http2(call) => call.into_strand().map(|(strand, slot)| Far::Strand(strand, slot)),

@@ -13,6 +13,7 @@ use super::request_id::RequestId;
 use crate::connection::{Connection, Registry};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::telemetry::{LOGGED_FIELD_MAX, Line, NO_ROUTE, RouteMeter, StatusClass};
+use crate::upstream::Target;
 
 /// Answers before the final one that may wait for the client; a target that sends more of them at once loses them.
 const INTERIM_MAX: usize = 16;
@@ -294,9 +295,12 @@ impl Exchange {
         self.connect = Some(duration);
     }
 
-    /// Notes that the head of the target's answer has come.
-    pub(super) fn set_first_byte(&mut self) {
-        self.first_byte = Some(self.opened.elapsed());
+    /// Notes that the head of the target's answer has come, and counts how long that took.
+    pub(super) fn set_first_byte(&mut self, target: &Target) {
+        let after = self.opened.elapsed();
+        self.first_byte = Some(after);
+        self.route.as_ref().unwrap_or(self.registry.unrouted()).answered(after);
+        target.meter(self.registry.meters()).answered(after);
     }
 
     /// Another server is asked about it from here on: what that comes to is nothing of its own.
@@ -338,7 +342,7 @@ impl Exchange {
         ending.unwrap_or_else(|| Outcome::new(Phase::Serve, Party::Client, Cause::ClosedEarly))
     }
 
-    fn describe(&self, line: &mut Line, outcome: Outcome) {
+    fn describe(&self, line: &mut Line, outcome: Outcome, took: Duration) {
         line.field("request", self.id.as_str());
         line.number("connection", self.connection.id().0);
         line.field("client", &self.connection.client().to_string());
@@ -368,7 +372,7 @@ impl Exchange {
         line.number("bytes_in", self.progress.bytes_in());
         let given = self.progress.bytes_out();
         line.number("bytes_out", given.saturating_sub(self.activity.unsent()));
-        line.seconds("duration_seconds", self.opened.elapsed());
+        line.seconds("duration_seconds", took);
         if let Some(connect) = self.connect {
             line.seconds("connect_seconds", connect);
         }
@@ -398,12 +402,13 @@ impl Drop for Exchange {
         let ended = if std::thread::panicking() { None } else { self.progress.fault().or(whole) };
         let outcome = ended.unwrap_or_else(|| self.dropped());
         let class = self.status.map_or(StatusClass::Unanswered, |status| StatusClass::of(status.as_u16()));
-        self.route.as_ref().unwrap_or(self.registry.unrouted()).request(class);
+        let took = self.opened.elapsed();
+        self.route.as_ref().unwrap_or(self.registry.unrouted()).request(class, took);
         if outcome.cause.is_failure() {
             self.connection.set_failure(outcome);
         }
-        self.registry.access_log().write("request", |line| self.describe(line, outcome));
-        self.connection.trace(Some(self.route_name()), "request", |line| self.describe(line, outcome));
+        self.registry.access_log().write("request", |line| self.describe(line, outcome, took));
+        self.connection.trace(Some(self.route_name()), "request", |line| self.describe(line, outcome, took));
         self.activity.closed(outcome);
     }
 }

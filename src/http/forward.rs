@@ -159,7 +159,7 @@ fn answered(
     mut exchange: Exchange,
     forwarding: &Forwarding<'_>,
 ) -> Response<Body> {
-    exchange.set_first_byte();
+    exchange.set_first_byte(calling.target());
     if let Err(refused) = response::prepare(&mut parts, upgrade && calling.can_switch(), &exchange, forwarding) {
         tracing::debug!(%refused, upstream = %calling.target().label(), "a target's answer is refused");
         exchange.set_error(&refused.to_string());
@@ -183,7 +183,7 @@ fn answered(
         return Response::from_parts(parts, body);
     };
     exchange.set_status(parts.status);
-    let Some(far) = calling.into_far() else {
+    let Some(far) = calling.into_far(exchange.connection().id()) else {
         return failure(Failed::of(Party::Target, Cause::ResponseMalformed), exchange);
     };
     match extended {

@@ -9,6 +9,7 @@ use super::pool::PoolKey;
 use super::send::Failed;
 use super::two::{Mux, Opener, Over, Place, Turn, Unopened};
 use crate::connection::{Connection, State};
+use crate::net::Owner;
 use crate::outcome::{Cause, Outcome, Party, Phase, with_causes};
 use crate::tls::ClientPolicy;
 use crate::upstream::{Choice, Connected, Failure, Order, Plan, Target, connect_in};
@@ -149,6 +150,7 @@ async fn multiplex(
 ) -> Result<Lease, Failed> {
     let Connected { stream, target, address: _, in_flight } = connected;
     exchange.set_target(target.label());
+    stream.assign(Owner::Pool);
     let pool = forwarding.pool;
     let mux = Mux::open(stream, target, pool.stand(), forwarding.plan.timeouts.connect).await.map_err(|error| {
         exchange.set_error(&with_causes(&error));

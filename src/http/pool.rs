@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::calling::Lease;
 use super::one::Link;
 use super::two;
+use crate::net::Owner;
 use crate::upstream::{Connected, InFlight, Target};
 
 /// Idle connections of one kind to one target that a worker keeps: one HTTP/2 client with all its streams in use wants as
@@ -152,6 +153,12 @@ impl Pool {
         self.standing.load(Ordering::Acquire)
     }
 
+    /// The same number, for who watches it from outside.
+    #[must_use]
+    pub fn standing_count(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.standing)
+    }
+
     /// Drops the connections that have been idle for too long; to be called each second.
     pub fn sweep(&self) {
         let now = Instant::now();
@@ -223,6 +230,7 @@ impl Pool {
     /// Takes a connection that has just been made into use. Without a `key` it is for one client only.
     pub(super) fn adopt(self: &Arc<Self>, connected: Connected, key: Option<PoolKey>, keep: Duration) -> Lease {
         let Connected { stream, target, address: _, in_flight } = connected;
+        stream.assign(Owner::Pool);
         let mut shelf = self.shelf();
         let number = shelf.next;
         shelf.next = shelf.next.wrapping_add(1);

@@ -14,6 +14,7 @@ use super::request::{is_idempotent, set_host};
 use super::request_body::RequestBody;
 use super::websocket;
 use crate::outcome::{Cause, Outcome, Party, Phase, with_causes};
+use crate::telemetry::Checkout;
 use crate::upstream::Failure;
 
 /// What is said of a target that has no way to carry a WebSocket.
@@ -117,6 +118,7 @@ async fn attempt(
     let preserve = forwarding.preserve_host || request.method() == Method::CONNECT;
     set_host(request.headers_mut(), exchange, preserve, &target, port);
     let mut calling = lease.call(request);
+    forwarding.plan.meter.meters().checkout(if calling.is_reused() { Checkout::Reused } else { Checkout::Opened });
     let progress = Arc::clone(exchange.progress());
     let passes_on = !exchange.is_in_question();
     let interim = |status, headers| {

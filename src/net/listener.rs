@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{ClientAddress, ListenAddress, is_free_for_clients, sys};
+use super::{Claim, ClientAddress, ListenAddress, Owner, is_free_for_clients, sys};
 
 /// Connections that may wait to be accepted, per socket.
 ///
@@ -31,6 +31,8 @@ pub enum Sharing {
 pub struct BoundListener {
     socket: Socket,
     address: ListenAddress,
+    // After the socket.
+    claim: Claim,
 }
 
 impl BoundListener {
@@ -96,7 +98,7 @@ impl BoundListener {
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
         let address = local_address(&socket)?;
-        Ok(Self { socket, address })
+        Ok(Self::claimed(socket, address))
     }
 
     /// Another handle on the same socket, for another worker.
@@ -107,7 +109,7 @@ impl BoundListener {
     /// # Errors
     /// No descriptor left.
     pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { socket: self.socket.try_clone()?, address: self.address })
+        Ok(Self::claimed(self.socket.try_clone()?, self.address))
     }
 
     /// Ties the socket to the runtime of the calling task.
@@ -118,7 +120,8 @@ impl BoundListener {
     /// # Panics
     /// Outside a runtime.
     pub fn into_listener(self) -> io::Result<Listener> {
-        Ok(Listener { inner: TcpListener::from_std(self.socket.into())?, address: self.address })
+        let Self { socket, address, claim } = self;
+        Ok(Listener { inner: TcpListener::from_std(socket.into())?, address, claim })
     }
 
     /// The address that it listens on, with the port that the system chose if none was asked for.
@@ -154,7 +157,12 @@ impl BoundListener {
         }
         socket.set_tcp_nodelay(true)?;
         let address = local_address(&socket)?;
-        Ok(Self { socket, address })
+        Ok(Self::claimed(socket, address))
+    }
+
+    fn claimed(socket: Socket, address: ListenAddress) -> Self {
+        let claim = Claim::new(&socket, Owner::Listener);
+        Self { socket, address, claim }
     }
 }
 
@@ -163,6 +171,8 @@ impl BoundListener {
 pub struct Listener {
     inner: TcpListener,
     address: ListenAddress,
+    // After the socket.
+    claim: Claim,
 }
 
 impl Listener {
@@ -187,16 +197,21 @@ impl Listener {
     /// # Errors
     /// The runtime's, if it does not let go of the socket.
     pub fn into_queue(self) -> io::Result<impl Iterator<Item = io::Result<(TcpStream, ClientAddress)>>> {
-        let listener = self.inner.into_std()?;
-        Ok(std::iter::from_fn(move || match listener.accept() {
-            Ok((stream, peer)) => {
-                let watched = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-                Some(watched.map(|stream| (stream, ClientAddress::new(peer))))
+        let Self { inner, address: _, claim } = self;
+        let listener = inner.into_std()?;
+        Ok(std::iter::from_fn(move || {
+            // The claim goes with the socket.
+            let _claim = &claim;
+            match listener.accept() {
+                Ok((stream, peer)) => {
+                    let watched = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+                    Some(watched.map(|stream| (stream, ClientAddress::new(peer))))
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                // Linux takes a descriptor before it looks into the queue: without one, it says so of an empty queue too.
+                Err(_) if !sys::has_queued(&listener).unwrap_or(true) => None,
+                Err(error) => Some(Err(error)),
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            // Linux takes a descriptor before it looks into the queue: without one, it says so of an empty queue too.
-            Err(_) if !sys::has_queued(&listener).unwrap_or(true) => None,
-            Err(error) => Some(Err(error)),
         }))
     }
 

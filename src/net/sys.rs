@@ -4,6 +4,7 @@
 use std::ffi::CString;
 use std::io;
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -116,6 +117,53 @@ pub fn may_write_in(folder: &Path) -> io::Result<()> {
     // SAFETY: the path is a string with a NUL at its end that outlives the call, which only reads it.
     check(unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::W_OK | libc::X_OK, libc::AT_EACCESS) })?;
     Ok(())
+}
+
+/// The inode of the socket that a descriptor is; `None` if it is something else, or not open. The descriptor is not owned:
+/// another thread may close it, and open it for something else, at any moment, so the answer is of this one.
+#[must_use]
+pub fn socket_inode(descriptor: RawFd) -> Option<u64> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the pointer is to a whole stat, which the call fills when it succeeds; a number that is not open is an error.
+    check(unsafe { libc::fstat(descriptor, stat.as_mut_ptr()) }).ok()?;
+    // SAFETY: it succeeded.
+    let stat = unsafe { stat.assume_init() };
+    (stat.st_mode & libc::S_IFMT == libc::S_IFSOCK).then_some(stat.st_ino)
+}
+
+/// Whether a descriptor is a TCP socket now.
+#[must_use]
+pub fn is_tcp(descriptor: RawFd) -> bool {
+    let mut protocol: c_int = 0;
+    let mut length = libc::socklen_t::try_from(size_of::<c_int>()).unwrap_or(0);
+    let (value, size) = ((&raw mut protocol).cast(), &raw mut length);
+    // SAFETY: `protocol` is as long as `length` says, and both outlive the call; a number that is not open is an error.
+    let asked = unsafe { libc::getsockopt(descriptor, libc::SOL_SOCKET, libc::SO_PROTOCOL, value, size) };
+    asked == 0 && protocol == libc::IPPROTO_TCP
+}
+
+/// Our end of the IP socket that a descriptor is now.
+#[must_use]
+pub fn near_end(descriptor: RawFd) -> Option<SocketAddr> {
+    // SAFETY: it is one of the two calls that `end` is for.
+    end(|address, length| unsafe { libc::getsockname(descriptor, address, length) })
+}
+
+/// The other end of the IP socket that a descriptor is now.
+#[must_use]
+pub fn far_end(descriptor: RawFd) -> Option<SocketAddr> {
+    // SAFETY: it is one of the two calls that `end` is for.
+    end(|address, length| unsafe { libc::getpeername(descriptor, address, length) })
+}
+
+/// What getsockname(2) or getpeername(2) says, if that is an IP address.
+fn end(ask: impl Fn(*mut libc::sockaddr, *mut libc::socklen_t) -> c_int) -> Option<SocketAddr> {
+    let asked = |address: *mut socket2::SockAddrStorage, length: *mut libc::socklen_t| {
+        check(ask(address.cast(), length)).map(|_| ())
+    };
+    // SAFETY: the storage is as long as the length says, and the calls write no more than that, and the length of it.
+    let asked = unsafe { socket2::SockAddr::try_init(asked) };
+    asked.ok()?.1.as_socket()
 }
 
 fn limits() -> io::Result<libc::rlimit> {

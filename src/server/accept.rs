@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 
 use super::rest::Rest;
+use super::served::Served;
 use super::worker::Worker;
 use crate::connection::{ConnectionGuard, Place};
 use crate::drain::{Counted, Leash, Order};
-use crate::handler::Site;
-use crate::net::{ClientAddress, ListenAddress, Listener, is_near_last_for_clients};
+use crate::net::{Claim, ClientAddress, ListenAddress, Listener, Owner, is_near_last_for_clients};
 use crate::telemetry::AcceptFault;
 
 /// How many are taken out of a queue before the tasks of those get a turn.
@@ -28,18 +28,30 @@ pub(super) struct Accepting {
     pub open: Counted,
     /// Told to drain, the loop takes what is already queued and ends.
     pub leash: Arc<Leash>,
-    /// What was last served here: who is queued when a reload takes the address away is still served so.
-    pub site: Arc<Site>,
+    /// What is served here.
+    pub served: Arc<Served>,
 }
 
 /// A client that was accepted, and is not served yet.
-type Accepted = (TcpStream, ClientAddress);
+#[derive(Debug)]
+struct Accepted {
+    stream: TcpStream,
+    client: ClientAddress,
+    claim: Claim,
+}
+
+impl Accepted {
+    fn new((stream, client): (TcpStream, ClientAddress)) -> Self {
+        let claim = Claim::new(&stream, Owner::Waiting);
+        Self { stream, client, claim }
+    }
+}
 
 /// Accepts until told to drain, or until the listener breaks. Nothing here waits for a client.
 ///
 /// # Errors
 /// The error that broke the listener.
-pub(super) async fn accept(mut accepting: Accepting, worker: Arc<Worker>) -> io::Result<()> {
+pub(super) async fn accept(accepting: Accepting, worker: Arc<Worker>) -> io::Result<()> {
     let mut rest = Rest::new(accepting.listener.local_address(), worker.shortage());
     let mut near_last = false;
     loop {
@@ -52,7 +64,7 @@ pub(super) async fn accept(mut accepting: Accepting, worker: Arc<Worker>) -> io:
             finish_queue(accepting, &worker, rest, None).await;
             return Ok(());
         };
-        near_last = is_near_last_for_clients(&accepted.0);
+        near_last = is_near_last_for_clients(&accepted.stream);
         let place = tokio::select! {
             biased;
             place = place(&worker, &mut rest) => Some(place),
@@ -62,7 +74,7 @@ pub(super) async fn accept(mut accepting: Accepting, worker: Arc<Worker>) -> io:
             finish_queue(accepting, &worker, rest, Some(accepted)).await;
             return Ok(());
         };
-        open(&mut accepting.site, &worker, rest.address, place, accepted);
+        open(&accepting.served, &worker, rest.address, place, accepted);
         rest.over();
     }
 }
@@ -82,7 +94,7 @@ async fn next(listener: &Listener, worker: &Worker, rest: &mut Rest, near_last: 
             rest.take(&io::Error::from_raw_os_error(libc::EMFILE)).await;
         }
         let error = match listener.accept().await {
-            Ok(accepted) => return Ok(accepted),
+            Ok(accepted) => return Ok(Accepted::new(accepted)),
             Err(error) => error,
         };
         match classify(&error) {
@@ -110,7 +122,7 @@ async fn next(listener: &Listener, worker: &Worker, rest: &mut Rest, near_last: 
 /// Those who wait take descriptors that nobody else counts on. When there are no more of those, the address stays open, and
 /// the clients behind wait in the kernel's queue.
 async fn finish_queue(accepting: Accepting, worker: &Arc<Worker>, mut rest: Rest, first: Option<Accepted>) {
-    let Accepting { listener, open: counted, mut site, .. } = accepting;
+    let Accepting { listener, open: counted, served, .. } = accepting;
     let mut waiting: VecDeque<(Accepted, Option<Place>)> = first.map(|first| (first, None)).into_iter().collect();
     let address = rest.address;
     let mut queue = match listener.into_queue() {
@@ -125,7 +137,7 @@ async fn finish_queue(accepting: Accepting, worker: &Arc<Worker>, mut rest: Rest
             && let Some(place) = worker.gate().try_enter()
             && let Some((accepted, _room)) = waiting.pop_front()
         {
-            open(&mut site, worker, address, place, accepted);
+            open(&served, worker, address, place, accepted);
         }
         if taken % TAKEN_AT_ONCE == TAKEN_AT_ONCE - 1 {
             tokio::task::yield_now().await;
@@ -133,9 +145,10 @@ async fn finish_queue(accepting: Accepting, worker: &Arc<Worker>, mut rest: Rest
         let full = match queue.as_mut().and_then(Iterator::next) {
             None => break,
             Some(Ok(accepted)) => {
+                let accepted = Accepted::new(accepted);
                 let room = worker.waiting().try_enter();
                 // The last descriptors are for operators here too.
-                let full = room.is_none() || is_near_last_for_clients(&accepted.0);
+                let full = room.is_none() || is_near_last_for_clients(&accepted.stream);
                 waiting.push_back((accepted, room));
                 full
             }
@@ -159,7 +172,7 @@ async fn finish_queue(accepting: Accepting, worker: &Arc<Worker>, mut rest: Rest
         };
         if full && let Some((accepted, _room)) = waiting.pop_front() {
             let place = place(worker, &mut rest).await;
-            open(&mut site, worker, address, place, accepted);
+            open(&served, worker, address, place, accepted);
         }
     }
     // Closes it.
@@ -167,7 +180,7 @@ async fn finish_queue(accepting: Accepting, worker: &Arc<Worker>, mut rest: Rest
     drop(counted);
     for (accepted, _room) in waiting {
         let place = place(worker, &mut rest).await;
-        open(&mut site, worker, address, place, accepted);
+        open(&served, worker, address, place, accepted);
     }
 }
 
@@ -183,17 +196,26 @@ async fn place(worker: &Worker, rest: &mut Rest) -> Place {
 }
 
 /// Starts the connection's task.
-fn open(site: &mut Arc<Site>, worker: &Arc<Worker>, address: ListenAddress, place: Place, accepted: Accepted) {
-    let (stream, client) = accepted;
+fn open(served: &Served, worker: &Arc<Worker>, address: ListenAddress, place: Place, accepted: Accepted) {
+    let Accepted { stream, client, claim } = accepted;
     // Opened before the task exists: a task that is dropped before its first poll still gives back what it counts for.
-    let guard = ConnectionGuard::open(worker.registry(), place, address, client);
-    match worker.current().site(site.address) {
-        Some(current) => *site = current,
+    let guard = ConnectionGuard::open(worker.registry(), place, address, client).holding(claim);
+    let last = served.last();
+    let site = match worker.current().site(last.address) {
+        Some(current) => {
+            if !Arc::ptr_eq(&last, &current) {
+                served.renew(Arc::clone(&current));
+            }
+            current
+        }
         // A reload has taken the address away. It orders the connections that it finds to drain; this one was opened first
         // and then asked for its site, so that either it was found or it knows by itself.
-        None => guard.connection().order(Order::Drain),
-    }
-    worker.spawn(Arc::clone(site), stream, guard);
+        None => {
+            guard.connection().order(Order::Drain);
+            last
+        }
+    };
+    worker.spawn(site, stream, guard);
 }
 
 /// Sorts the errors of accept(2).

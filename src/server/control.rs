@@ -1,14 +1,19 @@
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::runtime::RuntimeMetrics;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+use super::leak::{Allowance, LeakSuspect};
 use super::rest::Shortage;
 use crate::connection::{Gate, Registry};
-use crate::generation::Current;
+use crate::drain::Count;
+use crate::generation::{Current, Source};
 use crate::net::ListenAddress;
+use crate::upstream::Target;
 
 /// What the daemon is up to, as its readiness probe says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,9 +96,27 @@ pub(super) struct Shared {
     started: Instant,
     readiness: AtomicU8,
     addresses: Mutex<Vec<ListenAddress>>,
-    config: PathBuf,
     last_reload: Mutex<Option<LastReload>>,
     stopped: watch::Sender<Option<Stopped>>,
+    source: Arc<Source>,
+    /// The workers, in their order.
+    workers: Mutex<Vec<Watched>>,
+    /// Accept loops that run on the workers.
+    pub loops: Arc<Count>,
+    /// How long connections of each address may be in which state.
+    allowances: Mutex<HashMap<ListenAddress, Allowance>>,
+    /// What seems to have leaked.
+    suspects: watch::Sender<Vec<LeakSuspect>>,
+    /// Told of each reload.
+    reloads: Notify,
+}
+
+/// What of a worker can be looked at from outside.
+#[derive(Clone, Debug)]
+pub(super) struct Watched {
+    pub runtime: RuntimeMetrics,
+    /// Connections to targets in its pool, idle or in use.
+    pub standing: Arc<AtomicUsize>,
 }
 
 impl Control {
@@ -128,13 +151,14 @@ impl Control {
     /// What the daemon is up to.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
-        match self.shared.readiness.load(Ordering::Acquire) {
-            0 => Readiness::Starting,
-            1 => Readiness::Ready,
-            _ => Readiness::Draining,
-        }
+        self.shared.readiness()
     }
 
+    /// The metrics' text, as of this moment.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.shared.metrics()
+    }
     /// The addresses that are listened on, with the ports that the system chose.
     #[must_use]
     pub fn addresses(&self) -> Vec<ListenAddress> {
@@ -144,13 +168,19 @@ impl Control {
     /// The configuration file.
     #[must_use]
     pub fn config(&self) -> &Path {
-        &self.shared.config
+        self.shared.source.path()
     }
 
     /// What came of the last reload, if there was one.
     #[must_use]
     pub fn last_reload(&self) -> Option<LastReload> {
         self.shared.last_reload.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What seems to have leaked.
+    #[must_use]
+    pub fn leak_suspects(&self) -> Vec<LeakSuspect> {
+        self.shared.suspects.borrow().clone()
     }
 
     /// Asks for a stop, as SIGTERM does.
@@ -187,7 +217,7 @@ impl Control {
 }
 
 impl Shared {
-    pub(super) fn new(registry: Arc<Registry>, gate: Arc<Gate>, current: Arc<Current>, config: PathBuf) -> Self {
+    pub(super) fn new(registry: Arc<Registry>, gate: Arc<Gate>, current: Arc<Current>, source: Arc<Source>) -> Self {
         Self {
             registry,
             gate,
@@ -198,9 +228,61 @@ impl Shared {
             started: Instant::now(),
             readiness: AtomicU8::new(0),
             addresses: Mutex::default(),
-            config,
             last_reload: Mutex::default(),
             stopped: watch::Sender::default(),
+            source,
+            workers: Mutex::default(),
+            loops: Arc::default(),
+            allowances: Mutex::default(),
+            suspects: watch::Sender::default(),
+            reloads: Notify::new(),
+        }
+    }
+
+    /// Notes the next worker.
+    pub(super) fn watch_worker(&self, worker: Watched) {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
+    }
+
+    /// The workers, in their order.
+    pub(super) fn workers(&self) -> Vec<Watched> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes what a generation allows the connections of an address. Those of earlier ones may still be there, so nothing
+    /// that was allowed is taken back.
+    pub(super) fn allow(&self, address: ListenAddress, allowance: Allowance) {
+        let mut known = self.allowances.lock().unwrap_or_else(PoisonError::into_inner);
+        let longest = known.get(&address).map_or(allowance, |before| before.longest(allowance));
+        known.insert(address, longest);
+    }
+
+    pub(super) fn allowances(&self) -> HashMap<ListenAddress, Allowance> {
+        self.allowances.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_suspects(&self, suspects: Vec<LeakSuspect>) {
+        self.suspects.send_replace(suspects);
+    }
+
+    /// Waits for the next reload.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: one that comes while nobody waits is told to the next who does.
+    pub(super) async fn reloaded(&self) {
+        self.reloads.notified().await;
+    }
+
+    /// Every target that is in use.
+    pub(super) fn targets(&self) -> Vec<Arc<Target>> {
+        self.source.targets()
+    }
+
+    pub(super) fn readiness(&self) -> Readiness {
+        match self.readiness.load(Ordering::Acquire) {
+            0 => Readiness::Starting,
+            1 => Readiness::Ready,
+            _ => Readiness::Draining,
         }
     }
 
@@ -215,6 +297,7 @@ impl Shared {
     pub(super) fn set_last_reload(&self, answer: ReloadAnswer) {
         let reload = LastReload { at: Instant::now(), answer };
         *self.last_reload.lock().unwrap_or_else(PoisonError::into_inner) = Some(reload);
+        self.reloads.notify_one();
     }
 
     /// Tells those who wait for the daemon's end how it went.

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::control::{Asker, Control, Readiness, Request, Shared};
+use super::leak::{Allowance, LeakWatch};
 use super::listeners::{BindError, Bound, Inherited};
 use super::notify::ServiceManager;
 use super::reload::Reloads;
@@ -16,6 +17,7 @@ use crate::connection::{Gate, Registry};
 use crate::drain::{Count, Counted};
 use crate::generation::{Current, Generation, Source};
 use crate::net::{DESCRIPTORS_KEPT, ListenAddress, sys};
+use crate::upstream::count_lookups;
 
 /// Requests of operators that wait for the one before; more must wait to ask.
 const REQUESTS_WAITING_MAX: usize = 16;
@@ -112,8 +114,9 @@ impl Daemon {
         let bound = inherited.bind(&addresses, &first, &[], worker_count)?;
         inherited.warn_of_unused(&addresses);
         first.show_meters();
+        count_lookups(registry.meters());
         let current = Arc::new(Current::new(first));
-        let shared = Arc::new(Shared::new(registry, gate, current, source.path().into()));
+        let shared = Arc::new(Shared::new(registry, gate, current, Arc::clone(&source)));
         shared.waiting.set_limit(limits.waiting);
         let (requests_in, requests) = mpsc::channel(REQUESTS_WAITING_MAX);
         let (broken_in, broken) = mpsc::unbounded_channel();
@@ -153,6 +156,7 @@ impl Daemon {
         self.manager.ready(&self.describe());
         tracing::info!(workers = self.workers.len(), max_connections = self.shared.gate.limit(), "ready");
         let mut watchdog = self.manager.watchdog_interval().map(beats);
+        let _leaks = LeakWatch::start(Arc::clone(&self.shared));
         loop {
             match self.next_event(&mut watchdog).await {
                 Event::Reload(asker) => self.ask_reload(asker),
@@ -202,6 +206,9 @@ impl Daemon {
                 let address = first.local_address();
                 self.listening.push((key, address));
                 tracing::info!(%address, "listening");
+            }
+            if let Some(first) = sockets.first() {
+                self.shared.allow(first.local_address(), Allowance::of(&site));
             }
             let open = Arc::new(Count::default());
             for (worker, socket) in self.workers.iter().zip(sockets) {

@@ -6,6 +6,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::control::{Asker, ReloadAnswer};
 use super::daemon::{Daemon, Limits};
+use super::leak::Allowance;
+use super::worker::WorkerHandle;
 use crate::drain::Order;
 use crate::generation::Generation;
 use crate::net::ListenAddress;
@@ -162,11 +164,22 @@ impl Daemon {
         warnings.extend(next.needs_restart().map(ToOwned::to_owned));
         next.show_meters();
         self.shared.current.replace(next);
+        self.workers.iter().for_each(WorkerHandle::renew);
         self.shared.gate.set_limit(limits.connections);
         self.shared.waiting.set_limit(limits.waiting);
         self.listen(bound);
         self.retire(&removed);
+        self.allow();
         Ok((number, warnings))
+    }
+
+    /// What the new generation allows the connections of the addresses that stay.
+    fn allow(&self) {
+        for (key, bound) in &self.listening {
+            if let Some(site) = self.shared.current.site(*key) {
+                self.shared.allow(*bound, Allowance::of(&site));
+            }
+        }
     }
 
     /// Closes the addresses that are gone. Their connections are told to end at the next good moment; none is cut.

@@ -10,9 +10,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use super::accept::{Accepting, accept};
-use super::control::Shared;
+use super::control::{Shared, Watched};
 use super::rest::Shortage;
 use super::serve::serve;
+use super::served::Served;
 use crate::connection::{ConnectionGuard, Gate, Registry};
 use crate::drain::{Counted, Leash, Order};
 use crate::generation::Current;
@@ -30,6 +31,7 @@ pub(super) struct Worker {
     shared: Arc<Shared>,
     pool: Arc<Pool>,
     idle: Level,
+    standing: Level,
     beats: AtomicU64,
 }
 
@@ -38,6 +40,8 @@ pub(super) struct Worker {
 enum Command {
     Listen(Arc<Site>, BoundListener, Counted),
     Unlisten(ListenAddress),
+    /// A reload has been done: let go of what was served before.
+    Renew,
     /// Show that the event loop turns.
     Beat,
     /// Take what is queued on every listener, then close them.
@@ -120,6 +124,7 @@ impl Worker {
     fn sweep(&self, sweep: impl FnOnce(&Pool)) {
         sweep(&self.pool);
         self.idle.set(self.pool.idle());
+        self.standing.set(self.pool.standing());
     }
 
     /// Serves one accepted connection on a task of its own. A panic ends that task only; its guard counts it.
@@ -138,9 +143,11 @@ impl WorkerHandle {
             shared: Arc::clone(shared),
             pool: Pool::new(),
             idle: shared.registry.meters().idle_upstream(index),
+            standing: shared.registry.meters().standing_upstream(index),
             beats: AtomicU64::new(0),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        shared.watch_worker(Watched { runtime: runtime.metrics(), standing: worker.pool.standing_count() });
         let (commands, received) = unbounded_channel();
         let (ending, ended) = tokio::sync::oneshot::channel();
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn({
@@ -164,6 +171,11 @@ impl WorkerHandle {
     /// Serves what is queued on the address, and closes its socket.
     pub(super) fn unlisten(&self, key: ListenAddress) {
         self.tell(Command::Unlisten(key));
+    }
+
+    /// Has what was served before a reload let go of.
+    pub(super) fn renew(&self) {
+        self.tell(Command::Renew);
     }
 
     /// Serves what is queued on every address, and closes their sockets; ready when that is done.
@@ -206,7 +218,7 @@ async fn join(thread: JoinHandle<()>, ended: tokio::sync::oneshot::Receiver<()>,
 
 /// A worker's main task: its listeners come and go by command, and its pool is swept.
 async fn obey(mut commands: UnboundedReceiver<Command>, worker: Arc<Worker>, broken: UnboundedSender<Broken>) {
-    let mut listeners: HashMap<ListenAddress, Arc<Leash>> = HashMap::new();
+    let mut listeners: HashMap<ListenAddress, (Arc<Leash>, Arc<Served>)> = HashMap::new();
     let mut loops = JoinSet::new();
     let mut keys = HashMap::new();
     let mut stopping = None;
@@ -219,22 +231,35 @@ async fn obey(mut commands: UnboundedReceiver<Command>, worker: Arc<Worker>, bro
                 Some(Command::Listen(site, listener, open)) => {
                     let key = site.address;
                     let leash = Arc::new(Leash::default());
-                    if let Some(before) = listeners.insert(key, Arc::clone(&leash)) {
+                    let served = Arc::new(Served::new(site));
+                    if let Some((before, _)) = listeners.insert(key, (Arc::clone(&leash), Arc::clone(&served))) {
                         before.pull(Order::Drain);
                     }
-                    let task = loops.spawn(listen(site, listener, open, leash, Arc::clone(&worker), broken.clone()));
+                    let running = Counted::new(&worker.shared.loops);
+                    let looping = listen(served, listener, open, leash, Arc::clone(&worker), broken.clone());
+                    let task = loops.spawn(async move {
+                        looping.await;
+                        drop(running);
+                    });
                     keys.insert(task.id(), key);
                 }
                 Some(Command::Unlisten(key)) => {
-                    if let Some(leash) = listeners.remove(&key) {
+                    if let Some((leash, _)) = listeners.remove(&key) {
                         leash.pull(Order::Drain);
+                    }
+                }
+                Some(Command::Renew) => {
+                    for (key, (_, served)) in &listeners {
+                        if let Some(site) = worker.current().site(*key) {
+                            served.renew(site);
+                        }
                     }
                 }
                 Some(Command::Beat) => {
                     worker.beats.fetch_add(1, Ordering::AcqRel);
                 }
                 Some(Command::StopAccepting(done)) => {
-                    for (_, leash) in listeners.drain() {
+                    for (_, (leash, _)) in listeners.drain() {
                         leash.pull(Order::Drain);
                     }
                     stopping = Some(done);
@@ -262,16 +287,16 @@ async fn obey(mut commands: UnboundedReceiver<Command>, worker: Arc<Worker>, bro
 
 /// One accept loop; the control plane hears of a listener that broke.
 async fn listen(
-    site: Arc<Site>,
+    served: Arc<Served>,
     listener: BoundListener,
     open: Counted,
     leash: Arc<Leash>,
     worker: Arc<Worker>,
     broken: UnboundedSender<Broken>,
 ) {
-    let key = site.address;
+    let key = served.last().address;
     let result = match listener.into_listener() {
-        Ok(listener) => accept(Accepting { listener, open, leash, site }, worker).await,
+        Ok(listener) => accept(Accepting { listener, open, leash, served }, worker).await,
         Err(error) => Err(error),
     };
     if let Err(error) = result {
@@ -291,6 +316,7 @@ mod tests {
                 shared: Arc::clone(shared),
                 pool: Pool::new(),
                 idle: shared.registry.meters().idle_upstream(index),
+                standing: shared.registry.meters().standing_upstream(index),
                 beats: AtomicU64::new(0),
             });
             let (commands, received) = unbounded_channel();

@@ -1,10 +1,16 @@
 use std::sync::Arc;
+use std::time::Duration;
 
-use prometheus::core::Collector;
-use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
 
-use super::route::RouteMeter;
-use crate::outcome::{Cause, Outcome};
+use super::catalogue::{Catalogue, MetricInfo};
+use super::moment::MomentSeries;
+use super::process::ProcessMeter;
+use super::route::{RouteMeter, RouteSeries};
+use super::target::{TargetMeter, TargetSeries};
+use super::words::{AcceptFault, Checkout, HandshakeSide, LookupResult, ReloadResult};
+use super::{buckets, seconds};
+use crate::outcome::Cause;
 
 /// Every metric of the process. Made once at start; the handles in it are shared.
 ///
@@ -12,25 +18,26 @@ use crate::outcome::{Cause, Outcome};
 #[derive(Debug)]
 pub struct Meters {
     registry: Registry,
+    catalogue: Vec<MetricInfo>,
     /// Client connections accepted.
     pub accepted: IntCounter,
     accept_errors: [IntCounter; AcceptFault::ALL.len()],
     /// TLS handshakes, by side, version, key exchange group, kind and result.
     handshakes: IntCounterVec,
+    handshake_seconds: [Histogram; HandshakeSide::ALL.len()],
+    sniff_seconds: Histogram,
     reloads: [IntCounter; ReloadResult::ALL.len()],
+    checkouts: [IntCounter; Checkout::ALL.len()],
+    /// Lookups of names, which the process's one resolver counts.
+    pub lookups: LookupMeter,
     /// Lines of the access log that were dropped since its reader was too slow.
     pub access_lines_dropped: IntCounter,
     /// Lines of the log that were dropped since its reader was too slow.
     pub log_lines_dropped: IntCounter,
-    pub(super) closed: IntCounterVec,
-    failed: IntCounterVec,
-    pub(super) active: IntGaugeVec,
-    pub(super) received: IntCounterVec,
-    pub(super) sent: IntCounterVec,
-    pub(super) connects: IntCounterVec,
-    pub(super) requests: IntCounterVec,
-    idle_upstream: IntGaugeVec,
-    set_aside: IntGaugeVec,
+    pub(super) routes: RouteSeries,
+    pub(super) targets: TargetSeries,
+    pub(super) moment: MomentSeries,
+    process: ProcessMeter,
 }
 
 impl Default for Meters {
@@ -43,69 +50,79 @@ impl Meters {
     /// All metrics, at zero.
     #[must_use]
     pub fn new() -> Self {
-        let registry = Registry::new();
-        let ending = ["route", "phase", "party", "cause"];
-        let handshake = ["side", "version", "group", "kind", "result"];
-        let accept_errors = counters(&registry, "accept_errors_total", "Failures to accept a connection.", &["class"]);
-        let reloads = counters(&registry, "reloads_total", "Reloads of the configuration.", &["result"]);
+        let mut make = Catalogue::default();
+        let accepted = make.counter("smartproxy_connections_accepted_total", "Client connections accepted.");
+        let routes = RouteSeries::new(&mut make);
+        let sniff_seconds = make.histogram(
+            "smartproxy_sniff_seconds",
+            "Reading what a client begins with (PROXY header, ClientHello, preface), where that was enough.",
+            buckets::PHASE,
+        );
+        let handshakes = make.counters(
+            "smartproxy_tls_handshakes_total",
+            "TLS handshakes ended.",
+            &["side", "version", "group", "kind", "result"],
+        );
+        let handshake_seconds = make.histograms(
+            "smartproxy_tls_handshake_seconds",
+            "TLS handshakes that came to stand, with clients and with targets.",
+            &["side"],
+            buckets::PHASE,
+        );
+        let targets = TargetSeries::new(&mut make);
+        let checkouts = make.counters(
+            "smartproxy_upstream_checkouts_total",
+            "Connections to targets that requests were sent on, opened for them or reused.",
+            &["connection"],
+        );
+        let lookups = LookupMeter::new(&mut make);
+        let accept_errors =
+            make.counters("smartproxy_accept_errors_total", "Failures to accept a connection.", &["class"]);
+        let reloads = make.counters("smartproxy_reloads_total", "Reloads of the configuration.", &["result"]);
+        let moment = MomentSeries::new(&mut make);
+        let access_lines_dropped =
+            make.counter("smartproxy_access_log_lines_dropped_total", "Access log lines dropped.");
+        let log_lines_dropped = make.counter("smartproxy_log_lines_dropped_total", "Log lines dropped.");
+        let build = make.gauges("smartproxy_build_info", "1, with what was built as labels.", &["version"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let process = ProcessMeter::new(&mut make);
+        let (registry, catalogue) = make.finish();
         Self {
-            accepted: counter(&registry, "connections_accepted_total", "Client connections accepted."),
-            accept_errors: AcceptFault::ALL.map(|class| accept_errors.with_label_values(&[class.as_str()])),
-            handshakes: counters(&registry, "tls_handshakes_total", "TLS handshakes ended.", &handshake),
-            reloads: ReloadResult::ALL.map(|result| reloads.with_label_values(&[result.as_str()])),
-            access_lines_dropped: counter(&registry, "access_log_lines_dropped_total", "Access log lines dropped."),
-            log_lines_dropped: counter(&registry, "log_lines_dropped_total", "Log lines dropped."),
-            closed: counters(&registry, "connections_closed_total", "Client connections ended.", &ending),
-            failed: counters(
-                &registry,
-                "connections_failed_total",
-                "Client connections ended by a failure without having reached a target; counted in closed too.",
-                &ending,
-            ),
-            active: gauges(&registry, "connections_active", "Live client connections.", &["route"]),
-            received: counters(&registry, "received_bytes_total", "Payload bytes from clients.", &["route"]),
-            sent: counters(&registry, "sent_bytes_total", "Payload bytes to clients.", &["route"]),
-            connects: counters(
-                &registry,
-                "upstream_connects_total",
-                "Attempts to connect to a target.",
-                &["route", "result"],
-            ),
-            requests: counters(&registry, "requests_total", "HTTP requests answered.", &["route", "status"]),
-            idle_upstream: gauges(
-                &registry,
-                "upstream_idle_connections",
-                "Pooled connections to targets that no request uses, as of the last second.",
-                &["worker"],
-            ),
-            set_aside: gauges(
-                &registry,
-                "upstream_target_set_aside",
-                "Whether a target is set aside (1) since it could not be connected to, or was once (0).",
-                &["route", "target"],
-            ),
             registry,
+            catalogue,
+            accepted,
+            accept_errors: AcceptFault::ALL.map(|class| accept_errors.with_label_values(&[class.as_str()])),
+            handshakes,
+            handshake_seconds: HandshakeSide::ALL.map(|side| handshake_seconds.with_label_values(&[side.as_str()])),
+            sniff_seconds,
+            reloads: ReloadResult::ALL.map(|result| reloads.with_label_values(&[result.as_str()])),
+            checkouts: Checkout::ALL.map(|checkout| checkouts.with_label_values(&[checkout.as_str()])),
+            lookups,
+            access_lines_dropped,
+            log_lines_dropped,
+            routes,
+            targets,
+            moment,
+            process,
         }
     }
 
-    /// The level of one worker's pool of idle upstream connections.
+    /// Every metric there is, as the documents list them.
     #[must_use]
-    pub fn idle_upstream(&self, worker: usize) -> Level {
-        Level(self.idle_upstream.with_label_values(&[&worker.to_string()]))
-    }
-
-    /// Which targets of which routes are set aside now, of those that ever were; all that was said before is forgotten.
-    pub fn set_aside<'a>(&self, targets: impl Iterator<Item = (&'a str, &'a str, bool)>) {
-        self.set_aside.reset();
-        for (route, target, aside) in targets {
-            self.set_aside.with_label_values(&[route, target]).set(i64::from(aside));
-        }
+    pub fn catalogue(&self) -> &[MetricInfo] {
+        &self.catalogue
     }
 
     /// The handles of one route.
     #[must_use]
     pub fn route(self: &Arc<Self>, name: &str) -> Arc<RouteMeter> {
         Arc::new(RouteMeter::new(self, name))
+    }
+
+    /// The handles of one target, by its label.
+    #[must_use]
+    pub fn target(self: &Arc<Self>, label: &Arc<str>) -> TargetMeter {
+        TargetMeter::new(self, label)
     }
 
     /// Counts a failure to accept.
@@ -120,14 +137,25 @@ impl Meters {
         if let Some(counter) = self.reloads.get(result as usize) {
             counter.inc();
         }
+        self.moment.reloaded(result);
     }
 
-    /// Counts the end of one connection, once.
-    pub fn closed(&self, route: &str, outcome: Outcome, reached_target: bool) {
-        let labels = [route, outcome.phase.as_str(), outcome.party.as_str(), outcome.cause.as_str()];
-        self.closed.with_label_values(&labels).inc();
-        if outcome.cause.is_failure() && !reached_target {
-            self.failed.with_label_values(&labels).inc();
+    /// Counts a connection to a target that a request is sent on.
+    pub fn checkout(&self, checkout: Checkout) {
+        if let Some(counter) = self.checkouts.get(checkout as usize) {
+            counter.inc();
+        }
+    }
+
+    /// How long it took until it was known what a client speaks.
+    pub fn sniffed(&self, took: Duration) {
+        self.sniff_seconds.observe(seconds(took));
+    }
+
+    /// How long a TLS handshake took that came to stand.
+    pub fn shook_hands(&self, side: HandshakeSide, took: Duration) {
+        if let Some(histogram) = self.handshake_seconds.get(side as usize) {
+            histogram.observe(seconds(took));
         }
     }
 
@@ -145,6 +173,7 @@ impl Meters {
     /// Every metric in the Prometheus text format, version 0.0.4.
     #[must_use]
     pub fn text(&self) -> String {
+        self.process.update();
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::error!(%error, "metrics could not be written");
@@ -153,70 +182,40 @@ impl Meters {
     }
 }
 
-/// What an error of `accept` means for the loop. Nothing is a fault of the listener but the last class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AcceptFault {
-    /// The connection that was to be accepted is gone or broken: go on with the next.
-    Peer,
-    /// This process or host is out of something: rest, say the cure once, go on.
-    Exhausted,
-    /// The listener is broken: stop.
-    Broken,
+/// Lookups of names. Its clones count on together.
+#[derive(Clone, Debug)]
+pub struct LookupMeter {
+    lookups: [IntCounter; LookupResult::ALL.len()],
+    took: Histogram,
 }
 
-impl AcceptFault {
-    const ALL: [Self; 3] = [Self::Peer, Self::Exhausted, Self::Broken];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Peer => "peer",
-            Self::Exhausted => "exhausted",
-            Self::Broken => "broken",
-        }
+impl LookupMeter {
+    fn new(make: &mut Catalogue) -> Self {
+        let lookups = make.counters(
+            "smartproxy_dns_lookups_total",
+            "Times that the system was asked for the addresses of a name.",
+            &["result"],
+        );
+        let took = make.histogram(
+            "smartproxy_dns_lookup_seconds",
+            "How long the system took to say the addresses of a name, or that there are none.",
+            buckets::PHASE,
+        );
+        Self { lookups: LookupResult::ALL.map(|result| lookups.with_label_values(&[result.as_str()])), took }
     }
-}
 
-/// What came of a reload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReloadResult {
-    /// The new generation runs.
-    Done,
-    /// Everything is as it was.
-    Refused,
-}
-
-impl ReloadResult {
-    const ALL: [Self; 2] = [Self::Done, Self::Refused];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Refused => "refused",
+    /// Counts one.
+    pub fn count(&self, result: LookupResult, took: Duration) {
+        if let Some(counter) = self.lookups.get(result as usize) {
+            counter.inc();
         }
-    }
-}
-
-/// With whom a TLS handshake was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HandshakeSide {
-    /// A client.
-    Client,
-    /// A target.
-    Target,
-}
-
-impl HandshakeSide {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Target => "target",
-        }
+        self.took.observe(seconds(took));
     }
 }
 
 /// A gauge that one owner sets.
 #[derive(Debug)]
-pub struct Level(IntGauge);
+pub struct Level(pub(super) IntGauge);
 
 impl Level {
     /// Sets it.
@@ -244,48 +243,9 @@ impl Drop for Held {
     }
 }
 
-fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
-    registered(registry, IntCounter::with_opts(options(name, help)))
-}
-
-fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-    registered(registry, IntCounterVec::new(options(name, help), labels))
-}
-
-fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    registered(registry, IntGaugeVec::new(options(name, help), labels))
-}
-
-fn options(name: &str, help: &str) -> Opts {
-    Opts::new(name, help).namespace("smartproxy")
-}
-
-#[expect(clippy::expect_used, reason = "the names and labels are the constants above, and a unit test builds them all")]
-fn registered<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
-    let metric = metric.expect("the constants above are valid names");
-    registry.register(Box::new(metric.clone())).expect("the constants above are each used once");
-    metric
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::{Party, Phase};
-
-    #[test]
-    fn an_ending_is_counted_once_and_a_failure_before_the_target_once_more() {
-        let meters = Arc::new(Meters::new());
-        let refused = Outcome::new(Phase::Connect, Party::Target, Cause::Refused);
-        meters.closed("shop", refused, false);
-        meters.closed("shop", Outcome::new(Phase::Relay, Party::Client, Cause::Reset), true);
-        meters.closed("shop", Outcome::new(Phase::Relay, Party::Client, Cause::Finished), false);
-        let text = meters.text();
-        let refused = r#"{cause="refused",party="target",phase="connect",route="shop"} 1"#;
-        assert!(text.contains(&format!("smartproxy_connections_closed_total{refused}")), "{text}");
-        assert!(text.contains(&format!("smartproxy_connections_failed_total{refused}")), "{text}");
-        assert_eq!(text.matches("smartproxy_connections_closed_total{").count(), 3);
-        assert_eq!(text.matches("smartproxy_connections_failed_total{").count(), 1);
-    }
 
     #[test]
     fn a_held_gauge_falls_when_it_is_dropped() {
@@ -307,6 +267,11 @@ mod tests {
             r#"accept_errors_total{class="broken"} 0"#,
             r#"reloads_total{result="done"} 0"#,
             r#"reloads_total{result="refused"} 0"#,
+            r#"upstream_checkouts_total{connection="opened"} 0"#,
+            r#"upstream_checkouts_total{connection="reused"} 0"#,
+            r#"dns_lookups_total{result="found"} 0"#,
+            r#"dns_lookups_total{result="empty"} 0"#,
+            r#"dns_lookups_total{result="failed"} 0"#,
             "connections_accepted_total 0",
             "access_log_lines_dropped_total 0",
             "log_lines_dropped_total 0",
@@ -315,7 +280,11 @@ mod tests {
         }
         AcceptFault::ALL.iter().for_each(|class| meters.accept_error(*class));
         ReloadResult::ALL.iter().for_each(|result| meters.reload(*result));
-        assert_eq!(meters.text().matches("_total{class=").count(), 3);
-        assert_eq!(meters.text().matches("} 1\n").count(), 5);
+        Checkout::ALL.iter().for_each(|checkout| meters.checkout(*checkout));
+        LookupResult::ALL.iter().for_each(|result| meters.lookups.count(*result, Duration::ZERO));
+        let text = meters.text();
+        assert_eq!(text.matches("_total{class=").count(), 3);
+        let ones = text.lines().filter(|line| line.contains("_total{") && line.ends_with("} 1"));
+        assert_eq!(ones.count(), 3 + 2 + 2 + 3, "{text}");
     }
 }

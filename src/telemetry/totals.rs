@@ -1,3 +1,5 @@
+use std::sync::atomic::Ordering;
+
 use prometheus::core::Collector;
 
 use super::meters::Meters;
@@ -33,7 +35,9 @@ impl Meters {
     #[must_use]
     pub fn totals(&self) -> Totals {
         let mut causes = [0; Cause::ALL.len()];
-        for family in self.closed.collect() {
+        let series = &self.routes;
+        // Those of routes that a reload has removed are sums by now.
+        for family in series.closed.collect().into_iter().chain(series.forgotten.collect()) {
             for metric in family.get_metric() {
                 let of_cause = metric.get_label().iter().find(|label| label.name() == "cause");
                 let place =
@@ -45,10 +49,10 @@ impl Meters {
         }
         Totals {
             accepted: self.accepted.get(),
-            active: sum(&self.active),
-            requests: sum(&self.requests),
-            received: sum(&self.received),
-            sent: sum(&self.sent),
+            active: sum(&series.active),
+            requests: sum(&series.requests) + series.gone.requests.load(Ordering::Relaxed),
+            received: sum(&series.received) + series.gone.received.load(Ordering::Relaxed),
+            sent: sum(&series.sent) + series.gone.sent.load(Ordering::Relaxed),
             causes,
         }
     }
@@ -69,6 +73,7 @@ fn whole(value: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::*;
     use crate::outcome::{Outcome, Party, Phase};
@@ -78,16 +83,17 @@ mod tests {
     fn totals_are_sums_over_all_routes_and_each_cause_has_its_own() {
         let meters = Arc::new(Meters::new());
         let (a, b) = (meters.route("a"), meters.route("b"));
+        let moment = Duration::from_millis(1);
         meters.accepted.inc_by(3);
         let held = [a.hold(), b.hold()];
         a.moved(10, 20);
         b.moved(1, 2);
-        a.request(StatusClass::Success);
-        b.request(StatusClass::ServerError);
+        a.request(StatusClass::Success, moment);
+        b.request(StatusClass::ServerError, moment);
         let reset = Outcome::new(Phase::Relay, Party::Client, Cause::Reset);
-        meters.closed("a", reset, true);
-        meters.closed("b", reset, true);
-        meters.closed("b", Outcome::new(Phase::Connect, Party::Target, Cause::Refused), false);
+        a.closed(reset, true, moment);
+        b.closed(reset, true, moment);
+        b.closed(Outcome::new(Phase::Connect, Party::Target, Cause::Refused), false, moment);
         let totals = meters.totals();
         let of = |cause| totals.causes[Cause::ALL.iter().position(|other| *other == cause).unwrap()];
         assert_eq!((totals.accepted, totals.active, totals.requests), (3, 2, 2));

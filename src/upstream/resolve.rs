@@ -2,13 +2,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::name::HostName;
+use crate::telemetry::{LookupMeter, LookupResult, Meters};
 
 /// How long the addresses of a name are used before they are asked for again.
 ///
@@ -60,6 +61,8 @@ pub(super) struct Resolver {
     names_max: usize,
     lookups: Arc<Semaphore>,
     names: Mutex<HashMap<HostName, Entry>>,
+    /// Where lookups are counted, once the daemon has said so.
+    meter: OnceLock<LookupMeter>,
 }
 
 #[derive(Debug)]
@@ -81,7 +84,17 @@ impl Resolver {
         lookups_max: usize,
     ) -> Arc<Self> {
         let lookups = Arc::new(Semaphore::new(lookups_max));
-        Arc::new(Self { ask: Box::new(ask), names_max, lookups, names: Mutex::default() })
+        Arc::new(Self { ask: Box::new(ask), names_max, lookups, names: Mutex::default(), meter: OnceLock::new() })
+    }
+
+    /// Counts lookups there from now on. The process has one resolver, and the first who says so has it.
+    pub(super) fn count_in(&self, meter: LookupMeter) {
+        let _ = self.meter.set(meter);
+    }
+
+    /// How many lookups run now.
+    pub(super) fn running(&self) -> usize {
+        LOOKUPS_MAX.saturating_sub(self.lookups.available_permits())
     }
 
     /// The addresses of `name`.
@@ -188,8 +201,17 @@ impl Question {
 
 impl Drop for Question {
     fn drop(&mut self) {
+        let took = self.began.elapsed();
+        if let Some(meter) = self.resolver.meter.get() {
+            let result = match &self.answer {
+                Ok(_) => LookupResult::Found,
+                Err(ResolveError::NoAddress) => LookupResult::Empty,
+                Err(ResolveError::System(_) | ResolveError::Timeout) => LookupResult::Failed,
+            };
+            meter.count(result, took);
+        }
         let valid_for = if self.answer.is_ok() { FRESH_FOR } else { FAILED_FOR };
-        let until = self.asked + self.began.elapsed() + valid_for;
+        let until = self.asked + took + valid_for;
         let known = Entry::Known { answer: self.answer.clone(), until };
         self.resolver.names().insert(self.name.clone(), known);
         self.sender.send_replace(Some(self.answer.clone()));
@@ -213,6 +235,17 @@ fn make_room(names: &mut HashMap<HostName, Entry>, limit: usize, now: Instant) {
     if let Some(next) = known.min().map(|(_, name)| name.clone()) {
         names.remove(&next);
     }
+}
+
+/// Counts the process's lookups of names there, from now on.
+pub fn count_lookups(meters: &Meters) {
+    Resolver::system().count_in(meters.lookups.clone());
+}
+
+/// How many lookups of names run now: each may have sockets of the system's library open.
+#[must_use]
+pub fn lookups_running() -> usize {
+    Resolver::system().running()
 }
 
 fn system(name: &HostName) -> io::Result<Vec<IpAddr>> {

@@ -5,34 +5,54 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::net::{Ending, Transport};
+use crate::net::{Claim, Ending, Owner, Transport};
 use crate::tls::{Agreed, TargetTls};
 
 /// A connection to a target.
 #[derive(Debug)]
-pub enum Stream {
-    /// The bytes as they are.
+pub struct Stream {
+    bytes: Bytes,
+    // After the socket.
+    claim: Claim,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    /// As they are.
     Plain(TcpStream),
     /// Inside TLS.
     Tls(Box<TargetTls<TcpStream>>),
 }
 
 impl Stream {
+    pub(super) fn plain(stream: TcpStream, claim: Claim) -> Self {
+        Self { bytes: Bytes::Plain(stream), claim }
+    }
+
+    pub(super) fn tls(stream: TargetTls<TcpStream>, claim: Claim) -> Self {
+        Self { bytes: Bytes::Tls(Box::new(stream)), claim }
+    }
+
     /// What TLS with the target came to, if there is any.
     #[must_use]
     pub fn agreed(&self) -> Option<&Agreed> {
-        match self {
-            Self::Plain(_) => None,
-            Self::Tls(stream) => Some(stream.agreed()),
+        match &self.bytes {
+            Bytes::Plain(_) => None,
+            Bytes::Tls(stream) => Some(stream.agreed()),
         }
+    }
+
+    /// Says whose its socket is from now on.
+    pub fn assign(&self, owner: Owner) {
+        self.claim.assign(owner);
     }
 }
 
 macro_rules! forward {
     ($self:ident, $method:ident $(, $argument:expr)*) => {
-        match $self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).$method($($argument),*),
-            Self::Tls(stream) => Pin::new(stream.as_mut()).$method($($argument),*),
+        match &mut $self.get_mut().bytes {
+            Bytes::Plain(stream) => Pin::new(stream).$method($($argument),*),
+            Bytes::Tls(stream) => Pin::new(stream.as_mut()).$method($($argument),*),
         }
     };
 }
@@ -57,9 +77,9 @@ impl AsyncWrite for Stream {
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
+        match &self.bytes {
+            Bytes::Plain(stream) => stream.is_write_vectored(),
+            Bytes::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -74,9 +94,9 @@ impl AsyncWrite for Stream {
 
 impl Transport for Stream {
     fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.tcp(),
+        match &self.bytes {
+            Bytes::Plain(stream) => stream,
+            Bytes::Tls(stream) => stream.tcp(),
         }
     }
 

@@ -1,10 +1,11 @@
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::name::HostName;
 use crate::net::canonical;
+use crate::telemetry::{Meters, TargetMeter};
 use crate::tls::TargetName;
 
 /// A place that connections are handed to, with what is counted for it.
@@ -16,6 +17,8 @@ pub struct Target {
     key: TargetKey,
     label: Arc<str>,
     in_flight: AtomicU32,
+    /// Made when shown, or at first use.
+    meter: OnceLock<TargetMeter>,
 }
 
 /// What makes two targets the same.
@@ -57,7 +60,7 @@ impl Target {
         };
         let key = TargetKey { host, port };
         let label = key.to_string().into();
-        Self { key, label, in_flight: AtomicU32::new(0) }
+        Self { key, label, in_flight: AtomicU32::new(0), meter: OnceLock::new() }
     }
 
     /// What makes it this target.
@@ -91,6 +94,18 @@ impl Target {
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Its metrics, among those of the process.
+    pub fn meter(&self, meters: &Arc<Meters>) -> &TargetMeter {
+        self.meter.get_or_init(|| meters.target(&self.label))
+    }
+
+    /// Says how many connections are in flight, where its metrics are shown.
+    pub fn show_in_flight(&self) {
+        if let Some(meter) = self.meter.get() {
+            meter.set_in_flight(self.in_flight());
+        }
     }
 
     /// What its certificate has to be valid for, unless the policy says otherwise.

@@ -4,5 +4,6 @@
 
 mod documents;
 mod imports;
+mod metrics;
 mod sockets;
 mod sources;

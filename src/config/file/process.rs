@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::section::{Sub, section};
 use crate::config::value::{
     AddressOrOff, FilePath, List, LogForm, LogLevel, MaskSpec, Network, PathOrOff, PortSpec, SocketPath, Text, Time,
-    TokenOrOff, Whole,
+    TimeOrOff, TokenOrOff, Whole,
 };
 use crate::telemetry::QueryMask;
 
@@ -19,6 +19,8 @@ section! {
         max_connections: Whole<0, { u32::MAX }> = Whole(0),
         /// After SIGTERM: how long draining may take before what is left is cut.
         shutdown_timeout: Time = Time(Duration::from_secs(30)),
+        /// How often the daemon looks for what has leaked; "0s" = never.
+        leak_check: TimeOrOff = TimeOrOff(Some(Duration::from_secs(10))),
     }
 }
 

@@ -22,6 +22,7 @@ mod tls;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::file::section::Section;
 use super::file::{AdminSection, CertificateTable, DefaultsSection, LogSection, Root, ServerSection, listed, or_empty};
@@ -31,6 +32,10 @@ use super::resolved::{Admin, CertificateFiles, Config, Log, LogFormat, Server};
 use super::source::Source;
 use super::value::{FilePath, LogForm};
 use crate::telemetry::RequestDetail;
+
+/// The shortest time between two looks for what has leaked. What two looks in a row see is told of, and a thread may be held
+/// up for a good part of a second on a machine that has too much to do.
+const LEAK_CHECK_MIN: Duration = Duration::from_secs(1);
 
 /// What every step needs to know.
 struct Context<'a> {
@@ -81,7 +86,7 @@ pub(super) fn config(root: &Root, whole: bool, source: Arc<Source>, report: &mut
         report.fault_with_help(place, "no route: nothing would be served", help);
     }
     Config {
-        server: server(or_empty(&root.server)),
+        server: server(or_empty(&root.server), report),
         log: log(or_empty(&root.log), report),
         admin: admin::admin(or_empty(&root.admin), &checked, &context, report),
         defaults: policy::defaults(context.defaults, &context, report),
@@ -99,11 +104,19 @@ pub(super) fn admin_alone(section: &AdminSection, source: &Source) -> Admin {
     admin::admin(section, &[], &context, &mut Report::default())
 }
 
-fn server(section: &ServerSection) -> Server {
+fn server(section: &ServerSection, report: &mut Report) -> Server {
+    let leak_check = section.leak_check().0;
+    if leak_check.is_some_and(|every| every < LEAK_CHECK_MIN)
+        && let Some(written) = section.leak_check.located()
+    {
+        let help = "write \"1s\" or more, or \"0s\" for never";
+        report.fault_with_help(written.place, "`leak_check` is too short to tell a leak from a moment's delay", help);
+    }
     Server {
         workers: count(section.workers().0),
         max_connections: count(section.max_connections().0),
         shutdown_timeout: section.shutdown_timeout().0,
+        leak_check,
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Server {
     pub max_connections: Option<NonZeroUsize>,
     /// How long draining may take after SIGTERM.
     pub shutdown_timeout: Duration,
+    /// How often the daemon looks for what has leaked; `None` is never.
+    pub leak_check: Option<Duration>,
 }
 
 /// `[log]`: what is written, and how.

@@ -18,6 +18,7 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!(config.server.workers, None);
     assert_eq!(config.server.max_connections, None);
     assert_eq!(config.server.shutdown_timeout, Duration::from_secs(30));
+    assert_eq!(config.server.leak_check, Some(Duration::from_secs(10)));
     assert_eq!((config.log.level.as_str(), config.log.format, config.log.access), ("info", LogFormat::Text, true));
     assert_eq!(config.admin.socket, AdminSocket::Default("/run/smartproxy/admin.sock".into()));
     assert_eq!(config.admin.listen, None);

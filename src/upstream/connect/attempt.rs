@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::failure::{FailedAttempt, Failure};
 use super::{Connected, Plan, socket};
-use crate::net::TargetAddress;
+use crate::net::{Claim, Owner, TargetAddress};
 use crate::outcome::with_causes;
 use crate::sniff::{ProxyHeader, ProxyVersion};
 use crate::telemetry::{ConnectResult, HandshakeSide};
@@ -53,8 +53,9 @@ impl<'a> Attempt<'a> {
         let address = TargetAddress::new(SocketAddr::new(address, port));
         self.address = Some(address);
         let (at, passed) = self.limit(self.plan.timeouts.connect, Failure::Timeout);
-        match timeout_at(at, socket::open(address)).await {
-            Ok(Ok(tcp)) => Ok(Opened { tcp, address, attempt: self }),
+        let owner = Owner::Target(self.plan.connection.id().0);
+        match timeout_at(at, socket::open(address, owner)).await {
+            Ok(Ok((tcp, claim))) => Ok(Opened { tcp, claim, address, attempt: self }),
             Ok(Err(error)) => Err(self.failed(Failure::from_socket(error))),
             Err(_elapsed) => Err(self.failed(passed)),
         }
@@ -74,11 +75,13 @@ impl<'a> Attempt<'a> {
     async fn encrypt(&self, tcp: TcpStream, policy: &ClientPolicy) -> Result<TargetTls<TcpStream>, Failure> {
         let (at, passed) = self.limit(self.plan.timeouts.tls_handshake, Failure::TlsTimeout);
         let meters = self.plan.meter.meters();
+        let begun = Instant::now();
         match tls::connect(tcp, policy, &self.target.tls_name(), at).await {
             Ok(stream) => {
                 let agreed = stream.agreed();
                 let (version, group) = (agreed.version.as_str(), agreed.key_exchange);
                 meters.handshake_done(HandshakeSide::Target, version, group, agreed.resumed);
+                meters.shook_hands(HandshakeSide::Target, begun.elapsed());
                 Ok(stream)
             }
             Err(error) => {
@@ -99,17 +102,18 @@ impl<'a> Attempt<'a> {
     }
 
     fn connected(mut self, stream: Stream, address: TargetAddress) -> Connected {
-        self.recorded = true;
-        self.plan.meter.connect(ConnectResult::Connected);
+        self.record(ConnectResult::Connected);
         self.trace(ConnectResult::Connected.as_str(), None);
+        let took = self.started.elapsed();
+        self.plan.meter.connected(took);
+        self.target.meter(self.plan.meter.meters()).connected(took);
         self.plan.connection.set_target(self.target.label());
         Connected { stream, target: Arc::clone(self.target), address, in_flight: InFlight::new(self.target) }
     }
 
     /// Ends the attempt with why it failed.
     pub(super) fn failed(mut self, failure: Failure) -> FailedAttempt {
-        self.recorded = true;
-        self.plan.meter.connect(failure.result());
+        self.record(failure.result());
         let failed = FailedAttempt {
             target: Arc::clone(self.target.label()),
             address: self.address,
@@ -118,6 +122,12 @@ impl<'a> Attempt<'a> {
         };
         self.log(failed.failure.outcome().cause.as_str(), Some(&failed.failure));
         failed
+    }
+
+    fn record(&mut self, result: ConnectResult) {
+        self.recorded = true;
+        self.plan.meter.connect(result);
+        self.target.meter(self.plan.meter.meters()).attempt(result);
     }
 
     fn log(&self, cause: &'static str, failure: Option<&Failure>) {
@@ -155,7 +165,7 @@ impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if !self.recorded {
             let result = ConnectResult::Cancelled;
-            self.plan.meter.connect(result);
+            self.record(result);
             self.log(result.as_str(), None);
         }
     }
@@ -165,6 +175,8 @@ impl Drop for Attempt<'_> {
 #[derive(Debug)]
 pub(super) struct Opened<'a> {
     tcp: TcpStream,
+    // After the socket.
+    claim: Claim,
     address: TargetAddress,
     attempt: Attempt<'a>,
 }
@@ -172,16 +184,16 @@ pub(super) struct Opened<'a> {
 impl Opened<'_> {
     /// The second half: what goes first on the connection, and the record of it.
     pub(super) async fn establish(self) -> Result<Connected, FailedAttempt> {
-        let Self { mut tcp, address, attempt } = self;
+        let Self { mut tcp, claim, address, attempt } = self;
         if let Some(version) = attempt.plan.proxy_header
             && let Err(failure) = attempt.send_header(&mut tcp, version).await
         {
             return Err(attempt.failed(failure));
         }
-        let Some(policy) = attempt.plan.tls else { return Ok(attempt.connected(Stream::Plain(tcp), address)) };
+        let Some(policy) = attempt.plan.tls else { return Ok(attempt.connected(Stream::plain(tcp, claim), address)) };
         // On the heap, so that connections without TLS need not keep room for a handshake.
         match Box::pin(attempt.encrypt(tcp, policy)).await {
-            Ok(stream) => Ok(attempt.connected(Stream::Tls(Box::new(stream)), address)),
+            Ok(stream) => Ok(attempt.connected(Stream::tls(stream, claim), address)),
             Err(failure) => Err(attempt.failed(failure)),
         }
     }

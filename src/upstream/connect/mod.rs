@@ -11,7 +11,7 @@ mod tests;
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 pub use failure::{ConnectError, FAILURES_MAX, FailedAttempt, Failure};
 
@@ -232,7 +232,10 @@ impl<'a> Course<'a> {
         let late = Failure::ResolveFailed(ResolveError::Timeout);
         let (at, passed) = first.limit(self.plan.timeouts.connect, late);
         let failure = match timeout_at(at, self.resolver.addresses(name)).await {
-            Ok(Ok(found)) => return self.open_one_of(&found, first, target, error).await,
+            Ok(Ok(found)) => {
+                target.meter(self.plan.meter.meters()).resolved(SystemTime::now());
+                return self.open_one_of(&found, first, target, error).await;
+            }
             Ok(Err(unknown)) => Failure::ResolveFailed(unknown),
             Err(_elapsed) => passed,
         };

@@ -2,20 +2,21 @@ use std::io;
 
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::net::{TargetAddress, is_last_for_clients};
+use crate::net::{Claim, Owner, TargetAddress, is_last_for_clients};
 
 /// Opens a TCP connection. No time limit.
 ///
 /// # Cancel safety
 /// Dropping the future closes the socket.
-pub(super) async fn open(address: TargetAddress) -> io::Result<TcpStream> {
+pub(super) async fn open(address: TargetAddress, owner: Owner) -> io::Result<(TcpStream, Claim)> {
     let socket = if address.ip().is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    let claim = Claim::new(&socket, owner);
     if is_last_for_clients(&socket) {
         return Err(io::Error::from_raw_os_error(libc::EMFILE));
     }
     // What a relay writes is what a peer has written: holding it back (RFC 896) only adds a delay to the sender's own.
     socket.set_nodelay(true)?;
-    connect(socket, address).await
+    Ok((connect(socket, address).await?, claim))
 }
 
 async fn connect(socket: TcpSocket, address: TargetAddress) -> io::Result<TcpStream> {
@@ -48,7 +49,8 @@ mod tests {
     #[tokio::test]
     async fn small_writes_are_not_held_back() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let stream = open(TargetAddress::new(listener.local_addr().unwrap())).await.unwrap();
+        let address = TargetAddress::new(listener.local_addr().unwrap());
+        let (stream, _claim) = open(address, Owner::Target(1)).await.unwrap();
         assert!(stream.nodelay().unwrap());
     }
 }

@@ -167,7 +167,7 @@ async fn a_connection_is_recorded_and_counted_until_it_is_dropped() {
     let mut connected = world.connect().await.unwrap();
     assert_eq!(connected.address.socket(), address);
     assert_eq!(connected.target.label().to_string(), address.to_string());
-    assert!(matches!(connected.stream, Stream::Plain(_)));
+    assert!(connected.stream.agreed().is_none());
     world.assert_recorded(&[(ConnectResult::Connected, 1)], 1);
     let connection = world.guard.connection();
     assert!(connection.reached_target());
