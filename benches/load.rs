@@ -69,7 +69,8 @@ fn timed<T>(work: impl FnOnce() -> T) -> T {
     let begun = Instant::now();
     let done = work();
     let took = begun.elapsed();
-    assert!(took < LONGEST, "{ROUTES} routes took {took:?}");
+    // What a debug build takes says nothing.
+    assert!(cfg!(debug_assertions) || took < LONGEST, "{ROUTES} routes took {took:?}");
     done
 }
 
