@@ -5,6 +5,7 @@ pub mod buffer;
 mod descriptors;
 mod listener;
 mod options;
+pub mod pipe;
 mod prefixed;
 pub mod sys;
 mod transport;

@@ -80,6 +80,13 @@ impl Transport for Stream {
         }
     }
 
+    fn bare(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain(stream) => Some(stream),
+            Self::Tls(_) => None,
+        }
+    }
+
     fn poll_finish(self: Pin<&mut Self>, context: &mut Context<'_>, ending: Ending) -> Poll<io::Result<()>> {
         forward!(self, poll_finish, context, ending)
     }

@@ -33,6 +33,7 @@ mod proxy_header;
 mod reload;
 mod requests;
 mod service;
+mod splicing;
 mod stop;
 mod storm;
 mod tls;
