@@ -7,6 +7,7 @@ mod ledger;
 mod listener;
 mod options;
 mod own;
+pub mod pipe;
 mod prefixed;
 pub mod sys;
 mod transport;

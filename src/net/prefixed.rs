@@ -98,6 +98,10 @@ impl<S: Transport> Transport for Prefixed<S> {
         self.stream.tcp()
     }
 
+    fn bare(&self) -> Option<&TcpStream> {
+        if self.prefix.is_empty() { self.stream.bare() } else { None }
+    }
+
     fn poll_finish(mut self: Pin<&mut Self>, context: &mut Context<'_>, ending: Ending) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_finish(context, ending)
     }

@@ -19,6 +19,12 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {
     /// The socket below, for its options and its queues; never to be read or written.
     fn tcp(&self) -> &TcpStream;
 
+    /// The socket below, if what it gives and takes is what the stream gives and takes: nothing has been read ahead, nothing
+    /// waits to be written, and nothing is in between. Then the kernel may move the bytes.
+    fn bare(&self) -> Option<&TcpStream> {
+        None
+    }
+
     /// Ends our direction, after all that was written.
     ///
     /// `Whole` is FIN on TCP, close_notify and FIN on TLS. `Truncated` is FIN alone, so that a TLS peer is not told that
@@ -29,6 +35,10 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {
 impl Transport for TcpStream {
     fn tcp(&self) -> &TcpStream {
         self
+    }
+
+    fn bare(&self) -> Option<&TcpStream> {
+        Some(self)
     }
 
     fn poll_finish(self: Pin<&mut Self>, context: &mut Context<'_>, _ending: Ending) -> Poll<io::Result<()>> {

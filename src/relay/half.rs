@@ -1,5 +1,7 @@
 //! One direction of a relay: from a source to a sink.
 
+mod splice;
+
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -7,8 +9,12 @@ use std::task::{Context, Poll, ready};
 use tokio::io::ReadBuf;
 
 use crate::net::buffer::with_buffer;
+use crate::net::pipe::Pipe;
 use crate::net::{Ending, Transport};
 use crate::outcome::Cause;
+
+#[cfg(test)]
+pub(super) use self::splice::EAGER;
 
 /// Reads that one direction may do before it lets others run.
 ///
@@ -16,20 +22,31 @@ use crate::outcome::Cause;
 /// of its worker. More than that gains nothing, as the price of a wake-up is spread over 512 KiB.
 pub(super) const TURN_READS: u32 = 8;
 
-/// One direction. It holds a buffer only while its sink takes less than its source gave: at most what one read can take,
-/// [`SIZE`](crate::net::buffer::SIZE) bytes, as nothing is read until that has gone.
+/// One direction. It holds bytes only while its sink takes less than its source gave: at most what one read can take,
+/// [`SIZE`](crate::net::buffer::SIZE) bytes in a buffer, or what one splice can take in a pipe. Nothing is read until that has gone.
 #[derive(Debug)]
 pub(super) struct Half {
     state: State,
-    /// What the sink has not taken of the last read, from `sent` on.
-    pending: Box<[u8]>,
-    sent: usize,
+    pending: Pending,
+    /// KiB that have come in large reads, the last ones in a row; or the mark that the system refuses to splice.
+    streak: u16,
     /// The sink may hold bytes that it has taken but not passed on, as TLS does.
     unflushed: bool,
     /// The source's kernel connection has ended, behind bytes that have not been read.
     source_is_over: bool,
     /// Bytes have moved since [`Half::take_moved`] was asked last.
     moved: bool,
+}
+
+/// What the sink has not taken of the last read.
+#[derive(Debug, Default)]
+enum Pending {
+    #[default]
+    Nothing,
+    /// From `sent` on.
+    Bytes { bytes: Box<[u8]>, sent: u32 },
+    /// In the kernel; the pipe is not empty.
+    Piped(Pipe),
 }
 
 /// How far a direction has come.
@@ -78,7 +95,7 @@ pub(super) enum Event {
 impl Half {
     pub(super) fn new() -> Self {
         let state = State::Running { lost: false };
-        Self { state, pending: Box::default(), sent: 0, unflushed: false, source_is_over: false, moved: false }
+        Self { state, pending: Pending::Nothing, streak: 0, unflushed: false, source_is_over: false, moved: false }
     }
 
     /// Moves bytes until there is something to say, or nothing to do; `count` hears of each that the sink has taken.
@@ -95,8 +112,14 @@ impl Half {
                 if let Err(error) = ready!(self.poll_pending(context, sink, &count)) {
                     return Poll::Ready(self.sink_lost(&error));
                 }
-                // The seam for splice(2): where both sides are bare TCP sockets and the direction has shown that it
-                // is busy, bytes go through a pipe here instead of the buffer.
+                // Where both sides are bare TCP sockets and the direction has shown that it is busy, bytes do not come
+                // to us at all.
+                if self.is_worth_a_pipe()
+                    && let (Some(source), Some(sink)) = (source.bare(), sink.bare())
+                    && let Some(polled) = self.poll_splice(context, source, sink, reads_left, &count)
+                {
+                    return polled;
+                }
                 with_buffer(|buffer| self.poll_shuttle(context, source, sink, buffer, reads_left, &count))
             }
             State::Flushing(last) => match ready!(self.poll_deliver(context, sink, &count)) {
@@ -124,7 +147,7 @@ impl Half {
     /// The sink takes no more.
     pub(super) fn abandon(&mut self) {
         self.state = State::Abandoned;
-        self.pending = Box::default();
+        self.pending = Pending::Nothing;
         self.unflushed = false;
     }
 
@@ -144,7 +167,10 @@ impl Half {
 
     /// Whether the sink keeps the source waiting.
     pub(super) fn is_blocked(&self) -> bool {
-        !self.pending.is_empty()
+        match self.pending {
+            Pending::Nothing => false,
+            Pending::Bytes { .. } | Pending::Piped(_) => true,
+        }
     }
 
     /// Whether the source has ended, and its last bytes or the word of its end are what the sink has to take.
@@ -163,7 +189,11 @@ impl Half {
 
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
-        self.pending.len()
+        match &self.pending {
+            Pending::Nothing => 0,
+            Pending::Bytes { bytes, .. } => bytes.len(),
+            Pending::Piped(pipe) => pipe.held(),
+        }
     }
 
     /// Reads and writes in turn, until one side has to be waited for.
@@ -201,38 +231,62 @@ impl Half {
             *reads_left = left;
             self.moved = true;
             let mut rest = read.filled();
+            self.has_come(rest.len());
             while !rest.is_empty() {
                 match self.poll_write(context, sink, rest, count) {
                     Poll::Ready(Ok(taken)) => rest = rest.get(taken..).unwrap_or_default(),
                     Poll::Ready(Err(error)) => return Poll::Ready(self.sink_lost(&error)),
                     Poll::Pending => {
-                        self.pending = Box::from(rest);
-                        self.sent = 0;
+                        self.pending = Pending::Bytes { bytes: Box::from(rest), sent: 0 };
                         return Poll::Pending;
                     }
                 }
             }
+            // The pipe is tried at once, not at the next wake-up: a fast source gives none.
+            if self.is_worth_a_pipe() && source.bare().is_some() && sink.bare().is_some() {
+                return Poll::Ready(Event::Yielded);
+            }
         }
     }
 
-    /// Ready when nothing is left of the last read; its buffer is freed then.
+    /// Ready when nothing is left of the last read; its buffer is freed then, its pipe given back.
     fn poll_pending(
         &mut self,
         context: &mut Context<'_>,
         sink: &mut impl Transport,
         count: &impl Fn(u64),
     ) -> Poll<io::Result<()>> {
-        if self.pending.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
         // Out of `self` for the loop; put back when the sink keeps us waiting.
-        let pending = std::mem::take(&mut self.pending);
-        while let Some(rest) = pending.get(self.sent..).filter(|rest| !rest.is_empty()) {
+        match std::mem::take(&mut self.pending) {
+            Pending::Nothing => return Poll::Ready(Ok(())),
+            Pending::Bytes { bytes, sent } => return self.poll_bytes(context, sink, bytes, sent, count),
+            Pending::Piped(pipe) => {
+                if let Some(pipe) = ready!(self.poll_drain(context, pipe, sink.tcp(), count))? {
+                    pipe.give_back();
+                }
+            }
+        }
+        // Now bytes, if anything.
+        match std::mem::take(&mut self.pending) {
+            Pending::Bytes { bytes, sent } => self.poll_bytes(context, sink, bytes, sent, count),
+            Pending::Nothing | Pending::Piped(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_bytes(
+        &mut self,
+        context: &mut Context<'_>,
+        sink: &mut impl Transport,
+        bytes: Box<[u8]>,
+        mut sent: u32,
+        count: &impl Fn(u64),
+    ) -> Poll<io::Result<()>> {
+        while let Some(rest) = bytes.get(sent as usize..).filter(|rest| !rest.is_empty()) {
             match self.poll_write(context, sink, rest, count) {
-                Poll::Ready(Ok(taken)) => self.sent = self.sent.saturating_add(taken),
+                Poll::Ready(Ok(taken)) => sent = sent.saturating_add(u32::try_from(taken).unwrap_or(u32::MAX)),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
-                    self.pending = pending;
+                    self.pending = Pending::Bytes { bytes, sent };
                     return Poll::Pending;
                 }
             }

@@ -93,3 +93,9 @@ pub fn relay<'a, C: Transport, T: Transport>(
 
 #[cfg(test)]
 mod tests;
+
+/// The same tests again, with all that can go through a pipe going through one.
+#[cfg(test)]
+#[path = "tests/mod.rs"]
+#[expect(clippy::duplicate_mod, reason = "both ways have to keep the same promises")]
+mod spliced;

@@ -19,10 +19,11 @@ use crate::drain::{Counted, Leash, Order};
 use crate::generation::Current;
 use crate::handler::Site;
 use crate::http::Pool;
+use crate::net::pipe::let_go_of_unused_pipes;
 use crate::net::{BoundListener, ListenAddress};
 use crate::telemetry::{AcceptFault, Level, Meters};
 
-/// How often a worker drops upstream connections that have been idle for too long.
+/// How often a worker drops upstream connections that have been idle for too long, and pipes that it has not needed.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the connections of one worker thread share. Nothing here is shared between workers but atomics and the registry.
@@ -266,7 +267,10 @@ async fn obey(mut commands: UnboundedReceiver<Command>, worker: Arc<Worker>, bro
                 }
                 None => return,
             },
-            _ = sweep.tick() => worker.sweep(Pool::sweep),
+            _ = sweep.tick() => {
+                worker.sweep(Pool::sweep);
+                let_go_of_unused_pipes();
+            }
             Ok(()) = exhausted.changed() => worker.sweep(Pool::clear),
             Some(ended) = loops.join_next_with_id() => {
                 let (id, panicked) = ended.map_or_else(|error| (error.id(), true), |(id, ())| (id, false));

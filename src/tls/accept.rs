@@ -4,6 +4,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 use super::agreed::Agreed;
+use super::ahead::ReadAhead;
 use super::refuse::{Alert, close_in_order, refuse};
 use super::server::ServerPolicy;
 use super::stream::{BUFFER_MAX, ClientSession, ClientTls};
@@ -110,7 +111,7 @@ pub async fn accept<S: Transport>(
         return Err(HandshakeError::NoCertificate);
     };
     let accepting = TlsAcceptor::from(offer.config)
-        .accept_with(stream, |connection| connection.set_buffer_limit(Some(BUFFER_MAX)))
+        .accept_with(ReadAhead::new(stream), |connection| connection.set_buffer_limit(Some(BUFFER_MAX)))
         .into_fallible();
     let stream = match timeout_at(deadline, accepting).await {
         Ok(Ok(stream)) => stream,
@@ -119,7 +120,7 @@ pub async fn accept<S: Transport>(
             match error {
                 // The library has written its alert.
                 HandshakeError::ClientCertificate(_) | HandshakeError::Failed(_) | HandshakeError::Internal(_) => {
-                    close_in_order(stream, deadline).await;
+                    close_in_order(stream.into_below(), deadline).await;
                 }
                 HandshakeError::Timeout
                 | HandshakeError::ClosedEarly

@@ -3,6 +3,7 @@ use std::io;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
+use super::ahead::ReadAhead;
 use super::client::{ClientPolicy, TargetName};
 use super::stream::{BUFFER_MAX, TargetTls};
 use crate::name::HostName;
@@ -99,8 +100,9 @@ pub async fn connect<S: Transport>(
     deadline: Instant,
 ) -> Result<TargetTls<S>, TargetTlsError> {
     let name = policy.name_for(target).map_err(TargetTlsError::Name)?;
-    let connecting = TlsConnector::from(policy.config().clone())
-        .connect_with(name, stream, |connection| connection.set_buffer_limit(Some(BUFFER_MAX)));
+    let connecting =
+        TlsConnector::from(policy.config().clone())
+            .connect_with(name, ReadAhead::new(stream), |connection| connection.set_buffer_limit(Some(BUFFER_MAX)));
     match timeout_at(deadline, connecting).await {
         Ok(Ok(stream)) => {
             let stream = TargetTls::new(stream);

@@ -6,10 +6,12 @@
 
 mod accept;
 mod agreed;
+mod ahead;
 mod authorities;
 mod certificate;
 mod client;
 mod connect;
+mod first;
 mod pem;
 mod policy;
 mod provider;

@@ -100,6 +100,13 @@ impl Transport for Stream {
         }
     }
 
+    fn bare(&self) -> Option<&TcpStream> {
+        match &self.bytes {
+            Bytes::Plain(stream) => Some(stream),
+            Bytes::Tls(_) => None,
+        }
+    }
+
     fn poll_finish(self: Pin<&mut Self>, context: &mut Context<'_>, ending: Ending) -> Poll<io::Result<()>> {
         forward!(self, poll_finish, context, ending)
     }

@@ -40,6 +40,7 @@ mod reload;
 mod requests;
 mod service;
 mod slow_clients;
+mod splicing;
 mod stop;
 mod storm;
 mod tls;

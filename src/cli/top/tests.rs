@@ -15,7 +15,7 @@ fn sight(begin: Instant, second: u64, ids: &[u64]) -> Sight {
     let status = serde_json::json!({
         "version": "9.9.9", "pid": 1, "state": "ready", "uptime_seconds": 3700.0, "config": "x", "generation": 4,
         "generation_assembled_seconds": 1, "routes": 1, "listeners": [], "connections": 1234, "max_connections": 9000,
-        "targets_set_aside": [], "last_reload": null, "refused_reload": null,
+        "leak_suspects": [], "targets_set_aside": [], "last_reload": null, "refused_reload": null,
     });
     let targets = serde_json::json!([
         { "route": "shop", "target": "10.0.0.1:80", "in_flight": 7, "set_aside": null },

@@ -3,6 +3,7 @@ mod closing;
 mod limits;
 mod pressure;
 mod script;
+mod splicing;
 mod streams;
 mod tls;
 
@@ -15,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
+use super::half::EAGER;
 use super::{Limits, Side, relay};
 use crate::drain::Leash;
 use crate::net::{Transport, reset_on_close, sys};
@@ -36,6 +38,7 @@ struct Rig {
 
 impl Rig {
     fn start(client: impl Transport + 'static, target: impl Transport + 'static, limits: Limits) -> Self {
+        EAGER.set(module_path!().ends_with("spliced"));
         let traffic = Arc::new(Traffic::default());
         let leash = Arc::new(Leash::default());
         let half_closed = Arc::new(Mutex::new(Vec::new()));

@@ -1,5 +1,6 @@
 //! Handshakes over loopback sockets, with certificates made on the spot.
 
+mod bulk;
 mod certificates;
 mod client;
 mod closing;
