@@ -102,6 +102,9 @@ pub(crate) fn measure(
     }
 }
 
+/// What a peer has to have used for its clock to say how much, in seconds: three ticks.
+const LEAST_CPU: f64 = 0.03;
+
 /// A load that goes on for as long as it is let: what it costs is looked at twice, and what lies between is counted.
 fn flow<F: Future<Output = ()>>(
     unit: Unit,
@@ -134,9 +137,13 @@ fn flow<F: Future<Output = ()>>(
     if failed > 0 || done == 0.0 {
         return Err(format!("{failed} operations have failed, and {done} not"));
     }
+    let cpu = ended.1.cpu - begun.1.cpu;
+    if cpu < LEAST_CPU {
+        return Err(format!("{cpu} s of CPU time is too little for a clock of 10 ms: measure for longer"));
+    }
     let scale = if unit == Unit::SecondsPerGigabyte { 1e9 } else { 1e6 };
     Ok(Sample {
-        cost: (ended.1.cpu - begun.1.cpu) / done * scale,
+        cost: cpu / done * scale,
         rate: Some(done / seconds),
         latency: None,
         memory: Some(ended.1.memory / 1024.0 / 1024.0),
