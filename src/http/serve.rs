@@ -17,11 +17,12 @@ use crate::outcome::{Cause, Outcome, Party, Phase};
 /// Requests of one HTTP/2 connection at once (RFC 9113 section 6.5.2 recommends no less than 100).
 pub const H2_STREAMS_MAX: u32 = 128;
 
-/// What an HTTP/2 client may send on one stream before we have read it.
-pub const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// What an HTTP/2 client may send on one stream before its target has taken it: 80 Mbit/s over 100 ms, as with Go's server.
+pub const H2_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// What an HTTP/2 client may send on all streams before we have read it.
-pub const H2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// What an HTTP/2 client may send on all streams before their targets have taken it: twice as much as on one, so that one
+/// whose target takes nothing leaves the others room.
+pub const H2_CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 
 /// What an HTTP/2 stream may hold that its client has not taken.
 pub const H2_SEND_BUFFER_BYTES: usize = 256 * 1024;
