@@ -54,7 +54,8 @@ impl<'a> Attempt<'a> {
         self.address = Some(address);
         let (at, passed) = self.limit(self.plan.timeouts.connect, Failure::Timeout);
         let owner = Owner::Target(self.plan.connection.id().0);
-        match timeout_at(at, socket::open(address, owner)).await {
+        // On the heap, so that a connection that stands for days need not keep room for what it took to open it.
+        match timeout_at(at, Box::pin(socket::open(address, owner))).await {
             Ok(Ok((tcp, claim))) => Ok(Opened { tcp, claim, address, attempt: self }),
             Ok(Err(error)) => Err(self.failed(Failure::from_socket(error))),
             Err(_elapsed) => Err(self.failed(passed)),
@@ -186,7 +187,7 @@ impl Opened<'_> {
     pub(super) async fn establish(self) -> Result<Connected, FailedAttempt> {
         let Self { mut tcp, claim, address, attempt } = self;
         if let Some(version) = attempt.plan.proxy_header
-            && let Err(failure) = attempt.send_header(&mut tcp, version).await
+            && let Err(failure) = Box::pin(attempt.send_header(&mut tcp, version)).await
         {
             return Err(attempt.failed(failure));
         }
