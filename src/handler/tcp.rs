@@ -19,7 +19,8 @@ pub async fn tcp<S: Transport>(client: S, route: &Route, connection: &Connection
             return Outcome::new(Phase::Route, Party::Proxy, Cause::NoTarget);
         }
     };
-    let connected = match reach(&client, route, forward, connection).await {
+    // On the heap, so that nothing is left of it once the relay has begun.
+    let connected = match Box::pin(reach(&client, route, forward, connection)).await {
         Ok(connected) => connected,
         Err(outcome) => return outcome,
     };

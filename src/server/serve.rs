@@ -28,6 +28,9 @@ pub(super) async fn serve(worker: Arc<Worker>, site: Arc<Site>, stream: TcpStrea
 }
 
 /// The story of one connection. Each stage takes the stream and gives it back with what it has learned.
+///
+/// A task has room for the largest of its stages as long as it lives, and is copied several times as it is started and ends: TLS
+/// and HTTP, each larger than all of a relay, are on the heap.
 async fn story(worker: &Arc<Worker>, site: &Arc<Site>, stream: TcpStream, connection: &Arc<Connection>) -> Outcome {
     let learned = tokio::select! {
         biased;
@@ -79,14 +82,15 @@ async fn encrypted(
                 Ok(route) => route,
                 Err(outcome) => return outcome,
             };
-            match handler::terminate(stream, server_name, route, connection).await {
-                Ok(stream) => decrypted(worker, site, stream, route, protocol, hello, connection).await,
+            match Box::pin(handler::terminate(stream, server_name, route, connection)).await {
+                Ok(stream) => Box::pin(decrypted(worker, site, stream, route, protocol, hello, connection)).await,
                 Err(outcome) => outcome,
             }
         }
         // A plain route never takes a TLS connection.
         Decision::Plain { .. } | Decision::NoRoute => {
-            unless_ended(connection, handler::refuse_unknown_name(stream, Instant::now() + site.linger)).await
+            let refusing = Box::pin(handler::refuse_unknown_name(stream, Instant::now() + site.linger));
+            unless_ended(connection, refusing).await
         }
     }
 }
@@ -110,7 +114,7 @@ async fn decrypted(
                 Some(_) | None => Version::Http1,
             };
             let inside = Inside { hello: Arc::new(hello), session };
-            handler::http(stream, version, route, requests(worker, site, Some(inside)), connection).await
+            Box::pin(handler::http(stream, version, route, requests(worker, site, Some(inside)), connection)).await
         }
     }
 }
@@ -154,10 +158,12 @@ async fn plain(
         Decision::Plain { leading, protocol: Protocol::Http } => {
             let version = if opening == Opening::Http2 { Version::Http2 } else { Version::Http1 };
             match let_in(site, leading, &facts, connection) {
-                Ok(route) => handler::http(stream, version, route, requests(worker, site, None), connection).await,
+                Ok(route) => {
+                    Box::pin(handler::http(stream, version, route, requests(worker, site, None), connection)).await
+                }
                 Err(refusal) => {
                     let why = TurnedAway::Refused(refusal);
-                    unless_ended(connection, handler::turn_away(stream, version, why, site.linger)).await
+                    unless_ended(connection, Box::pin(handler::turn_away(stream, version, why, site.linger))).await
                 }
             }
         }
@@ -165,10 +171,12 @@ async fn plain(
             let why = if site.table.is_tls_only() { TurnedAway::TlsExpected } else { TurnedAway::NoRoute };
             match opening {
                 Opening::Http1 => {
-                    unless_ended(connection, handler::turn_away(stream, Version::Http1, why, site.linger)).await
+                    unless_ended(connection, Box::pin(handler::turn_away(stream, Version::Http1, why, site.linger)))
+                        .await
                 }
                 Opening::Http2 if why == TurnedAway::TlsExpected => {
-                    unless_ended(connection, handler::turn_away(stream, Version::Http2, why, site.linger)).await
+                    unless_ended(connection, Box::pin(handler::turn_away(stream, Version::Http2, why, site.linger)))
+                        .await
                 }
                 Opening::Http2 | Opening::Tls(_) | Opening::Other => {
                     Outcome::new(Phase::Route, Party::Proxy, Cause::NoRoute)
@@ -209,4 +217,22 @@ fn let_in<'a>(
     }
     handler::admits_any(site, leading, facts).inspect_err(|_refusal| connection.set_route(&route.meter))?;
     Ok(route)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a connection that is relayed has room for: its share of the 4 KiB that an idle one may take.
+    const LARGEST: usize = 3 * 1024;
+
+    fn size<F: Future>(_serve: impl FnOnce(Arc<Worker>, Arc<Site>, TcpStream, ConnectionGuard) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_task_of_a_connection_is_small() {
+        let size = size(serve);
+        assert!(size <= LARGEST, "{size} bytes");
+    }
 }
