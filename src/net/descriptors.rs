@@ -41,6 +41,10 @@ pub fn is_free_for_clients(any: &impl AsFd) -> io::Result<bool> {
 /// What one client needs: a descriptor of its own, and one to its target.
 const CLIENT_NEEDS: u64 = 2;
 
+/// What the process opens for a moment at any time: what the system says of it, for metrics and the look for leaks, and an
+/// operator's connection.
+const PASSING: u64 = 2;
+
 /// The limit of open files is so low that nobody could be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -82,7 +86,7 @@ pub fn descriptor_advice(error: &io::Error) -> Option<String> {
 
 /// The lowest limit that leaves a client its descriptors, with `own` of the process and those that are kept.
 fn needed(own: u64) -> u64 {
-    let least = own.saturating_add(CLIENT_NEEDS);
+    let least = own.saturating_add(CLIENT_NEEDS + PASSING);
     let suffices = |limit: &u64| !is_last(least.saturating_sub(1), *limit);
     (least..).find(suffices).unwrap_or(u64::MAX)
 }
@@ -103,8 +107,8 @@ mod tests {
         // A limit that was lowered below what is open.
         assert!(is_last(500, 80));
         assert!(is_last(0, 0));
-        // 8 of its own, 2 of the client, 1 that is kept.
-        assert_eq!((needed(8), needed(16), needed(1000)), (11, 20, 1066));
+        // 8 of its own, 2 for a moment, 2 of the client, 1 that is kept.
+        assert_eq!((needed(8), needed(16), needed(1000)), (13, 22, 1068));
         room_for_a_client().unwrap();
         assert!(is_free_for_clients(&fs::File::open("/dev/null").unwrap()).unwrap());
     }

@@ -155,7 +155,8 @@ fn what_clients_say_is_text_in_the_page_and_many_of_them_are_few_rows() {
     let Some(browser) = Browser::found() else { return };
     let http = Target::http("target");
     let many = 1_200;
-    let proxy = Proxy::start(&Way::Http.route("served", "127.0.0.3", http.address, ""));
+    // They say nothing for as long as a slow browser takes.
+    let proxy = Proxy::start(&Way::Http.route("served", "127.0.0.3", http.address, "timeouts.sniff = \"5m\""));
     let address = proxy.address("127.0.0.3");
     let evil = "<img src=x onerror=document.title='owned'>";
     let mut clients: Vec<Peer> = (0..many).map(|_| Peer::connect(address)).collect();
