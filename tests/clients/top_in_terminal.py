@@ -175,3 +175,13 @@ screen.shows("connections by rate")
 assert not re.search(COLOUR, screen.text), f"no colour: {screen.text!r}"
 screen.press("\x03")
 assert screen.end() == 0
+
+# A terminal that goes away takes it along, though nobody can read its keys any more.
+screen = Screen()
+screen.shows("connections by rate")
+os.close(screen.follower)
+os.close(screen.leader)
+end = time.monotonic() + PATIENCE
+while not os.waitpid(screen.pid, os.WNOHANG)[0]:
+    assert time.monotonic() < end, "it lives on without a terminal"
+    time.sleep(0.02)

@@ -11,10 +11,14 @@ use tokio::time::{MissedTickBehavior, timeout};
 use super::model::{Sight, TargetRow};
 use super::tally::Tally;
 use crate::cli::client::{Lost, converse};
+use crate::cli::exit::ExitStatus;
 use crate::outcome::with_causes;
 
 /// How long the daemon may take for one of the answers; a list of fifty thousand connections takes a part of a second.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the one who shows may take to leave; it looks for news far more often.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many targets are asked for: more than a terminal shows.
 const TARGETS_MAX: usize = 100;
@@ -87,8 +91,15 @@ impl Watcher {
                 },
                 _ = ticks.tick() => self.look().await,
             };
+            let leaving = matches!(news, News::Quit);
             if self.news.send(news).is_err() {
                 return;
+            }
+            if leaving {
+                // Who reads the keys of a terminal that has gone may never come back from it.
+                tokio::time::sleep(LEAVE_PATIENCE).await;
+                let _ = ratatui::try_restore();
+                std::process::exit(i32::from(ExitStatus::Ok.code()));
             }
         }
     }
