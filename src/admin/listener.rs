@@ -1,5 +1,5 @@
 use std::convert::Infallible;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, watch};
 use super::answer::{Face, answer};
 use super::door::{Door, Visitor};
 use super::history::{self, History};
+use super::reserve::Reserve;
 use super::sampler::mark_paces;
 use super::unstalled::Unstalled;
 use crate::drain::{Count, Counted};
@@ -169,7 +170,10 @@ impl Admin {
 
     fn way(&self, control: &Control, history: &Arc<History>) -> Way {
         let (control, history) = (control.clone(), Arc::clone(history));
-        Way { control, history, operators: self.operators.clone(), reserve: reserve() }
+        let reserve = Reserve::default();
+        // At once: it is among what the daemon has open when it looks for room for its first client.
+        reserve.refill();
+        Way { control, history, operators: self.operators.clone(), reserve }
     }
 
     /// Closes both ways in: nobody new is let in, and those who wait for an answer, as of how the daemon ended, get it.
@@ -214,13 +218,8 @@ async fn bind_socket(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// A descriptor for nothing.
-fn reserve() -> Option<File> {
-    File::open("/dev/null").ok()
-}
-
 /// Accepts operators. A descriptor is kept in reserve, so that they are answered when clients have taken all others.
-async fn serve<L, A, F, S, M, C>(listener: Arc<L>, accept: A, meet: M, mut way: Way)
+async fn serve<L, A, F, S, M, C>(listener: Arc<L>, accept: A, meet: M, way: Way)
 where
     A: Fn(Arc<L>) -> F,
     F: Future<Output = io::Result<(S, Option<Claim>)>>,
@@ -229,22 +228,23 @@ where
 {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        if way.reserve.is_none() {
-            way.reserve = reserve();
-        }
+        way.reserve.refill();
         // The semaphore is never closed.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let accepted = match accept(Arc::clone(&listener)).await {
             // Once more without the reserve, before it is taken anew: else that would take what has just been freed.
-            Err(_) if way.reserve.take().is_some() => accept(Arc::clone(&listener)).await,
+            Err(_) if way.reserve.give_up() => accept(Arc::clone(&listener)).await,
             accepted => accepted,
         };
         match accepted {
             Ok((accepted, claim)) => {
                 let counted = Counted::new(&way.operators.live);
                 let met = meet(accepted, way.begin());
+                let reserve = way.reserve.clone();
                 tokio::spawn(async move {
                     met.await;
+                    // What has just been closed may have been the reserve: a client must not get it.
+                    reserve.refill();
                     drop((claim, counted, place));
                 });
             }
@@ -261,8 +261,7 @@ struct Way {
     control: Control,
     history: Arc<History>,
     operators: Operators,
-    /// A descriptor that is kept, so that operators are answered when clients have taken all others.
-    reserve: Option<File>,
+    reserve: Reserve,
 }
 
 impl Way {

@@ -9,6 +9,7 @@ mod limits;
 mod listener;
 mod page;
 mod query;
+mod reserve;
 mod routes;
 mod sampler;
 mod status;
