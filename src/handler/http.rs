@@ -111,15 +111,16 @@ impl Requests {
         if let Err(refusal) = enter(route, exchange.connection()) {
             return answer::failure(refusal.outcome(), exchange);
         }
+        // What few requests go through is boxed: all would carry the room for it.
         if let Some(basic) = &route.http.basic_auth {
-            exchange = match basic.admit(request.headers(), exchange).await {
+            exchange = match Box::pin(basic.admit(request.headers(), exchange)).await {
                 Ok(exchange) => exchange,
                 Err(response) => return response,
             };
         }
         let mut vouched = HeaderMap::new();
         if let Some(asked) = &route.http.forward_auth {
-            (exchange, vouched) = match self.ask(&mut request, exchange, route, asked).await {
+            (exchange, vouched) = match Box::pin(self.ask(&mut request, exchange, route, asked)).await {
                 Ok(vouched) => vouched,
                 Err(response) => return response,
             };

@@ -57,7 +57,8 @@ pub(super) async fn send(
     };
     let (lease, order) = match opening::standing(first, forwarding) {
         Some(lease) => (lease, Some(order)),
-        None => (opening::fresh(order, None, exchange, forwarding).await?, None),
+        // Boxed, as all that few requests need: the others would carry the room for it.
+        None => (Box::pin(opening::fresh(order, None, exchange, forwarding)).await?, None),
     };
     let lease = suited(lease, &request, exchange, forwarding).await?;
     let mux = lease.mux().cloned();
@@ -66,9 +67,10 @@ pub(super) async fn send(
         Attempt::Failed(failed) => return Err(failed),
         Attempt::Again(request) => request,
     };
-    let lease = opening::fresh(order.unwrap_or_else(turn), mux.as_ref(), exchange, forwarding).await?;
+    let again = opening::fresh(order.unwrap_or_else(turn), mux.as_ref(), exchange, forwarding);
+    let lease = Box::pin(again).await?;
     let lease = suited(lease, &request, exchange, forwarding).await?;
-    match attempt(*request, lease, exchange, forwarding).await {
+    match Box::pin(attempt(*request, lease, exchange, forwarding)).await {
         Attempt::Answered(parts, calling) => Ok((parts, calling)),
         Attempt::Failed(failed) => Err(failed),
         // There is no third time.
@@ -92,7 +94,7 @@ async fn suited(
     match forwarding.protocol {
         TargetProtocol::Agreed => {
             drop(lease);
-            opening::plainer(exchange, forwarding).await
+            Box::pin(opening::plainer(exchange, forwarding)).await
         }
         TargetProtocol::Http2 if websocket => {
             exchange.set_target(mux.target().label());

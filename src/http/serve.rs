@@ -131,7 +131,8 @@ impl<H> Desk<H> {
         let progress = Arc::clone(exchange.progress());
         let connect = websocket::is_connect(&request);
         let taken = match fault {
-            None => Ok((self.service)(request, exchange)),
+            // Boxed where it is made: it is large, and each move of it would be a copy.
+            None => Ok(Box::pin((self.service)(request, exchange))),
             Some(fault) => {
                 tracing::debug!(%fault, "a request is refused");
                 exchange.set_error(&fault.to_string());
