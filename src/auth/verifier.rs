@@ -288,13 +288,15 @@ mod tests {
 
     #[tokio::test]
     async fn requests_with_the_same_credentials_at_once_cost_one_hash() {
-        let verifier = Verifier::new().unwrap();
+        let verifier = Verifier::with_turns(1).unwrap();
         let users = users(&format!("alice:{HASH}"));
         for (password, verdict) in [("correct", Verdict::Right), ("wrong", Verdict::Wrong)] {
             let before = verifier.hashed();
             let shown = credentials("alice", password);
             let one = || verifier.verify(&users, &shown);
-            let (a, b, c) = tokio::join!(one(), one(), one());
+            // The first is not done before all have asked.
+            let held = Arc::clone(&verifier.turns).acquire_owned().await.unwrap();
+            let (a, b, c, ()) = tokio::join!(biased; one(), one(), one(), async { drop(held) });
             assert_eq!([a, b, c], [verdict; 3]);
             assert_eq!(verifier.hashed(), before + 1, "{password}");
         }
