@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
@@ -234,6 +235,36 @@ fn routes_and_certificates_are_listed_on_both_ways_in_with_what_is_known_of_them
     for path in ["/routes?limit=x", "/routes?name=y", "/certificates?limit=-1", "/history?after=x"] {
         assert_eq!(proxy.ask(path).0, 400, "{path}");
     }
+    proxy.finish();
+}
+
+/// So many of the operator's connections are served at once on each way in (`CONNECTIONS_MAX` in `src/admin/listener.rs`).
+#[test]
+fn one_operator_above_the_limit_waits_until_another_leaves() {
+    let echo = Target::echo();
+    let proxy = Proxy::start(&Way::Tcp.route("echo", "127.0.0.2", echo.address, ""));
+    let ask = |stream: &mut UnixStream| stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    let answered = |stream: &mut UnixStream| {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        assert_eq!(&status, b"HTTP/1.1 200");
+    };
+    let connect = || UnixStream::connect(proxy.path("admin.sock")).unwrap();
+    let mut inside: Vec<_> = (0..64).map(|_| connect()).collect();
+    inside.iter_mut().for_each(|stream| {
+        ask(stream);
+        answered(stream);
+    });
+    let mut above = connect();
+    ask(&mut above);
+    above.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let waiting = above.read(&mut [0]).unwrap_err();
+    assert_eq!(waiting.kind(), std::io::ErrorKind::WouldBlock);
+    assert_eq!(proxy.ask("/healthz").0, 200, "the other way in has places of its own");
+    drop(inside.pop());
+    answered(&mut above);
+    drop((inside, above));
     proxy.finish();
 }
 

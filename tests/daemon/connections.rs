@@ -93,7 +93,7 @@ fn the_list_is_narrowed_ordered_and_cut_as_asked() {
 }
 
 #[test]
-fn a_rate_is_of_what_moves_now_and_not_of_what_has_moved() {
+fn b22_a_rate_is_of_what_moves_now_and_not_of_what_has_moved() {
     let echo = Target::echo();
     let proxy = Proxy::start(&Way::Tcp.route("echo", "127.0.0.2", echo.address, ""));
     let client = echoed("127.0.0.1", &proxy, "127.0.0.2", 1 << 20);

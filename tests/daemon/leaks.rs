@@ -33,7 +33,7 @@ fn told(proxy: &Proxy) -> String {
 /// As fast as the machine gives: every kind of route, whole, reset and cut off clients, kept and pooled connections, targets
 /// that refuse, an upgrade, operators. Once all have left, the causes add up to what was accepted.
 #[test]
-fn a_storm_of_clients_of_every_kind_leaves_nothing_to_suspect_and_books_that_balance() {
+fn b18_a_storm_of_clients_of_every_kind_leaves_nothing_to_suspect_and_books_that_balance() {
     let (echo, web, refusing) = (Target::echo(), Target::http("target"), Refusing::new());
     let secure = Target::https("secure", crate::harness::CERTIFICATES.server());
     let secure_echo = Target::tls_echo(crate::harness::CERTIFICATES.server());

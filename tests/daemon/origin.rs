@@ -1,4 +1,10 @@
 //! What broke the proxy that this design comes from: each row of that list, shown not to break this one.
+//!
+//! Rows that another room's tests show: B5 and B6 `src/http/tests/http2_connections.rs` and `stale.rs`; B7 `unreachable.rs`;
+//! B11 `src/connection/admit.rs`; B18 `leaks.rs`; B20 `trace.rs`; B21 and B22 `connections.rs` and `src/connection/pace.rs`.
+//! B8 and B9 are of HTTP/3, and B12, B13 and B26 of ACME, neither of which is here.
+
+mod rows;
 
 use std::thread;
 use std::time::{Duration, Instant};

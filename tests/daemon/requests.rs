@@ -1,5 +1,7 @@
 //! How requests end: who ends, how, and when; on every handler that serves HTTP.
 
+mod matrix;
+
 use std::fmt;
 
 use crate::harness::{End, HOST, Peer, Proxy, Way, case_ip, listener, parsed_head, play};

@@ -212,7 +212,7 @@ fn a_fault_that_repeats_itself_is_said_a_few_times_and_then_counted() {
 }
 
 #[test]
-fn a_storm_of_rejected_clients_fills_no_log_but_the_access_log_which_has_them_all() {
+fn b20_a_storm_of_rejected_clients_fills_no_log_but_the_access_log_which_has_them_all() {
     const CLIENTS: usize = 500;
     let echo = Target::echo();
     let security = "security = { block = [\"127.9.0.0/16\"] }";

@@ -163,7 +163,7 @@ fn a_target_that_fails_or_delays_its_tls_handshake_releases_the_client() {
 }
 
 #[test]
-fn a_slow_target_is_waited_for_as_long_as_it_makes_progress() {
+fn b7_a_slow_target_is_waited_for_as_long_as_it_makes_progress() {
     let mut config = String::from("defaults.timeouts.idle = \"1s\"\ndefaults.timeouts.body = \"1s\"\n");
     let (listeners, addresses): (Vec<_>, Vec<_>) = Way::ALL.iter().map(|_| listener()).unzip();
     for (number, way) in Way::ALL.iter().enumerate() {
