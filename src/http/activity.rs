@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::tunnel::Tunnel;
@@ -10,8 +10,6 @@ pub(super) struct Activity {
     live: AtomicUsize,
     answered: AtomicBool,
     unframed: AtomicBool,
-    /// What of an answer's body had not been handed to the client when its HTTP/1 connection ended.
-    unsent: AtomicU64,
     notes: Mutex<Notes>,
 }
 
@@ -74,15 +72,6 @@ impl Activity {
 
     pub(super) fn ending(&self) -> Option<Outcome> {
         self.notes().ending
-    }
-
-    /// Notes how many bytes of an answer's body are not handed to the client, and never will be.
-    pub(super) fn set_unsent(&self, bytes: u64) {
-        self.unsent.store(bytes, Ordering::Release);
-    }
-
-    pub(super) fn unsent(&self) -> u64 {
-        self.unsent.load(Ordering::Acquire)
     }
 
     /// Notes that an answer was broken off whose end only the end of the connection would have shown: a plain FIN would

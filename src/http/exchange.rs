@@ -57,6 +57,8 @@ pub struct Exchange {
 pub(super) struct Progress {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    /// What of the answer's body was not written to the client's socket when its stream or connection ended.
+    unsent: AtomicU64,
     fault: OnceLock<Outcome>,
     sent: AtomicBool,
     starving: AtomicBool,
@@ -117,6 +119,15 @@ impl Progress {
 
     pub(super) fn bytes_in(&self) -> u64 {
         self.bytes_in.load(Ordering::Relaxed)
+    }
+
+    /// Notes how many bytes of the answer's body are not written to the client's socket, and never will be.
+    pub(super) fn set_unsent(&self, bytes: u64) {
+        self.unsent.store(bytes, Ordering::Relaxed);
+    }
+
+    fn unsent(&self) -> u64 {
+        self.unsent.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_fault(&self, fault: Outcome) {
@@ -370,8 +381,7 @@ impl Exchange {
         line.field("cause", outcome.cause.as_str());
         line.field_if("error", self.error.as_deref());
         line.number("bytes_in", self.progress.bytes_in());
-        let given = self.progress.bytes_out();
-        line.number("bytes_out", given.saturating_sub(self.activity.unsent()));
+        line.number("bytes_out", self.progress.bytes_out().saturating_sub(self.progress.unsent()));
         line.seconds("duration_seconds", took);
         if let Some(connect) = self.connect {
             line.seconds("connect_seconds", connect);
@@ -398,7 +408,7 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         // An answer that was made whole, and did not reach the client, is not finished.
-        let whole = self.outcome.filter(|_| self.activity.unsent() == 0);
+        let whole = self.outcome.filter(|_| self.progress.unsent() == 0);
         let ended = if std::thread::panicking() { None } else { self.progress.fault().or(whole) };
         let outcome = ended.unwrap_or_else(|| self.dropped());
         let class = self.status.map_or(StatusClass::Unanswered, |status| StatusClass::of(status.as_u16()));

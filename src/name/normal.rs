@@ -317,5 +317,96 @@ mod tests {
                 prop_assert_eq!(normalize_path(&after), Ok(normal));
             }
         }
+
+        #[test]
+        fn whatever_a_target_does_to_a_path_it_stays_with_its_route(
+            path in written(),
+            steps in prop::collection::vec(0_usize..5, 0..6),
+        ) {
+            if let Ok(normal) = normalize_path(&path) {
+                let mut read = path.clone();
+                let mut decoded = false;
+                for step in steps {
+                    read = match step {
+                        // Once: who decodes twice reads another path than anybody was sent.
+                        0 if !decoded => {
+                            decoded = true;
+                            decode(&read)
+                        }
+                        1 => read.replace('\\', "/"),
+                        2 => merged(&read),
+                        3 => without_parameters(&read),
+                        4 => without_dots(&read),
+                        _ => read,
+                    };
+                }
+                prop_assert_eq!(normalize_path(&read), Ok(normal), "{}", read);
+            }
+        }
+    }
+
+    /// All but what would then be read as an escape, the end of the path, or the end of a line.
+    fn decode(path: &str) -> String {
+        let pairs = [
+            ("%2f", "/"),
+            ("%2F", "/"),
+            ("%5c", "\\"),
+            ("%5C", "\\"),
+            ("%2e", "."),
+            ("%2E", "."),
+            ("%3b", ";"),
+            ("%3B", ";"),
+            ("%61", "a"),
+            ("%41", "A"),
+        ];
+        let mut text = String::new();
+        let mut rest = path;
+        while let Some(character) = rest.chars().next() {
+            let found = pairs.iter().find_map(|(escape, plain)| Some((rest.strip_prefix(escape)?, *plain)));
+            match found {
+                Some((behind, plain)) => {
+                    text.push_str(plain);
+                    rest = behind;
+                }
+                None => {
+                    text.push(character);
+                    rest = &rest[character.len_utf8()..];
+                }
+            }
+        }
+        text
+    }
+
+    fn merged(path: &str) -> String {
+        let mut text = path.to_owned();
+        while text.contains("//") {
+            text = text.replace("//", "/");
+        }
+        text
+    }
+
+    fn without_parameters(path: &str) -> String {
+        path.split('/').map(|segment| segment.split(';').next().unwrap_or("")).collect::<Vec<_>>().join("/")
+    }
+
+    /// As RFC 3986 section 5.2.4 removes them.
+    fn without_dots(path: &str) -> String {
+        let mut kept: Vec<&str> = Vec::new();
+        let segments: Vec<_> = path.split('/').skip(1).collect();
+        for (at, segment) in segments.iter().enumerate() {
+            let last = at + 1 == segments.len();
+            match *segment {
+                "." if last => kept.push(""),
+                "." => {}
+                ".." => {
+                    kept.pop();
+                    if last {
+                        kept.push("");
+                    }
+                }
+                other => kept.push(other),
+            }
+        }
+        format!("/{}", kept.join("/"))
     }
 }

@@ -7,6 +7,7 @@ mod admin;
 mod admin_access;
 mod answers;
 mod backpressure;
+mod bypass;
 mod causes;
 mod client_commands;
 mod command_line;

@@ -304,6 +304,11 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
         !self.content.is_done() && (unasked || much)
     }
 
+    /// Notes how much of the answer's body is not written, and never will be.
+    pub(super) fn set_unsent(&self, bytes: u64) {
+        self.told.set_unsent(bytes);
+    }
+
     /// Whether the answer has begun and is not all in the outbox.
     pub(super) fn is_under_way(&self) -> bool {
         self.outgoing.is_some() && !self.is_sent()

@@ -231,7 +231,7 @@ impl<'a, S: Transport> Client<'a, S> {
             // A request that ends with the connection is told why before it is dropped; so is a tunnel whose 101 did not reach
             // the client. It holds an exchange, which holds the activity that holds the tunnel: nobody else would drop it.
             self.activity.set_ending(self.outcome(end));
-            self.activity.set_unsent(self.wire.outbox.payload() as u64);
+            answering.set_unsent(self.wire.outbox.payload() as u64);
             drop(self.activity.take_tunnel());
         }
         let closes = answering.closes();

@@ -144,3 +144,57 @@ async fn who_waits_for_a_connection_opens_it_when_the_one_before_has_left() {
     drop(second);
     world.end().await;
 }
+
+#[tokio::test]
+async fn a_stream_outlives_the_time_of_idle_connections_and_its_connections_goaway() {
+    let (release, released) = watch::channel(0);
+    let target = Scripted::new(move |peer, _| {
+        let released = released.clone();
+        async move {
+            let mut connection = accept(peer).await;
+            let (mut goaway, mut left) = (released.clone(), false);
+            loop {
+                let told = async { drop(goaway.wait_for(|step| *step >= 1).await) };
+                let asked = tokio::select! {
+                    asked = connection.accept() => asked,
+                    () = told, if !left => {
+                        connection.graceful_shutdown();
+                        left = true;
+                        continue;
+                    }
+                };
+                let Some(asked) = asked else { return };
+                let (_request, mut respond) = asked.unwrap();
+                let mut released = released.clone();
+                tokio::spawn(async move {
+                    let mut stream = respond.send_response(http::Response::new(()), false).unwrap();
+                    stream.send_data("first".into(), false).unwrap();
+                    let _released = released.wait_for(|step| *step == 2).await;
+                    stream.send_data("last".into(), true).unwrap();
+                });
+            }
+        }
+    })
+    .await;
+    let mut route = to(&target);
+    route.timeouts.upstream_keep_alive = milliseconds(10);
+    let world = World::http1(route).await;
+    let mut client = world.client().await;
+    client.send(GET).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200"));
+    assert_eq!(client.take(10).await, "5\r\nfirst\r\n");
+    for step in [0, 1] {
+        release.send_replace(step);
+        // Many times as long as an idle connection is kept.
+        for _ in 0..20 {
+            tokio::time::sleep(milliseconds(10)).await;
+            world.pool().sweep();
+        }
+        assert_eq!(world.pool().standing(), 1, "{step}");
+    }
+    release.send_replace(2);
+    assert_eq!(chunked(&mut client).await, "last");
+    drop(client);
+    let lines = world.end().await;
+    assert!(lines[0].contains("cause=finished"), "{lines:?}");
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpSocket;
 use tokio::time::timeout;
 
 use super::world::{Peer, Route, Scripted, World, milliseconds, until};
@@ -108,5 +109,57 @@ async fn a_request_that_is_cut_has_not_sent_more_than_its_connection() {
         let last = lines.last().unwrap();
         let taken_none = ["cause=body_timeout", "cause=linger_timeout"].iter().any(|cause| last.contains(cause));
         assert!(last.contains("party=client") && taken_none, "{last}");
+    }
+}
+
+/// The same for the streams of a client of HTTP/2 that gives window without end and reads nothing.
+#[tokio::test]
+async fn streams_that_are_cut_have_not_sent_more_than_their_connection() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    // SETTINGS_INITIAL_WINDOW_SIZE, and WINDOW_UPDATE for the connection (RFC 9113 sections 6.5.2 and 6.9).
+    const SETTINGS: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff";
+    const WINDOW: &[u8] = b"\0\0\x04\x08\0\0\0\0\0\x7f\xfe\0\0";
+    const HEAD: &[u8] = b"\x82\x86\x84\x01\x06a.test";
+    for whole in [false, true] {
+        let target = Scripted::new(move |mut peer: Peer, _| async move {
+            let body = [b'x'; 60_000];
+            let length = if whole { "Content-Length: 60000\r\n" } else { "" };
+            while peer.0.peek(&mut [0]).await.is_ok_and(|count| count > 0) {
+                peer.head().await;
+                peer.send(format!("HTTP/1.1 200 OK\r\n{length}\r\n")).await;
+                while peer.0.write_all(&body).await.is_ok() && !whole {}
+            }
+        })
+        .await;
+        let mut route = Route::to(&[target.address]);
+        route.settings.body = milliseconds(500);
+        route.settings.linger = milliseconds(500);
+        let mut world = World::http2(route).await;
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut client = Peer(socket.connect(world.address).await.unwrap());
+        client.send([PREFACE, SETTINGS, WINDOW].concat()).await;
+        // With a whole answer, all of some streams is made and does not leave.
+        let count: u32 = if whole { 120 } else { 3 };
+        for number in 0..count {
+            let stream = (2 * number + 1).to_be_bytes();
+            client.send([&[0, 0, u8::try_from(HEAD.len()).unwrap(), 1, 5], &stream[..], HEAD].concat()).await;
+        }
+        client.take(9).await;
+        let connection = world.connection();
+        let outcome = timeout(Duration::from_secs(9), world.outcome()).await.unwrap();
+        assert_eq!(outcome.party, Party::Client, "{outcome:?}");
+        let lines = world.end().await;
+        assert_eq!(lines.len(), count as usize);
+        let sent: u64 = lines.iter().map(|line| number(line, "bytes_out")).sum();
+        let all = connection.traffic().bytes_out();
+        // What is not payload is a head of each stream and the headers of frames.
+        assert!(sent <= all && sent + 20_000 + all / 100 > all, "{sent} of {all}");
+        let causes = ["party=client cause=body_timeout", "party=client cause=linger_timeout"];
+        let cut = lines.iter().filter(|line| causes.iter().any(|cause| line.contains(cause))).count();
+        assert!(cut > 0 && (!whole || cut < lines.len()), "{cut} of {count}");
+        for line in lines.iter().filter(|line| line.contains("cause=finished")) {
+            assert_eq!(number(line, "bytes_out"), 60_000, "{line}");
+        }
     }
 }

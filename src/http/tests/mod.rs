@@ -12,6 +12,7 @@ mod http2_refusals;
 mod http2_target;
 mod leaving;
 mod messages;
+mod pairs;
 mod pooling;
 mod rates;
 mod stale;

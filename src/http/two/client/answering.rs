@@ -9,9 +9,11 @@ use http::header::{CONTENT_LENGTH, DATE};
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body as _;
 
+use super::ended::{Account, Ended};
 use super::leftover::Leftover;
 use super::sending::{Pace, Sending, Sent};
 use super::ties::Ties;
+use super::wire::Wire;
 use crate::http::body::Body;
 use crate::http::exchange::Progress;
 use crate::http::one::date;
@@ -38,6 +40,10 @@ pub(super) struct Answering<F> {
     pace: Pace,
     /// The client has been told to send the body.
     continued: bool,
+    /// Of a body that is being sent.
+    account: Option<Account>,
+    /// The answer, from the moment that nothing more is added to it.
+    ended: Option<Ended>,
 }
 
 enum Phase<F> {
@@ -45,7 +51,7 @@ enum Phase<F> {
     Handling(Pin<Box<F>>, SendResponse<Bytes>, Option<RecvStream>),
     Sending(Box<Sending>),
     /// The answer has broken off, and what came before it goes out first: the h2 crate would throw it away.
-    Breaking(SendStream<Bytes>, Reason),
+    Breaking(SendStream<Bytes>, Reason, Option<Body>),
     /// Gives its stream if that is to be reset.
     Tunnel(Pin<Box<dyn Future<Output = Option<Strand>> + Send>>),
     /// What is left of the request is thrown away.
@@ -73,17 +79,27 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
         pace: Pace,
     ) -> Self {
         let phase = Phase::Handling(Box::pin(handling), respond, stream);
-        Self { asked, ties, progress, phase, leftover: Leftover::new(pace.patience), pace, continued: false }
+        Self {
+            asked,
+            ties,
+            progress,
+            phase,
+            leftover: Leftover::new(pace.patience),
+            pace,
+            continued: false,
+            account: None,
+            ended: None,
+        }
     }
 
-    /// Goes on; ready when the stream needs nothing more of us. `blocked`: the client takes nothing now.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>, blocked: bool) -> Poll<()> {
+    /// Goes on; ready when the stream needs nothing more of us.
+    pub(super) fn poll<S>(&mut self, context: &mut Context<'_>, wire: &Wire<S>) -> Poll<()> {
         loop {
             let next = match &mut self.phase {
                 Phase::Handling(handling, respond, stream) => {
                     let handled = handling.as_mut().poll(context);
                     // What a client does not take is not made more: a target may send these without end.
-                    let interim = if blocked { Vec::new() } else { self.progress.take_interim() };
+                    let interim = if wire.is_blocked() { Vec::new() } else { self.progress.take_interim() };
                     for (status, headers) in interim {
                         let is_continue = status == StatusCode::CONTINUE;
                         if !is_continue || (self.asked.expects_continue && !self.continued) {
@@ -94,7 +110,10 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
                     match handled {
                         Poll::Ready(response) => {
                             let stream = stream.take();
-                            begin(response, respond, stream, self.asked.head, &self.ties, self.pace)
+                            let open = |stream: &SendStream<Bytes>| {
+                                self.account = Some(Account::open(stream, &self.progress, wire));
+                            };
+                            begin(response, respond, stream, self.asked.head, &self.ties, self.pace, open)
                         }
                         Poll::Pending => {
                             if self.asked.expects_continue && !self.continued && self.ties.is_wanted() {
@@ -115,28 +134,37 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
                     let Phase::Sending(sending) = std::mem::replace(&mut self.phase, Phase::Sent) else {
                         return Poll::Ready(());
                     };
-                    let mut stream = sending.into_stream();
+                    let (mut stream, body) = sending.into_parts();
                     match sent {
-                        Sent::All => Phase::Sent,
+                        Sent::All => {
+                            self.ended = self.account.take().map(|account| Ended::whole(body, stream, account));
+                            Phase::Sent
+                        }
                         Sent::Broken(reason) => {
-                            self.phase = Phase::Breaking(stream, reason);
+                            self.phase = Phase::Breaking(stream, reason, Some(body));
                             return Poll::Pending;
                         }
-                        Sent::Gone => return Poll::Ready(()),
+                        Sent::Gone => {
+                            self.ended = self.account.take().map(|account| Ended::broken(body, account));
+                            return Poll::Ready(());
+                        }
                         Sent::Stalled => {
                             stream.send_reset(Reason::CANCEL);
+                            self.ended = self.account.take().map(|account| Ended::broken(body, account));
                             return Poll::Ready(());
                         }
                     }
                 }
-                Phase::Breaking(stream, reason) => {
+                Phase::Breaking(stream, reason, body) => {
                     stream.send_reset(*reason);
+                    let account = self.account.take();
+                    self.ended = body.take().zip(account).map(|(body, account)| Ended::broken(body, account));
                     return Poll::Ready(());
                 }
                 Phase::Tunnel(tunnel) => match ready!(tunnel.as_mut().poll(context)) {
                     // As a TCP connection would be (RFC 8441 section 5).
                     Some(strand) => {
-                        self.phase = Phase::Breaking(strand.into_sender(), Reason::CANCEL);
+                        self.phase = Phase::Breaking(strand.into_sender(), Reason::CANCEL, None);
                         return Poll::Pending;
                     }
                     None => return Poll::Ready(()),
@@ -153,6 +181,11 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
         matches!(self.phase, Phase::Breaking(..))
     }
 
+    /// The answer, once nothing more is added to it.
+    pub(super) fn take_ended(&mut self) -> Option<Ended> {
+        self.ended.take()
+    }
+
     /// It has panicked.
     pub(super) fn fail(&mut self) {
         let internal = Outcome::new(Stage::Serve, Party::Proxy, Cause::Internal);
@@ -160,6 +193,18 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
             Phase::Handling(_, respond, _) => respond.send_reset(Reason::INTERNAL_ERROR),
             Phase::Sending(sending) => sending.fail(internal),
             Phase::Breaking(..) | Phase::Tunnel(_) | Phase::Sent => {}
+        }
+    }
+}
+
+impl<F> Answering<F> {
+    /// It is dropped: notes what has not reached the client, and will not.
+    pub(super) fn cut<S>(&mut self, wire: &Wire<S>) {
+        if let Some(ended) = self.ended.take() {
+            ended.end(wire);
+        }
+        if let Some(account) = self.account.take() {
+            account.settle(wire);
         }
     }
 }
@@ -172,6 +217,7 @@ fn begin<F>(
     head_only: bool,
     ties: &Ties,
     pace: Pace,
+    open: impl FnOnce(&SendStream<Bytes>),
 ) -> Phase<F> {
     let opened = websocket::is_opened(&response);
     let (parts, body) = response.into_parts();
@@ -195,10 +241,16 @@ fn begin<F>(
         headers.insert(CONTENT_LENGTH, length.into());
     }
     let ended = !opened && (without || body.is_end_stream());
-    match respond.send_response(head, ended) {
+    let sent = respond.send_response(head, ended);
+    if let Ok(sender) = &sent
+        && !ended
+    {
+        open(sender);
+    }
+    match sent {
         Ok(sender) if opened => match (ties.take_tunnel(), stream) {
             (Some(tunnel), Some(receiver)) => Phase::Tunnel(Box::pin(tunnel.run(Strand::new(sender, receiver)))),
-            (_, _) => Phase::Breaking(sender, Reason::INTERNAL_ERROR),
+            (_, _) => Phase::Breaking(sender, Reason::INTERNAL_ERROR, None),
         },
         Ok(_ended) if ended => Phase::Sent,
         Ok(sender) => Phase::Sending(Box::new(Sending::new(body, sender, pace))),

@@ -1,5 +1,7 @@
 use tokio::time::Instant;
 
+use super::delivered::Delivered;
+
 /// The client connection preface (RFC 9113 section 3.4).
 const PREFACE_BYTES: u64 = 24;
 
@@ -23,6 +25,9 @@ const CONTINUATION: u8 = 0x9;
 const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 
+/// The first bit beside a stream's number is reserved (RFC 9113 section 4.1).
+const STREAM_BITS: u32 = 0x7fff_ffff;
+
 /// Holds an HTTP/2 client to sending frames that ask for something (RFC 9113 section 10.5): each PING, SETTINGS, PRIORITY,
 /// WINDOW_UPDATE, RST_STREAM, empty or unknown frame costs a little of a budget that useful frames and time fill up again.
 ///
@@ -31,6 +36,7 @@ const END_HEADERS: u8 = 0x4;
 pub(super) struct FrameBudget {
     from_client: Frames,
     to_client: Frames,
+    delivered: Delivered,
     head: Head,
     left: u32,
     filled: Instant,
@@ -77,6 +83,7 @@ struct Frame {
     length: u32,
     kind: u8,
     flags: u8,
+    stream: u32,
 }
 
 impl FrameBudget {
@@ -84,6 +91,7 @@ impl FrameBudget {
         Self {
             from_client: Frames { payload: PREFACE_BYTES, ..Frames::default() },
             to_client: Frames::default(),
+            delivered: Delivered::default(),
             head: Head::default(),
             left: IDLE_FRAMES_MAX,
             filled: Instant::now(),
@@ -120,14 +128,30 @@ impl FrameBudget {
         open.then(|| (self.head.number, self.head.announced.saturating_sub(missing)))
     }
 
-    /// Looks at what was sent to the client.
+    /// Looks at what was written to the client's socket.
     pub(super) fn sent(&mut self, bytes: &[u8]) {
-        let Self { to_client, left, .. } = self;
+        let Self { to_client, delivered, left, .. } = self;
         to_client.feed(bytes, |frame| {
+            delivered.see(frame.stream, (frame.kind == DATA).then_some(frame.length));
             if frame.kind == DATA && frame.length > 0 {
                 earn(left, EARNED_BY_FRAME);
             }
         });
+    }
+
+    /// How much of the body of a stream's answer the client's socket has.
+    pub(super) fn delivered(&self, stream: u32) -> u64 {
+        self.delivered.of(stream, self.to_client.payload)
+    }
+
+    /// Somebody will ask for this stream.
+    pub(super) fn follow(&mut self, stream: u32) {
+        self.delivered.follow(stream);
+    }
+
+    /// Nobody asks for a stream any more.
+    pub(super) fn forget(&mut self, stream: u32) {
+        self.delivered.forget(stream);
     }
 }
 
@@ -164,10 +188,10 @@ impl Frames {
             self.come = self.come.saturating_add(taken);
             rest = tail;
             if self.come == HEADER_BYTES {
-                let [high, middle, low, kind, flags, ..] = self.header;
+                let [high, middle, low, kind, flags, stream @ ..] = self.header;
                 let length = u32::from_be_bytes([0, high, middle, low]);
                 (self.come, self.payload) = (0, u64::from(length));
-                frame(Frame { length, kind, flags });
+                frame(Frame { length, kind, flags, stream: u32::from_be_bytes(stream) & STREAM_BITS });
             }
         }
     }

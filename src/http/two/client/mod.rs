@@ -6,6 +6,8 @@
 mod answering;
 mod bell;
 mod clock;
+mod delivered;
+mod ended;
 mod ending;
 mod frames;
 mod intake;

@@ -55,9 +55,9 @@ impl Sending {
         Self { body, stream, waiting: Bytes::new(), stall: Stall::new(patience), rate: least.map(Rate::new) }
     }
 
-    /// The stream, without the body.
-    pub(super) fn into_stream(self) -> SendStream<Bytes> {
-        self.stream
+    /// The stream, and the body.
+    pub(super) fn into_parts(self) -> (SendStream<Bytes>, Body) {
+        (self.stream, self.body)
     }
 
     /// The answer ends with a fault of ours.

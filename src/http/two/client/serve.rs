@@ -54,6 +54,7 @@ where
     let abandoned = Abandoned::new(&activity);
     let mut timer = pin!(sleep_until(Instant::now() + settings.keep_alive));
     let end = poll_fn(|context| client.poll(context, timer.as_mut())).await;
+    client.streams.sent(&wire, false);
     let outcome = ending::outcome(&end, &activity, desk.connection(), client.clock.leaving(), wire.standing());
     activity.set_ending(outcome);
     drop(abandoned);
@@ -81,6 +82,12 @@ struct Client<'a, S, T, F> {
     connection: Arc<crate::connection::Connection>,
     activity: Arc<Activity>,
     heard: Option<Order>,
+}
+
+impl<S, T, F> Drop for Client<'_, S, T, F> {
+    fn drop(&mut self) {
+        self.streams.cut(&self.wire);
+    }
 }
 
 enum Link<S> {
@@ -127,7 +134,7 @@ where
                 if number == CONNECTION {
                     frames = true;
                 } else {
-                    self.streams.poll(number, self.wire.is_blocked());
+                    self.streams.poll(number, &self.wire);
                 }
             }
             self.rung = rung;
@@ -165,10 +172,10 @@ where
             return Poll::Ready(End::Done(result));
         }
         match self.wire.poll_send(&mut context) {
-            Poll::Ready(Ok(())) => self.streams.flushed(),
+            Poll::Ready(Ok(())) => self.streams.sent(&self.wire, true),
             // The h2 crate meets the same when it reads or writes next, and tells the streams.
             Poll::Ready(Err(_)) => waker.wake_by_ref(),
-            Poll::Pending => {}
+            Poll::Pending => self.streams.sent(&self.wire, false),
         }
         Poll::Pending
     }
@@ -248,7 +255,7 @@ where
 
     fn poll_time(&mut self, context: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<End> {
         let now = Instant::now();
-        let Some(deadline) = self.clock.deadline(now, &self.wire, self.activity.live() > 0) else {
+        let Some(deadline) = self.clock.deadline(now, &self.wire, self.activity.live() > self.streams.ended()) else {
             return Poll::Pending;
         };
         if deadline.at <= now {

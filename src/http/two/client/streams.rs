@@ -6,6 +6,8 @@ use http::Response;
 
 use super::answering::Answering;
 use super::bell::{Alarm, Bell};
+use super::ended::Ended;
+use super::wire::Wire;
 use crate::http::body::Body;
 
 /// The streams of one connection that are being answered. They end with it.
@@ -19,6 +21,8 @@ pub(super) struct Streams<F> {
     bell: Arc<Bell>,
     /// Those that wait for what has been sent to leave.
     breaking: Vec<usize>,
+    /// Answers that may not have left yet.
+    ended: Vec<Ended>,
     panicked: bool,
 }
 
@@ -31,7 +35,14 @@ struct Place<F> {
 
 impl<F: Future<Output = Response<Body>>> Streams<F> {
     pub(super) fn new(bell: &Arc<Bell>) -> Self {
-        Self { places: Vec::new(), free: Vec::new(), bell: Arc::clone(bell), breaking: Vec::new(), panicked: false }
+        Self {
+            places: Vec::new(),
+            free: Vec::new(),
+            bell: Arc::clone(bell),
+            breaking: Vec::new(),
+            ended: Vec::new(),
+            panicked: false,
+        }
     }
 
     /// Takes one in; it is polled as one that has rung.
@@ -48,8 +59,8 @@ impl<F: Future<Output = Response<Body>>> Streams<F> {
         }
     }
 
-    /// Polls the one that has rung. `blocked`: the client takes nothing now.
-    pub(super) fn poll(&mut self, number: usize, blocked: bool) {
+    /// Polls the one that has rung.
+    pub(super) fn poll<S>(&mut self, number: usize, wire: &Wire<S>) {
         let Some(place) = self.places.get_mut(number) else { return };
         place.alarm.reset();
         let Some(answering) = &mut place.answering else { return };
@@ -58,7 +69,8 @@ impl<F: Future<Output = Response<Body>>> Streams<F> {
         }
         let mut context = Context::from_waker(&place.waker);
         // A fault of ours ends the one stream; what it holds is dropped here, and nothing of it is used again.
-        let polled = catch_unwind(AssertUnwindSafe(|| answering.poll(&mut context, blocked)));
+        let polled = catch_unwind(AssertUnwindSafe(|| answering.poll(&mut context, wire)));
+        self.ended.extend(answering.take_ended());
         match polled {
             Ok(Poll::Pending) => {
                 if answering.is_breaking() {
@@ -72,17 +84,29 @@ impl<F: Future<Output = Response<Body>>> Streams<F> {
                 answering.fail();
             }
         }
+        answering.cut(wire);
         place.answering = None;
         self.free.push(number);
     }
 
     /// Whether somebody waits for what has been sent to leave.
     pub(super) fn awaits_flush(&self) -> bool {
-        !self.breaking.is_empty()
+        !self.breaking.is_empty() || !self.ended.is_empty()
     }
 
-    /// All that has been sent has left.
-    pub(super) fn flushed(&mut self) {
+    /// How many answers wait for nothing but to leave.
+    pub(super) fn ended(&self) -> usize {
+        self.ended.len()
+    }
+
+    /// Some of what has been sent has left; with `flushed`, all of it.
+    pub(super) fn sent<S>(&mut self, wire: &Wire<S>, flushed: bool) {
+        for ended in self.ended.extract_if(.., |ended| flushed || ended.is_over(wire)) {
+            ended.end(wire);
+        }
+        if !flushed {
+            return;
+        }
         for number in self.breaking.drain(..) {
             if let Some(place) = self.places.get(number) {
                 place.waker.wake_by_ref();
@@ -93,5 +117,17 @@ impl<F: Future<Output = Response<Body>>> Streams<F> {
     /// Whether one has panicked.
     pub(super) fn panicked(&self) -> bool {
         self.panicked
+    }
+}
+
+impl<F> Streams<F> {
+    /// The connection is over: notes what of its answers has not reached the client.
+    pub(super) fn cut<S>(&mut self, wire: &Wire<S>) {
+        for ended in self.ended.drain(..) {
+            ended.end(wire);
+        }
+        for answering in self.places.iter_mut().filter_map(|place| place.answering.as_mut()) {
+            answering.cut(wire);
+        }
     }
 }

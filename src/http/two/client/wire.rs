@@ -89,6 +89,26 @@ impl<S> Wire<S> {
         self.inner().head
     }
 
+    /// Whether the client takes no more for now.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.inner().stall.is_some()
+    }
+
+    /// How much of the body of a stream's answer the client's socket has.
+    pub(super) fn delivered(&self, stream: u32) -> u64 {
+        self.inner().budget.delivered(stream)
+    }
+
+    /// Somebody will ask for this stream.
+    pub(super) fn follow(&self, stream: u32) {
+        self.inner().budget.follow(stream);
+    }
+
+    /// Nobody asks for a stream any more.
+    pub(super) fn forget(&self, stream: u32) {
+        self.inner().budget.forget(stream);
+    }
+
     /// What has come has been looked at: if it was followed by the end, that is told now.
     pub(super) fn settle(&self) {
         self.inner().fresh = false;
@@ -111,11 +131,6 @@ impl<S: Transport> Wire<S> {
             lost: false,
             head: None,
         })))
-    }
-
-    /// Whether the client takes no more for now.
-    pub(super) fn is_blocked(&self) -> bool {
-        self.inner().stall.is_some()
     }
 
     /// What is to be done about a client that may take nothing for `patience`, and when; none if it takes.
@@ -165,6 +180,9 @@ impl<S: Transport> Inner<S> {
     fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.outbox.get(self.written..).filter(|rest| !rest.is_empty()) {
             let result = Pin::new(&mut self.stream).poll_write(context, rest);
+            if let Poll::Ready(Ok(count)) = &result {
+                self.budget.sent(rest.get(..*count).unwrap_or(rest));
+            }
             let count = ready!(self.noted(result))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -212,7 +230,6 @@ impl<S: Transport> Inner<S> {
         let room = OUTBOX_BYTES.saturating_sub(self.outbox.len());
         let taken = bytes.get(..room).unwrap_or(bytes);
         self.outbox.extend_from_slice(taken);
-        self.budget.sent(taken);
         taken.len()
     }
 
