@@ -169,6 +169,11 @@ fn asked_by_http2(proxy: &Proxy, list: &[(&str, &str)]) -> (u16, String) {
     client.send(PREFACE);
     client.send(&frame(SETTINGS, 0, 0, &[]));
     client.send(&frame(frames::HEADERS, frames::WHOLE, 1, &[&[0x82, 0x86], &fields(list)[..]].concat()));
+    answered(&mut client)
+}
+
+/// The answer on the only stream of a connection.
+fn answered(client: &mut Peer) -> (u16, String) {
     let mut said = (0, String::new());
     loop {
         let header = client.receive(9);
@@ -265,4 +270,57 @@ fn what_follows_who_was_let_in_is_asked_for_itself() {
     let shown = [(":path", "/admin/"), (":authority", HOST), ("authorization", "Basic YWxpY2U6Y29ycmVjdA==")];
     assert_eq!(asked_by_http2(&proxy, &shown), (200, "/admin/".into()));
     proxy.finish();
+}
+
+/// Who a client is stands in no trailer, whichever version it speaks.
+#[test]
+fn no_trailer_of_http_2_says_who_a_client_is() {
+    let target = Target::verbatim();
+    let judge = Target::serving(|mut peer: Peer| {
+        while let Some(_head) = crate::harness::next_head(&mut peer) {
+            peer.send_what_is_taken(b"HTTP/1.1 204 No Content\r\nx-remote-user: alice\r\n\r\n");
+        }
+    });
+    let basic = format!("{BASIC}\nheaders.request.set = {{ \"x-remote-user\" = \"{{user}}\" }}");
+    let forward = format!(
+        "security.forward_auth = {{ targets = [\"{}\"], path = \"/ask\", copy_headers = [\"x-remote-user\"] }}",
+        judge.address
+    );
+    for guard in [basic, forward] {
+        let proxy = Proxy::start(&Way::Http.route("guarded", "127.0.0.2", target.address, &guard));
+        let head = [
+            (":path", "/"),
+            (":authority", HOST),
+            ("authorization", "Basic YWxpY2U6Y29ycmVjdA=="),
+            ("x-remote-user", "root"),
+            ("x_remote_user", "root"),
+        ];
+        let trailers = [
+            ("x-remote-user", "root"),
+            ("x_remote_user", "root"),
+            ("x-remote_user", "root"),
+            ("authorization", "Basic cm9vdDpyb290"),
+            ("cookie", "user=root"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-end", "1"),
+        ];
+        let mut client = Peer::connect(proxy.address("127.0.0.2"));
+        client.send(PREFACE);
+        client.send(&frame(SETTINGS, 0, 0, &[]));
+        client.send(&frame(frames::HEADERS, frames::END_HEADERS, 1, &[&[0x83, 0x86], &fields(&head)[..]].concat()));
+        client.send(&frame(frames::DATA, 0, 1, b"body"));
+        client.send(&frame(frames::HEADERS, frames::WHOLE, 1, &fields(&trailers)));
+        let (status, seen) = answered(&mut client);
+        assert_eq!(status, 200, "{seen}");
+        let (head, rest) = seen.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.contains("\r\nx-remote-user: alice") && rest.contains("body") && rest.contains("x-end: 1"),
+            "{seen}"
+        );
+        for lie in ["root", "cm9vdDpyb290", "10.0.0.1"] {
+            assert!(!seen.contains(lie), "{lie} in {seen}");
+        }
+        drop(client);
+        proxy.finish();
+    }
 }

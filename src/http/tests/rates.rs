@@ -146,15 +146,16 @@ async fn a_head_in_frames_is_held_to_the_rate_and_to_its_time() {
     slow.send(&HEAD[..12]).await;
     slow.gone().await;
     assert_eq!(world.outcome().await, by_client(Cause::RequestHeadSlow));
-    // One above the rate is served: its second frame comes field by field.
+    // One above the rate is served: its second frame comes field by field, each with the first byte of the next.
     let mut fast = world.client().await;
-    let mut field = vec![0, 1, b'x', 100];
-    field.extend([b'y'; 100]);
-    let length = u16::try_from(60 * field.len()).unwrap().to_be_bytes();
+    let field = [&[1, b'x', 100][..], &[b'y'; 100], &[0]].concat();
+    let fields = field.repeat(60);
+    let fields = &fields[..fields.len() - 1];
+    let length = u16::try_from(fields.len()).unwrap().to_be_bytes();
     fast.send([BEGIN, HEAD, &[0, length[0], length[1], 9, 4, 0, 0, 0, 1]].concat()).await;
-    for _ in 0..60 {
+    for field in fields.chunks(field.len()) {
         sleep(milliseconds(25)).await;
-        fast.send(&field).await;
+        fast.send(field).await;
     }
     let mut answer = Vec::new();
     while !answer.ends_with(b"own") {
