@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::gate::Gate;
 use super::live::Connection;
 use crate::drain::{Count, Counted, Leash, Order};
 use crate::net::{ClientAddress, ListenAddress};
@@ -28,6 +29,8 @@ pub struct Registry {
     unrouted: Arc<RouteMeter>,
     access_log: AccessLog,
     tracers: Arc<Tracers>,
+    /// For the requests of HTTP/2 clients that want a target's connection beside the one that their own is counted with.
+    streams: Arc<Gate>,
 }
 
 impl Registry {
@@ -46,7 +49,14 @@ impl Registry {
             meters,
             access_log,
             tracers: Arc::default(),
+            streams: Arc::new(Gate::new(usize::MAX)),
         }
+    }
+
+    /// The places of requests of HTTP/2 clients at targets, beside the first of each client; without limit until one is set.
+    #[must_use]
+    pub fn streams(&self) -> &Arc<Gate> {
+        &self.streams
     }
 
     /// The process's meters.

@@ -10,6 +10,8 @@ pub(super) struct Activity {
     live: AtomicUsize,
     answered: AtomicBool,
     unframed: AtomicBool,
+    /// A request of an HTTP/2 client has the seat of its connection.
+    seated: AtomicBool,
     notes: Mutex<Notes>,
 }
 
@@ -29,6 +31,15 @@ impl Activity {
     /// How many requests are being served.
     pub(super) fn live(&self) -> usize {
         self.live.load(Ordering::Acquire)
+    }
+
+    /// Takes the connection's own seat; gives whether it was free.
+    pub(super) fn take_seat(&self) -> bool {
+        !self.seated.swap(true, Ordering::AcqRel)
+    }
+
+    pub(super) fn leave_seat(&self) {
+        self.seated.store(false, Ordering::Release);
     }
 
     /// Whether a request has ended well.

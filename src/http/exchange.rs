@@ -10,7 +10,8 @@ use super::errors::ErrorAnswers;
 use super::hop;
 use super::host::Host;
 use super::request_id::RequestId;
-use crate::connection::{Connection, Registry};
+use super::seat::Seat;
+use crate::connection::{Connection, Gate, Registry};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::telemetry::{LOGGED_FIELD_MAX, Line, NO_ROUTE, RouteMeter, StatusClass};
 use crate::upstream::Target;
@@ -50,6 +51,8 @@ pub struct Exchange {
     connect: Option<Duration>,
     first_byte: Option<Duration>,
     outcome: Option<Outcome>,
+    /// What it holds while it may have a target's connection to itself.
+    seat: Option<Seat>,
 }
 
 /// What a request and its answer have come to; written by those who move them.
@@ -191,6 +194,7 @@ impl Exchange {
             connect: None,
             first_byte: None,
             outcome: None,
+            seat: None,
         }
     }
 
@@ -286,6 +290,20 @@ impl Exchange {
     /// Ends it.
     pub fn close(mut self, outcome: Outcome) {
         self.outcome = Some(outcome);
+    }
+
+    pub(super) fn is_seated(&self) -> bool {
+        self.seat.is_some()
+    }
+
+    /// Keeps a seat until it ends.
+    pub(super) fn sit(&mut self, seat: Seat) {
+        self.seat = Some(seat);
+    }
+
+    /// The places that are for streams.
+    pub(super) fn streams(&self) -> &Arc<Gate> {
+        self.registry.streams()
     }
 
     pub(super) fn set_id(&mut self, id: RequestId) {

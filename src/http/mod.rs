@@ -26,6 +26,7 @@ mod request;
 mod request_body;
 mod request_id;
 mod response;
+mod seat;
 mod send;
 mod serve;
 mod stall;

@@ -12,7 +12,7 @@ use super::one::Broken;
 use super::opening;
 use super::request::{is_idempotent, set_host};
 use super::request_body::RequestBody;
-use super::websocket;
+use super::{seat, websocket};
 use crate::outcome::{Cause, Outcome, Party, Phase, with_causes};
 use crate::telemetry::Checkout;
 use crate::upstream::Failure;
@@ -48,6 +48,7 @@ pub(super) async fn send(
     exchange: &mut Exchange,
     forwarding: &Forwarding<'_>,
 ) -> Result<(Parts, Calling), Failed> {
+    seat::sit(exchange, forwarding).await?;
     let plan = &forwarding.plan;
     // One turn per request: who is chosen is who is connected to if no connection leads there.
     let turn = || plan.targets.order(plan.client.ip());

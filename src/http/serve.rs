@@ -25,7 +25,7 @@ pub const H2_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 pub const H2_CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 
 /// What an HTTP/2 stream may hold that its client has not taken.
-pub const H2_SEND_BUFFER_BYTES: usize = 256 * 1024;
+pub const H2_SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Streams of one HTTP/2 connection that we have reset because of the client and still remember (CVE-2023-44487).
 pub const H2_RESETS_MAX: usize = 256;

@@ -118,6 +118,7 @@ impl Daemon {
         let current = Arc::new(Current::new(first));
         let shared = Arc::new(Shared::new(registry, gate, current, Arc::clone(&source)));
         shared.waiting.set_limit(limits.waiting);
+        shared.registry.streams().set_limit(limits.streams);
         let (requests_in, requests) = mpsc::channel(REQUESTS_WAITING_MAX);
         let (broken_in, broken) = mpsc::unbounded_channel();
         let workers = (0..worker_count.get())
@@ -305,6 +306,10 @@ pub(super) struct Limits {
     /// Accepted and not served yet, at addresses that are closed. Half of the descriptors that the served ones leave, since
     /// the others are for runtimes, listeners, files and idle upstream connections.
     pub waiting: usize,
+    /// Requests of HTTP/2 clients that have a target's connection to themselves, beside the first of each client: what
+    /// connections leave, or a quarter of all descriptors where that is more. A few clients take no more than that, and
+    /// connections are seldom as many as they may be.
+    pub streams: usize,
     /// What to say where these are fewer connections than the configuration wants.
     pub lowered: Option<String>,
 }
@@ -326,13 +331,15 @@ impl Limits {
         let most = count(share.min(descriptors.saturating_sub(others) / 2)).max(1);
         let connections = wanted.map_or(most, |wanted| wanted.get().min(most));
         let waiting = count(descriptors).saturating_sub(connections.saturating_mul(2)) / 2;
+        let left = count(descriptors.saturating_sub(others)).saturating_sub(connections.saturating_mul(2));
+        let streams = left.max(count(descriptors / 4));
         let lowered = wanted.filter(|wanted| wanted.get() > connections).map(|wanted| {
             format!(
                 "server.max_connections = {wanted} is lowered to {connections}, which is what the limit of open files, \
                  {descriptors}, allows (LimitNOFILE=)"
             )
         });
-        Self { connections, waiting, lowered }
+        Self { connections, waiting, streams, lowered }
     }
 }
 
@@ -346,6 +353,8 @@ mod tests {
             let limits = Limits::within(descriptors, NonZeroUsize::new(wanted));
             (limits.connections, limits.waiting, limits.lowered.is_some())
         };
+        let streams = |descriptors, wanted| Limits::within(descriptors, NonZeroUsize::new(wanted)).streams;
+        assert_eq!([streams(1024, 0), streams(1024, 100), streams(20_000, 0)], [256, 728, 5000]);
         assert_eq!(within(1024, 0), (460, 52, false));
         assert_eq!(within(1024, 461), (460, 52, true));
         assert_eq!(within(1024, 100), (100, 412, false));

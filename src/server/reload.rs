@@ -167,6 +167,7 @@ impl Daemon {
         self.workers.iter().for_each(WorkerHandle::renew);
         self.shared.gate.set_limit(limits.connections);
         self.shared.waiting.set_limit(limits.waiting);
+        self.shared.registry.streams().set_limit(limits.streams);
         self.listen(bound);
         self.retire(&removed);
         self.allow();

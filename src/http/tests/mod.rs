@@ -15,6 +15,7 @@ mod messages;
 mod pairs;
 mod pooling;
 mod rates;
+mod seats;
 mod stale;
 mod tunnels;
 mod websocket;
