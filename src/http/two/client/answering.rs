@@ -51,7 +51,9 @@ enum Phase<F> {
     Handling(Pin<Box<F>>, SendResponse<Bytes>, Option<RecvStream>),
     Sending(Box<Sending>),
     /// The answer has broken off, and what came before it goes out first: the h2 crate would throw it away.
-    Breaking(SendStream<Bytes>, Reason, Option<Box<Body>>),
+    Broken(Box<Sending>, Reason),
+    /// The same of a stream that was or was to be a tunnel.
+    Breaking(SendStream<Bytes>, Reason),
     /// Gives its stream if that is to be reset.
     Tunnel(Pin<Box<dyn Future<Output = Option<Strand>> + Send>>),
     /// What is left of the request is thrown away.
@@ -63,6 +65,7 @@ impl<F> std::fmt::Debug for Phase<F> {
         formatter.write_str(match self {
             Self::Handling(..) => "Handling",
             Self::Sending(_) => "Sending",
+            Self::Broken(..) => "Broken",
             Self::Breaking(..) => "Breaking",
             Self::Tunnel(_) => "Tunnel",
             Self::Sent => "Sent",
@@ -131,40 +134,44 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
                         Poll::Ready(sent) => sent,
                         Poll::Pending => return Poll::Pending,
                     };
-                    let Phase::Sending(sending) = std::mem::replace(&mut self.phase, Phase::Sent) else {
+                    let Phase::Sending(mut sending) = std::mem::replace(&mut self.phase, Phase::Sent) else {
                         return Poll::Ready(());
                     };
-                    let (mut stream, body) = sending.into_parts();
                     match sent {
                         Sent::All => {
-                            self.ended = self.account.take().map(|account| Ended::whole(body, stream, account));
+                            self.ended = self.account.take().map(|account| Ended::whole(sending, account));
                             Phase::Sent
                         }
                         Sent::Broken(reason) => {
-                            self.phase = Phase::Breaking(stream, reason, Some(Box::new(body)));
+                            self.phase = Phase::Broken(sending, reason);
                             return Poll::Pending;
                         }
                         Sent::Gone => {
-                            self.ended = self.account.take().map(|account| Ended::broken(body, account));
+                            self.ended = self.account.take().map(|account| Ended::broken(sending, account));
                             return Poll::Ready(());
                         }
                         Sent::Stalled => {
-                            stream.send_reset(Reason::CANCEL);
-                            self.ended = self.account.take().map(|account| Ended::broken(body, account));
+                            sending.reset(Reason::CANCEL);
+                            self.ended = self.account.take().map(|account| Ended::broken(sending, account));
                             return Poll::Ready(());
                         }
                     }
                 }
-                Phase::Breaking(stream, reason, body) => {
+                Phase::Broken(..) => {
+                    if let Phase::Broken(mut sending, reason) = std::mem::replace(&mut self.phase, Phase::Sent) {
+                        sending.reset(reason);
+                        self.ended = self.account.take().map(|account| Ended::broken(sending, account));
+                    }
+                    return Poll::Ready(());
+                }
+                Phase::Breaking(stream, reason) => {
                     stream.send_reset(*reason);
-                    let account = self.account.take();
-                    self.ended = body.take().zip(account).map(|(body, account)| Ended::broken(*body, account));
                     return Poll::Ready(());
                 }
                 Phase::Tunnel(tunnel) => match ready!(tunnel.as_mut().poll(context)) {
                     // As a TCP connection would be (RFC 8441 section 5).
                     Some(strand) => {
-                        self.phase = Phase::Breaking(strand.into_sender(), Reason::CANCEL, None);
+                        self.phase = Phase::Breaking(strand.into_sender(), Reason::CANCEL);
                         return Poll::Pending;
                     }
                     None => return Poll::Ready(()),
@@ -178,7 +185,7 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
 
     /// Whether it is to be polled again when all that has been sent has left.
     pub(super) fn is_breaking(&self) -> bool {
-        matches!(self.phase, Phase::Breaking(..))
+        matches!(self.phase, Phase::Broken(..) | Phase::Breaking(..))
     }
 
     /// The answer, once nothing more is added to it.
@@ -192,7 +199,7 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
         match &mut self.phase {
             Phase::Handling(_, respond, _) => respond.send_reset(Reason::INTERNAL_ERROR),
             Phase::Sending(sending) => sending.fail(internal),
-            Phase::Breaking(..) | Phase::Tunnel(_) | Phase::Sent => {}
+            Phase::Broken(..) | Phase::Breaking(..) | Phase::Tunnel(_) | Phase::Sent => {}
         }
     }
 }
@@ -250,7 +257,7 @@ fn begin<F>(
     match sent {
         Ok(sender) if opened => match (ties.take_tunnel(), stream) {
             (Some(tunnel), Some(receiver)) => Phase::Tunnel(Box::pin(tunnel.run(Strand::new(sender, receiver)))),
-            (_, _) => Phase::Breaking(sender, Reason::INTERNAL_ERROR, None),
+            (_, _) => Phase::Breaking(sender, Reason::INTERNAL_ERROR),
         },
         Ok(_ended) if ended => Phase::Sent,
         Ok(sender) => Phase::Sending(Box::new(Sending::new(body, sender, pace))),

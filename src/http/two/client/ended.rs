@@ -1,11 +1,10 @@
 use std::sync::Arc;
-use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use h2::SendStream;
 
+use super::sending::Sending;
 use super::wire::Wire;
-use crate::http::body::Body;
 use crate::http::exchange::Progress;
 
 /// What a stream's answer has come to, and how much of it the client's socket has. Whoever has it, forgets it in the end.
@@ -38,34 +37,31 @@ impl Account {
 #[derive(Debug)]
 pub(super) struct Ended {
     account: Account,
-    /// Carries the request's exchange.
-    body: Body,
-    /// What it waits for; none if the stream is over, whatever has left.
-    stream: Option<SendStream<Bytes>>,
+    /// Carries the request's exchange, and is boxed already.
+    sending: Box<Sending>,
+    /// The stream is not over, and the rest may still leave.
+    awaited: bool,
 }
 
 impl Ended {
     /// All of it is with the h2 crate.
-    pub(super) fn whole(body: Body, stream: SendStream<Bytes>, account: Account) -> Self {
-        Self { account, body, stream: Some(stream) }
+    pub(super) fn whole(sending: Box<Sending>, account: Account) -> Self {
+        Self { account, sending, awaited: true }
     }
 
     /// It has broken off, and its stream is over.
-    pub(super) fn broken(body: Body, account: Account) -> Self {
-        Self { account, body, stream: None }
+    pub(super) fn broken(sending: Box<Sending>, account: Account) -> Self {
+        Self { account, sending, awaited: false }
     }
 
     /// Whether it has left, or never will.
     pub(super) fn is_over<S>(&mut self, wire: &Wire<S>) -> bool {
-        // Nobody need be woken by a reset: it is looked for whenever something has been sent.
-        let mut context = Context::from_waker(Waker::noop());
-        self.account.missing(wire) == 0
-            || self.stream.as_mut().is_none_or(|stream| stream.poll_reset(&mut context).is_ready())
+        self.account.missing(wire) == 0 || !self.awaited || self.sending.is_reset()
     }
 
     /// Ends the request.
     pub(super) fn end<S>(self, wire: &Wire<S>) {
         self.account.settle(wire);
-        drop(self.body);
+        drop(self.sending);
     }
 }

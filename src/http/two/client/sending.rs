@@ -1,5 +1,5 @@
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -55,9 +55,14 @@ impl Sending {
         Self { body, stream, waiting: Bytes::new(), stall: Stall::new(patience), rate: least.map(Rate::new) }
     }
 
-    /// The stream, and the body.
-    pub(super) fn into_parts(self) -> (SendStream<Bytes>, Body) {
-        (self.stream, self.body)
+    /// Resets its stream.
+    pub(super) fn reset(&mut self, reason: Reason) {
+        self.stream.send_reset(reason);
+    }
+
+    /// Whether the client has reset its stream. Nobody is woken when it does.
+    pub(super) fn is_reset(&mut self) -> bool {
+        self.stream.poll_reset(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
     /// The answer ends with a fault of ours.
