@@ -51,7 +51,7 @@ enum Phase<F> {
     Handling(Pin<Box<F>>, SendResponse<Bytes>, Option<RecvStream>),
     Sending(Box<Sending>),
     /// The answer has broken off, and what came before it goes out first: the h2 crate would throw it away.
-    Breaking(SendStream<Bytes>, Reason, Option<Body>),
+    Breaking(SendStream<Bytes>, Reason, Option<Box<Body>>),
     /// Gives its stream if that is to be reset.
     Tunnel(Pin<Box<dyn Future<Output = Option<Strand>> + Send>>),
     /// What is left of the request is thrown away.
@@ -141,7 +141,7 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
                             Phase::Sent
                         }
                         Sent::Broken(reason) => {
-                            self.phase = Phase::Breaking(stream, reason, Some(body));
+                            self.phase = Phase::Breaking(stream, reason, Some(Box::new(body)));
                             return Poll::Pending;
                         }
                         Sent::Gone => {
@@ -158,7 +158,7 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
                 Phase::Breaking(stream, reason, body) => {
                     stream.send_reset(*reason);
                     let account = self.account.take();
-                    self.ended = body.take().zip(account).map(|(body, account)| Ended::broken(body, account));
+                    self.ended = body.take().zip(account).map(|(body, account)| Ended::broken(*body, account));
                     return Poll::Ready(());
                 }
                 Phase::Tunnel(tunnel) => match ready!(tunnel.as_mut().poll(context)) {
