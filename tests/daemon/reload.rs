@@ -12,16 +12,20 @@ use crate::harness::{
 
 #[test]
 fn reloads_under_load_lose_no_request_and_keep_what_is_kept() {
-    let (first, second) = (Target::http("first"), Target::http("second"));
+    let pair = |name| (Target::http(name), Target::https(name, CERTIFICATES.server()));
+    let (first, second) = (pair("first"), pair("second"));
     let echo = Target::echo();
-    let base = |target: &Target| {
+    let base = |(target, secure): &(Target, Target)| {
         Way::Http.route("plain", "127.0.0.2", target.address, "")
             + &Way::TerminateHttp.route("secure", "127.0.0.3", target.address, "")
             + &Way::Tcp.route("long", "127.0.0.4", echo.address, "")
+            + &Way::ReencryptHttp.route("reencrypted", "127.0.0.6", secure.address, "")
+            + &Way::Passthrough.route("passed", "127.0.0.7", secure.address, "")
     };
-    let added = Way::Http.route("added", "127.0.0.5", first.address, "");
+    let added = Way::Http.route("added", "127.0.0.5", first.0.address, "");
     let mut proxy = Proxy::start(&base(&first));
     let (plain, secure) = (proxy.address("127.0.0.2"), proxy.address("127.0.0.3"));
+    let (reencrypted, passed) = (proxy.address("127.0.0.6"), proxy.address("127.0.0.7"));
     let inodes = proxy.listening_inodes();
     let mut long = Peer::connect(proxy.address("127.0.0.4"));
     let (over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -29,13 +33,18 @@ fn reloads_under_load_lose_no_request_and_keep_what_is_kept() {
         // Even if an assertion fails below, the clients have to end.
         let _over = Over(&over);
         let (over, answered) = (&over, &answered);
-        // One keeps its connection, one makes a new one each time, and one does so with TLS.
-        for kind in 0..3 {
+        // One keeps its connection, one makes a new one each time, and the others do so with TLS, which ends here or there.
+        for kind in 0..5 {
             scope.spawn(move || {
+                let over_tls = |address| Peer::connect(address).tls(HOST, &CERTIFICATES.client(&[]));
                 let connect = || match kind {
-                    2 => Peer::connect(secure).tls(HOST, &CERTIFICATES.client(&[])),
-                    _ => Peer::connect(plain),
+                    0 | 1 => Peer::connect(plain),
+                    2 => over_tls(secure),
+                    3 => over_tls(reencrypted),
+                    _ => over_tls(passed),
                 };
+                // What is passed on unread ends as its target ends it, which is without a word.
+                let ended = |end| if kind == 4 { end != End::Silence } else { end == End::Whole };
                 let mut client = connect();
                 while !over.load(Ordering::Acquire) {
                     let answer = client.get(HOST, "/");
@@ -43,12 +52,12 @@ fn reloads_under_load_lose_no_request_and_keep_what_is_kept() {
                     answered.fetch_add(1, Ordering::AcqRel);
                     if kind > 0 {
                         client.finish();
-                        assert_eq!(client.end(), End::Whole);
+                        assert!(ended(client.end()));
                         client = connect();
                     }
                 }
                 client.finish();
-                assert_eq!(client.end(), End::Whole);
+                assert!(ended(client.end()));
             });
         }
         for round in 0..6 {
@@ -79,6 +88,9 @@ fn reloads_under_load_lose_no_request_and_keep_what_is_kept() {
     assert_eq!(metrics.sum("requests_total", &[("status", "5xx")]), 0);
     for line in proxy.lines("request") {
         assert_eq!((line["status"].as_u64(), line["cause"].as_str()), (Some(200), Some("finished")), "{line}");
+    }
+    for line in proxy.lines("connection") {
+        assert!(line["route"] != "passed" || line["party"] != "proxy", "{line}");
     }
     proxy.finish();
 }
