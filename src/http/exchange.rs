@@ -450,3 +450,18 @@ fn protocol(version: Version) -> &'static str {
         "http/1.1"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_interim_answer_above_what_is_kept_is_dropped() {
+        let progress = Progress::default();
+        for _ in 0..=INTERIM_MAX {
+            progress.add_interim(StatusCode::EARLY_HINTS, HeaderMap::new());
+        }
+        assert_eq!(progress.take_interim().len(), INTERIM_MAX);
+        assert_eq!(progress.take_interim().len(), 0);
+    }
+}

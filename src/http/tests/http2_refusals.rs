@@ -4,6 +4,7 @@ use std::future::poll_fn;
 
 use h2::Reason;
 
+use super::super::two::REPLAY_MAX;
 use super::http2::{Client, text};
 use super::http2_target::{Asked, accept, chunked, get, serve, to};
 use super::world::{Peer, Scripted, World, until};
@@ -76,29 +77,40 @@ async fn what_is_refused_twice_is_not_sent_a_third_time() {
 }
 
 #[tokio::test]
-async fn a_body_that_was_too_long_to_keep_is_not_sent_again() {
-    let target = Scripted::new(|peer, _| async move {
-        serve(accept(peer).await, |mut asked| async move {
-            let mut read = 0;
-            while read < 65_000 {
-                let data = asked.request.body_mut().data().await.unwrap().unwrap();
-                asked.request.body_mut().flow_control().release_capacity(data.len()).unwrap();
-                read += data.len();
+async fn a_body_of_what_is_kept_at_most_is_sent_again_and_one_byte_more_is_not() {
+    for (length, again) in [(REPLAY_MAX, true), (REPLAY_MAX + 1, false)] {
+        let target = Scripted::new(move |peer, number| async move {
+            if number > 0 {
+                return serve(accept(peer).await, Asked::echo).await;
             }
-            asked.respond.send_reset(Reason::REFUSED_STREAM);
+            serve(accept(peer).await, move |mut asked| async move {
+                let mut read = 0;
+                while read < length {
+                    let data = asked.request.body_mut().data().await.unwrap().unwrap();
+                    asked.request.body_mut().flow_control().release_capacity(data.len()).unwrap();
+                    read += data.len();
+                }
+                asked.respond.send_reset(Reason::REFUSED_STREAM);
+            })
+            .await;
         })
         .await;
-    })
-    .await;
-    let mut world = World::http1(to(&target)).await;
-    let mut client = world.client().await;
-    client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 200000\r\n\r\n").await;
-    client.send(vec![b'x'; 200_000]).await;
-    assert!(client.head().await.starts_with("HTTP/1.1 502"));
-    assert_eq!(target.accepted(), 1);
-    drop(client);
-    assert_eq!(world.cause().await, Cause::Reset);
-    world.end().await;
+        let mut world = World::http1(to(&target)).await;
+        let mut client = world.client().await;
+        client.send(format!("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {length}\r\n\r\n")).await;
+        client.send(vec![b'x'; length]).await;
+        let head = client.head().await;
+        if again {
+            assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+            assert!(chunked(&mut client).await.ends_with(&"x".repeat(length)));
+        } else {
+            assert!(head.starts_with("HTTP/1.1 502"), "{head}");
+        }
+        assert_eq!(target.accepted(), if again { 2 } else { 1 });
+        drop(client);
+        assert_eq!(world.cause().await, if again { Cause::Finished } else { Cause::Reset });
+        world.end().await;
+    }
 }
 
 #[tokio::test]

@@ -6,5 +6,7 @@ mod target;
 mod tunnel;
 
 pub(super) use client::{Intake, Ties, serve};
+#[cfg(test)]
+pub(super) use target::REPLAY_MAX;
 pub(super) use target::{Call, Mux, Opener, Over, Place, Shelf, Slot, Turn, Unopened};
 pub(super) use tunnel::{Far, StreamTunnel, carry};

@@ -11,4 +11,6 @@ mod shelf;
 
 pub(in crate::http) use call::Call;
 pub(in crate::http) use mux::{Mux, Place, Slot, Unopened};
+#[cfg(test)]
+pub(in crate::http) use outgoing::REPLAY_MAX;
 pub(in crate::http) use shelf::{Opener, Over, Shelf, Turn};

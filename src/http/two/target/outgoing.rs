@@ -10,7 +10,7 @@ use crate::http::one::Broken;
 use crate::http::request_body::RequestBody;
 
 /// What of a body is kept until its answer comes, so that it can be sent again where the target has refused its stream.
-const REPLAY_MAX: usize = 64 * 1024;
+pub(in crate::http) const REPLAY_MAX: usize = 64 * 1024;
 
 /// The body of a request on its way to a stream.
 #[derive(Debug)]
