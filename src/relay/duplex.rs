@@ -83,9 +83,10 @@ impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
     }
 
     fn set(&mut self, timer: Pin<&mut Sleep>) {
+        let now = Instant::now();
         for from in [Side::Client, Side::Target] {
             let queued = self.queued(from);
-            self.patience.compare_with(from, queued);
+            self.patience.compare_with(from, queued, now);
         }
         timer.reset(self.wake_at());
     }
@@ -139,6 +140,8 @@ impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
                 self.patience.moved(from, Instant::now());
             }
             Event::Finished => {
+                // The sink's queue has our FIN in it.
+                self.patience.begin_ticking(Instant::now());
                 if let Some(mut tell) = self.on_half_closed.take() {
                     tell(from);
                 }

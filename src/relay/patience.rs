@@ -17,6 +17,10 @@ const TICK_LONGEST: Duration = Duration::from_millis(80);
 /// The shortest time between two looks at a source that is kept waiting, should `linger` be shorter.
 const PROBE_SHORTEST: Duration = Duration::from_millis(100);
 
+/// A queue that is not empty is looked at this many times within the limit, and more often while it is new: so much of the limit
+/// may have passed since its last progress when that shows.
+const LOOKS: u32 = 8;
+
 /// Stands for a limit that is beyond what the clock can hold.
 const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -74,17 +78,23 @@ impl<'a> Patience<'a> {
     }
 
     /// Remembers the queue, without taking it for progress.
-    pub(super) fn compare_with(&mut self, from: Side, queued: usize) {
+    ///
+    /// One that is not empty is looked at again soon: when it has changed is not known but by looking. Our FIN counts as a byte
+    /// of it until the peer has acknowledged it, most likely at once; seen only when the limit is over, that would begin anew.
+    pub(super) fn compare_with(&mut self, from: Side, queued: usize, now: Instant) {
+        if queued > 0 && !self.has_queue() {
+            self.begin_ticking(now);
+        }
         self.mark_mut(from).queued = queued;
     }
 
     /// A look has been taken, and another is due after the time of [`Patience::wake_at`].
     pub(super) fn looked(&mut self, now: Instant) {
-        self.tick = self.tick.saturating_mul(2).min(TICK_LONGEST);
+        self.tick = self.tick.saturating_mul(2);
         self.looked = now;
     }
 
-    /// From now on only the kernel's queue is waited for.
+    /// From now on the kernel's queue is waited for, or has something new in it.
     pub(super) fn begin_ticking(&mut self, now: Instant) {
         self.tick = TICK_FIRST;
         self.looked = now;
@@ -98,11 +108,20 @@ impl<'a> Patience<'a> {
             wake = wake.min(after(self.opened, lifetime));
         }
         if matches!(rule, Rule::Handover { delivered: true, .. }) {
-            wake = wake.min(after(self.looked, self.tick));
-        } else if blocked {
+            return wake.min(after(self.looked, self.tick.min(TICK_LONGEST)));
+        }
+        if self.has_queue() {
+            wake = wake.min(after(self.looked, self.tick.min((limit / LOOKS).max(TICK_FIRST))));
+        }
+        if blocked {
             wake = wake.min(after(self.looked.max(since), self.limits.linger.max(PROBE_SHORTEST)));
         }
         wake
+    }
+
+    /// Whether the kernel had something for either sink when it was asked last.
+    fn has_queue(&self) -> bool {
+        self.from_client.queued > 0 || self.from_target.queued > 0
     }
 
     /// Whether what is waited for has not come in time.
@@ -179,12 +198,39 @@ mod tests {
     fn a_queue_that_changes_is_progress_and_one_that_does_not_is_none() {
         let start = Instant::now();
         let mut patience = Patience::new(&LIMITS, start, start);
-        patience.compare_with(Side::Client, 1000);
+        patience.compare_with(Side::Client, 1000, start);
         patience.queued(Side::Client, 1000, start + 5 * SECOND);
         assert!(patience.is_over(LINGER, start + 5 * SECOND));
         patience.queued(Side::Client, 999, start + 5 * SECOND);
         assert!(!patience.is_over(LINGER, start + 9 * SECOND));
         assert!(patience.is_over(LINGER, start + 10 * SECOND));
+    }
+
+    #[test]
+    fn a_queue_that_empties_at_once_is_seen_to_and_one_that_does_not_is_looked_at_ever_more_rarely() {
+        let start = Instant::now();
+        let mut patience = Patience::new(&LIMITS, start, start);
+        patience.compare_with(Side::Client, 1, start);
+        let acknowledged = patience.wake_at(Rule::HalfClosed, false);
+        assert_eq!(acknowledged, start + TICK_FIRST);
+        patience.queued(Side::Client, 0, acknowledged);
+        patience.looked(acknowledged);
+        patience.compare_with(Side::Client, 0, acknowledged);
+        assert_eq!(patience.wake_at(Rule::HalfClosed, false), acknowledged + LIMITS.half_closed);
+        // A queue that nobody takes anything of.
+        patience.compare_with(Side::Target, 9, acknowledged);
+        let (mut now, mut looks) = (acknowledged, 0);
+        while !patience.is_over(Rule::HalfClosed, now) {
+            let next = patience.wake_at(Rule::HalfClosed, false);
+            assert!(next > now && next <= now + LIMITS.half_closed / LOOKS);
+            now = next;
+            looks += 1;
+            patience.queued(Side::Target, 9, now);
+            patience.looked(now);
+            patience.compare_with(Side::Target, 9, now);
+        }
+        assert_eq!(now, acknowledged + LIMITS.half_closed);
+        assert!(looks < 30, "{looks}");
     }
 
     #[test]

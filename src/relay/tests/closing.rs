@@ -145,6 +145,32 @@ async fn silence_of_one_after_the_other_has_ended_ends_both_after_half_closed() 
     }
 }
 
+/// Our FIN is in the kernel's queue until the peer has acknowledged it, which is no progress of the side that is waited for.
+#[tokio::test]
+async fn half_closed_is_not_waited_for_twice() {
+    let limits = Limits { half_closed: Duration::from_secs(2), ..PATIENT };
+    let mut waits = tokio::task::JoinSet::new();
+    for (side, sent) in SIDES.into_iter().flat_map(|side| [0, 1].map(|sent| (side, sent))) {
+        waits.spawn(async move {
+            let (client, target, rig) = wired(limits).await;
+            let (mut ended, mut silent) = if side == Side::Client { (client, target) } else { (target, client) };
+            ended.write_all(&[7; 1][..sent]).await.unwrap();
+            ended.shutdown().await.unwrap();
+            assert_eq!(read_all(&mut silent).await, (vec![7; sent], true));
+            let begun = Instant::now();
+            assert!(read_all(&mut ended).await.1);
+            let took = begun.elapsed();
+            assert!(took < limits.half_closed * 7 / 4, "{side:?} {sent}: {took:?}");
+            let (bytes_in, bytes_out) = if side == Side::Client { (sent, 0) } else { (0, sent) };
+            rig.ends(Party::Proxy, Cause::HalfClosedTimeout, bytes_in, bytes_out).await;
+            drop(silent);
+        });
+    }
+    while let Some(done) = waits.join_next().await {
+        done.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn an_answer_sent_before_a_reset_reaches_a_client_that_is_still_uploading() {
     for _ in 0..10 {
