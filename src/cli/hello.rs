@@ -40,8 +40,13 @@ pub(super) fn read(path: &Path) -> Result<ClientHello, ExitStatus> {
 }
 
 fn find(bytes: Vec<u8>) -> Result<ClientHello, String> {
-    let is_text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
-    let bytes = if bytes.iter().all(is_text) { dumped(&String::from_utf8_lossy(&bytes)) } else { bytes };
+    // A dump is told by what it is not: around it stands whatever a terminal was sent, which need be no text at all.
+    let bytes = match (begin(&bytes), bytes.first()) {
+        (Some(_), _) | (None, Some(&MESSAGE_CLIENT_HELLO)) => bytes,
+        (None, _) => {
+            dumped(&bytes.iter().filter(|byte| byte.is_ascii()).map(|byte| char::from(*byte)).collect::<String>())
+        }
+    };
     let records = match (begin(&bytes), bytes.first()) {
         (Some(at), _) => bytes.get(at..).unwrap_or_default().to_vec(),
         (None, Some(&MESSAGE_CLIENT_HELLO)) => framed(&bytes),
@@ -177,6 +182,23 @@ mod tests {
             });
             assert_eq!(found.server_name.as_ref().map(|name| name.as_str()), Some("shop.test"), "{form}");
             assert_eq!(found.alpn, [Box::from(*b"h2")], "{form}");
+        }
+    }
+
+    #[test]
+    fn a_dump_is_read_whatever_bytes_stand_around_it() {
+        let text = dump(&hello(), |at, piece| format!("{at:04x} - {}   ........", hex(piece, 1)));
+        for around in [&b"\x80"[..], b"\xff\xfe\n", b"\x1b[1mbold\x1b[0m\n", b"\0\n", "K\u{f6}ln\n".as_bytes()] {
+            let forms = [
+                [&text[..], around].concat(),
+                [&text[..], b"\n", around].concat(),
+                [around, b"\n", &text[..]].concat(),
+            ];
+            for recorded in forms {
+                let found = find(recorded.clone());
+                let name = found.as_ref().ok().and_then(|hello| hello.server_name.as_ref());
+                assert!(name.is_some_and(|name| name.as_str() == "shop.test"), "{around:?}: {found:?}");
+            }
         }
     }
 

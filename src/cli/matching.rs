@@ -12,9 +12,9 @@ use super::pick::{Known, Pick};
 use super::question::Question;
 use crate::config::Config;
 use crate::generation::Source;
-use crate::handler::{Gets, Route, Site, TurnedDown, foretell};
+use crate::handler::{Gets, Route, Site, TurnedDown, foretell, foretell_path};
 use crate::http::Host;
-use crate::name::normalize_path;
+use crate::name::{Unrewritable, normalize_path};
 use crate::route::{ConnectionFacts, RequestFacts, TlsFacts, TlsHandling, TlsVersion, explain};
 use crate::sniff::ClientHello;
 use crate::telemetry::Meters;
@@ -29,6 +29,8 @@ struct Answer {
     note: Option<String>,
     /// The targets that it would go to, if it is served and goes to any.
     pick: Option<Pick>,
+    /// What the target gets as path and query, if the route rewrites them.
+    path: Option<String>,
     /// What the recorded ClientHello says, if there is one.
     hello: Option<Said>,
     routes: Vec<Verdict>,
@@ -51,6 +53,8 @@ struct Refused {
     cause: &'static str,
     meaning: &'static str,
     client_gets: String,
+    /// Which rule of the configuration it breaks, where more can be said than what the cause means.
+    why: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -112,7 +116,13 @@ fn ask(question: &Question, config: &Config, site: &Site, known: &Known) -> Answ
     let tls = question.tls.unwrap_or_else(|| here.map(|route| route.rule.tls).any(|tls| tls != TlsHandling::Plain));
     let request = question.request.as_ref();
     let facts = ConnectionFacts { client: question.from, tls: tls.then_some(offered), speaks_http: request.is_some() };
-    let foretold = foretell(site, &facts, request);
+    let taken = foretell(site, &facts, request);
+    let foretold = taken.and_then(|route| {
+        let path = request.map_or(Ok(None), |request| foretell_path(route, request))?;
+        Ok((route, path))
+    });
+    let served = foretold.as_ref().ok().map(|(route, _)| *route);
+    let unrewritable = (taken.is_ok() && foretold.is_err()).then(|| Unrewritable.to_string());
     let host = request.and_then(|request| Host::of(request).ok());
     let path = request.and_then(|request| normalize_path(request.uri().path()).ok());
     let request_facts = match (request, &host, &path) {
@@ -133,9 +143,10 @@ fn ask(question: &Question, config: &Config, site: &Site, known: &Known) -> Answ
     };
     Answer {
         address: site.address.to_string(),
-        refused: foretold.as_ref().err().map(Refused::of),
-        note: foretold.as_ref().ok().and_then(|route| note(route)),
-        pick: foretold.as_ref().ok().and_then(|route| Pick::of(route, question.from, known)),
+        refused: foretold.as_ref().err().map(|down| Refused::of(down, unrewritable)),
+        note: served.and_then(|route| note(route)),
+        pick: served.and_then(|route| Pick::of(route, question.from, known)),
+        path: foretold.as_ref().ok().and_then(|(_, path)| path.as_ref().map(ToString::to_string)),
         hello: question.hello.as_ref().map(Said::of),
         routes: explain(&site.table, &facts, request_facts.as_ref()).into_iter().map(verdict).collect(),
     }
@@ -175,7 +186,7 @@ impl Said {
 }
 
 impl Refused {
-    fn of(down: &TurnedDown) -> Self {
+    fn of(down: &TurnedDown, why: Option<String>) -> Self {
         let TurnedDown { outcome, gets } = down;
         Self {
             phase: outcome.phase.as_str(),
@@ -187,6 +198,7 @@ impl Refused {
                 Gets::UnknownName => "the TLS alert unrecognized_name".into(),
                 Gets::Close => "nothing: the connection is closed".into(),
             },
+            why,
         }
     }
 }
@@ -203,11 +215,17 @@ fn describe(answers: &[Answer]) -> String {
             (None, Some(taker)) => writeln!(text, "{}: route {} {}", answer.address, taker.route, taker.reason),
             (None, None) => writeln!(text, "{}: no route", answer.address),
         };
+        if let Some(why) = answer.refused.as_ref().and_then(|refused| refused.why.as_ref()) {
+            let _ = writeln!(text, "  why: {why}");
+        }
         if let Some(said) = &answer.hello {
             let _ = writeln!(text, "  {}", said.describe());
         }
         if let Some(pick) = &answer.pick {
             let _ = writeln!(text, "  {}", pick.describe());
+        }
+        if let Some(path) = &answer.path {
+            let _ = writeln!(text, "  path: the target gets {path}");
         }
         if let Some(note) = &answer.note {
             let _ = writeln!(text, "  note: {note}");

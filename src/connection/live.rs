@@ -1,3 +1,4 @@
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -40,6 +41,8 @@ pub struct Connection {
 #[derive(Debug)]
 struct Details {
     client: ClientAddress,
+    /// Where the client came to, once it has been asked for.
+    destination: Option<ListenAddress>,
     host: Option<Box<str>>,
     target: Option<Arc<str>>,
     protocol: &'static str,
@@ -71,6 +74,7 @@ impl Connection {
     ) -> Self {
         let details = Details {
             client,
+            destination: None,
             host: None,
             target: None,
             protocol: "-",
@@ -133,6 +137,37 @@ impl Connection {
     /// Takes the client's address from a trusted PROXY header.
     pub fn set_client(&self, client: ClientAddress) {
         self.details().client = client;
+    }
+
+    /// Takes the address that the client came to from a trusted PROXY header.
+    pub fn set_destination(&self, destination: ListenAddress) {
+        self.details().destination = Some(destination);
+    }
+
+    /// The very address that the client came to: where a PROXY header came before it, what that said; else our end of its
+    /// socket.
+    ///
+    /// A listener of one address tells by itself. Only behind one of all addresses is the system asked, and that once, and
+    /// of the descriptor: whoever wants to know has no hold of the socket.
+    #[must_use]
+    pub fn destination(&self) -> ListenAddress {
+        if let Some(known) = self.details().destination {
+            return known;
+        }
+        if !self.listener.ip().is_unspecified() {
+            return self.listener;
+        }
+        match self.socket().and_then(|socket| socket.near_end(self.peer)) {
+            Some(asked) => {
+                self.set_destination(asked);
+                asked
+            }
+            // The client has gone, or its socket was never told: any address of ours, in the client's own family.
+            None => match self.client().ip() {
+                IpAddr::V4(_) => ListenAddress::new((Ipv4Addr::UNSPECIFIED, self.listener.port()).into()),
+                IpAddr::V6(_) => ListenAddress::new((Ipv6Addr::UNSPECIFIED, self.listener.port()).into()),
+            },
+        }
     }
 
     /// What it is doing, as operators see it: from the order to drain on that is [`State::Draining`].

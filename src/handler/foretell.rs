@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, Uri};
 
 use super::choose::{Terms, admits_any, choose};
-use super::route::Route;
+use super::route::{Action, Route};
 use super::site::Site;
 use crate::connection::Refusal;
-use crate::http::{Host, answer};
+use crate::http::{Host, answer, foretell_target};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::route::{ConnectionFacts, Decision, Protocol, RouteId};
 use crate::tls::ServerPolicy;
@@ -72,6 +72,10 @@ pub fn foretell<'a>(
 
 const NO_ROUTE: Outcome = Outcome::new(Phase::Route, Party::Proxy, Cause::NoRoute);
 
+const MALFORMED: Outcome = Outcome::new(Phase::Route, Party::Client, Cause::RequestMalformed);
+
+const UNREWRITABLE: Outcome = Outcome::new(Phase::Serve, Party::Client, Cause::RequestMalformed);
+
 const TLS_EXPECTED: Outcome = Outcome::new(Phase::Route, Party::Client, Cause::TlsExpected);
 
 impl TurnedDown {
@@ -112,10 +116,24 @@ fn requested<'a>(
     terms: Option<Terms<'_>>,
     request: &Request<()>,
 ) -> Result<&'a Arc<Route>, TurnedDown> {
-    let malformed = Outcome::new(Phase::Route, Party::Client, Cause::RequestMalformed);
-    let host = Host::of(request).map_err(|_invalid| TurnedDown::answered(malformed))?;
+    let host = Host::of(request).map_err(|_invalid| TurnedDown::answered(MALFORMED))?;
     let route = choose(site, facts, terms, &host, request).map_err(TurnedDown::answered)?;
     let refused = |refusal: Refusal| TurnedDown::answered(refusal.outcome());
     route.admission.admit(facts.client).map(drop).map_err(refused)?;
     Ok(route)
+}
+
+/// What the target would get in place of the request's path and query, where the route rewrites them.
+///
+/// # Errors
+/// How the request would be turned down, if its path is not written so that it can be rewritten.
+pub fn foretell_path(route: &Route, request: &Request<()>) -> Result<Option<Uri>, TurnedDown> {
+    let rewrite = match &route.action {
+        Action::Forward(forward) => forward.rewrite.as_ref(),
+        Action::Redirect(_) | Action::Respond(_) => None,
+    };
+    let Some(rewrite) = rewrite else { return Ok(None) };
+    let host = Host::of(request).map_err(|_invalid| TurnedDown::answered(MALFORMED))?;
+    let path = foretell_target(request, &host, route.meter.name(), rewrite);
+    path.map_err(|_unrewritable| TurnedDown::answered(UNREWRITABLE))
 }

@@ -19,7 +19,7 @@ pub use self::http::{CurrentSite, Inside, Requests, http};
 pub use self::inquiry::ForwardAuth;
 pub use choose::{Terms, admits_any, choose};
 pub use entry::enter;
-pub use foretell::{Gets, TurnedDown, foretell};
+pub use foretell::{Gets, TurnedDown, foretell, foretell_path};
 pub use passthrough::passthrough;
 pub use password::BasicAuth;
 pub use redirect::Redirect;

@@ -50,6 +50,7 @@ pub use host::{Host, InvalidHost};
 pub use incoming::{Incoming, IncomingError};
 pub use pool::{IDLE_MAX, IDLE_PER_KEY_MAX, Pool, RESPONSE_HEAD_MAX};
 pub use rate::MinRate;
+pub use request::foretell_target;
 pub use request_body::RequestBody;
 pub use request_id::RequestId;
 pub use serve::{

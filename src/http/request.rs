@@ -3,16 +3,17 @@ use http::header::{
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Method, Uri, Version};
+use http::{Method, Request, Uri, Version};
 
 use super::answer::X_REQUEST_ID;
 use super::exchange::Exchange;
 use super::facts::TlsNames;
 use super::forward::Forwarding;
+use super::host::Host;
 use super::request_id::RequestId;
 use super::via::VIA_SELF_MAX;
 use super::{forwarded, hop};
-use crate::name::{PathRewrite, Unrewritable};
+use crate::name::{PathRewrite, Placeholder, Unrewritable};
 use crate::upstream::Target;
 
 /// Why a request is not forwarded.
@@ -150,17 +151,54 @@ fn origin_form(uri: &Uri) -> Uri {
 
 /// The request target with its path changed and its query as it was sent.
 fn rewritten(uri: &Uri, rewrite: &PathRewrite, exchange: &Exchange, tls: TlsNames<'_>) -> Result<Uri, Refusal> {
+    rewritten_by(uri, rewrite, |placeholder, out| exchange.write(placeholder, tls, out)).map_err(Refusal::Path)
+}
+
+/// The same, for one who has no exchange; `value` writes what the rewrite's placeholders stand for, but for `{path}`.
+fn rewritten_by(
+    uri: &Uri,
+    rewrite: &PathRewrite,
+    value: impl FnMut(Placeholder, &mut String),
+) -> Result<Uri, Unrewritable> {
     // `OPTIONS *` asks of the server, not of a path.
     if uri.path() == "*" {
         return Ok(uri.clone());
     }
-    let path = rewrite.apply(uri.path(), |placeholder, out| exchange.write(placeholder, tls, out));
-    let mut target = path.map_err(Refusal::Path)?;
+    let mut target = rewrite.apply(uri.path(), value)?;
     if let Some(query) = uri.query() {
         target.push('?');
         target.push_str(query);
     }
-    PathAndQuery::try_from(target).map(Uri::from).map_err(|_| Refusal::Path(Unrewritable))
+    PathAndQuery::try_from(target).map(Uri::from).map_err(|_| Unrewritable)
+}
+
+/// The request target that a target would get of a request; none for `CONNECT`, which has no path.
+///
+/// # Errors
+/// The client's: its path is not written so that the rewrite is certain.
+pub fn foretell_target<B>(
+    request: &Request<B>,
+    host: &Host,
+    route: &str,
+    rewrite: &PathRewrite,
+) -> Result<Option<Uri>, Unrewritable> {
+    if request.method() == Method::CONNECT {
+        return Ok(None);
+    }
+    let value = |placeholder, out: &mut String| match placeholder {
+        Placeholder::Host => out.push_str(host.as_str().unwrap_or_default()),
+        Placeholder::Route => out.push_str(route),
+        // No rewrite may hold them; `{path}` is written already.
+        Placeholder::ClientIp
+        | Placeholder::RequestId
+        | Placeholder::TlsVersion
+        | Placeholder::Sni
+        | Placeholder::User
+        | Placeholder::Path
+        | Placeholder::PathAndQuery
+        | Placeholder::Status => {}
+    };
+    rewritten_by(&origin_form(request.uri()), rewrite, value).map(Some)
 }
 
 /// HTTP/2 may send cookies in pieces; HTTP/1 has one field (RFC 9113 section 8.2.3).

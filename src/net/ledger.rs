@@ -2,6 +2,8 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::{ClientAddress, ListenAddress, sys};
+
 /// How many descriptors one part of the ledger is for; parts are made when a descriptor of theirs is first claimed.
 const PART: usize = 4_096;
 
@@ -116,6 +118,17 @@ impl Drop for Claim {
 }
 
 impl SocketId {
+    /// Our end of the socket, whose other end is `peer`; none if it has been closed, or is not connected any more.
+    ///
+    /// No two sockets that live at a time have the same two ends, so the other end tells it from one that has come to its
+    /// descriptor since.
+    #[must_use]
+    pub fn near_end(self, peer: ClientAddress) -> Option<ListenAddress> {
+        let near = sys::near_end(self.descriptor)?;
+        let is_it = sys::far_end(self.descriptor).is_some_and(|far| ClientAddress::new(far) == peer);
+        is_it.then(|| ListenAddress::new(near))
+    }
+
     /// Whether the claim of it stands.
     #[must_use]
     pub fn is_claimed(self) -> bool {

@@ -27,7 +27,10 @@ pub(super) async fn learn(
             connection.enter(State::Sniffing);
             let (header, stream) = read_proxy_header(stream, deadline).await.map_err(|error| error.outcome())?;
             match header {
-                Some(ProxyHeader::Proxied { source, .. }) => connection.set_client(source),
+                Some(ProxyHeader::Proxied { source, destination }) => {
+                    connection.set_client(source);
+                    connection.set_destination(destination);
+                }
                 Some(ProxyHeader::Local) => {}
                 Some(ProxyHeader::Unknown) => connection.set_client(ClientAddress::UNKNOWN),
                 None if policy.required => {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Curl, Proxy, Target};
+use crate::harness::{Curl, End, Peer, Proxy, Target, Way};
 
 /// Routes that turn clients down in each way there is; TARGET is an HTTP server.
 const CONFIG: &str = r#"
@@ -199,5 +199,52 @@ fn match_says_what_the_client_has_to_bring() {
     assert!(told["note"].as_str().unwrap().contains("tls.client_auth"), "{told}");
     let (_, told) = ask(&proxy, "127.0.0.6", &["anything:0"]);
     assert_eq!((&told["refused"]["cause"], &told["refused"]["phase"]), (&"blocked".into(), &"route".into()));
+    proxy.finish();
+}
+
+/// A path that the rewrite of its route would not be certain of is refused, however well the route matches it.
+#[test]
+fn match_says_what_a_rewrite_makes_of_the_path() {
+    let target = Target::http("target");
+    let route = |name: &str, ip: &str, rewrite: &str| {
+        Way::Http.route(name, ip, target.address, &format!("match.path = \"/shop/\"\nrewrite = {{ {rewrite} }}"))
+    };
+    let proxy = Proxy::start(
+        &(route("strip", "127.0.0.2", "strip_prefix = \"/shop\"")
+            + &route("replace", "127.0.0.3", "replace_prefix = { from = \"/shop\", to = \"/v1\" }")
+            + &route("set", "127.0.0.4", "set = \"/{host}/{route}{path}\"")),
+    );
+    for (ip, path, gets) in [
+        ("127.0.0.2", "/shop/cart?id=7", Some("/cart?id=7")),
+        ("127.0.0.2", "/shop/", Some("/")),
+        ("127.0.0.3", "/shop/cart?id=7", Some("/v1/cart?id=7")),
+        ("127.0.0.4", "/shop/cart", Some("/shop.test/set/shop/cart")),
+        ("127.0.0.2", "//shop/x", None),
+        ("127.0.0.2", "/shop//x", None),
+        ("127.0.0.2", "/x/../shop/y", None),
+        ("127.0.0.2", "/%73hop/x", None),
+        ("127.0.0.3", "/%73hop/x", None),
+        ("127.0.0.3", "/x/../shop/y", None),
+    ] {
+        let (_, told) = ask(&proxy, ip, &[&format!("http://shop.test:0{path}")]);
+        let mut client = Peer::connect(proxy.address(ip));
+        let status = client.get("shop.test", path).status();
+        client.finish();
+        assert_eq!(client.end(), End::Whole);
+        assert_eq!(status, if gets.is_some() { 200 } else { 400 }, "{ip} {path}");
+        assert_eq!(told["path"].as_str(), gets, "{ip} {path}: {told}");
+        let refused = &told["refused"];
+        assert_eq!(refused["cause"].as_str(), gets.is_none().then_some("request_malformed"), "{ip} {path}: {told}");
+        let taken = told["routes"].as_array().unwrap().iter().any(|route| route["taken"] == true);
+        assert_eq!(taken, gets.is_some(), "{ip} {path}: {told}");
+        if gets.is_none() {
+            assert_eq!(refused["client_gets"], "400 Bad Request", "{told}");
+            let line = proxy.line("request", path, |line| line["path"] == path);
+            assert_eq!((&line["phase"], &line["party"]), (&refused["phase"], &refused["party"]), "{line} {told}");
+        }
+    }
+    let output = proxy.command(&["match", "http://shop.test:0//shop/x"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("why: the path is not written so that it can be rewritten"), "{text}");
     proxy.finish();
 }

@@ -165,21 +165,104 @@ fn a_header_is_sent_to_the_target_in_the_version_that_is_asked_for() {
 }
 
 fn expected(version: &str, ends: Ends) -> Vec<u8> {
-    let Ends { client, listener } = ends;
+    announcing(version, ends.client, ends.listener)
+}
+
+/// The header for these two addresses, which are of one family.
+fn announcing(version: &str, source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
+    assert_eq!(source.is_ipv4(), destination.is_ipv4());
     if version == "v1" {
-        let (source, destination) = (client.ip(), listener.ip());
-        return format!("PROXY TCP4 {source} {destination} {} {}\r\n", client.port(), listener.port()).into_bytes();
+        let family = if source.is_ipv4() { "TCP4" } else { "TCP6" };
+        let (from, to) = (source.ip(), destination.ip());
+        return format!("PROXY {family} {from} {to} {} {}\r\n", source.port(), destination.port()).into_bytes();
     }
     let octets = |address: SocketAddr| match address.ip() {
-        std::net::IpAddr::V4(ip) => ip.octets(),
-        std::net::IpAddr::V6(_) => unreachable!("the tests are at home in IPv4"),
+        std::net::IpAddr::V4(ip) => ip.octets().to_vec(),
+        std::net::IpAddr::V6(ip) => ip.octets().to_vec(),
     };
-    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
-    header.extend(octets(client));
-    header.extend(octets(listener));
-    header.extend(client.port().to_be_bytes());
-    header.extend(listener.port().to_be_bytes());
+    let family: [u8; 3] = if source.is_ipv4() { [0x11, 0, 12] } else { [0x21, 0, 36] };
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21".to_vec();
+    header.extend(family);
+    header.extend(octets(source));
+    header.extend(octets(destination));
+    header.extend(source.port().to_be_bytes());
+    header.extend(destination.port().to_be_bytes());
     header
+}
+
+const UNKNOWN_V1: &[u8] = b"PROXY UNKNOWN\r\n";
+const UNKNOWN_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x00\0\0";
+
+/// Behind a listener of all addresses, each client's header names the address that it has come to.
+#[test]
+fn a_header_names_the_very_address_that_the_client_came_to() {
+    let http = |client: &mut Peer| client.send(b"GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n");
+    for (version, way, any) in
+        [("v1", Way::Tcp, "[::]"), ("v2", Way::Tcp, "[::]"), ("v1", Way::Http, "[::]"), ("v2", Way::Tcp, "0.0.0.0")]
+    {
+        let (listener, address) = listener();
+        let more = format!("send_proxy_protocol = \"{version}\"");
+        let proxy = Proxy::start(&way.route("announced", any, address, &more));
+        let port = proxy.address(any.trim_matches(['[', ']'])).port();
+        for to in ["127.0.0.1", "127.0.0.9", "::1"] {
+            let to = SocketAddr::new(to.parse().unwrap(), port);
+            if to.is_ipv6() && any == "0.0.0.0" {
+                continue;
+            }
+            let mut client = Peer::connect(to);
+            if way == Way::Http {
+                http(&mut client);
+            }
+            let mut target = Peer::accept(&listener);
+            target.expect(&announcing(version, client.tcp().local_addr().unwrap(), to));
+            drop(target);
+            // A target that is gone: what comes of the request is not asked here.
+            client.finish();
+            assert_ne!(client.rest().1, End::Silence);
+        }
+        proxy.finish();
+    }
+}
+
+/// Who is the first in a chain is told by the last: the addresses of the header that came are those of the header that goes.
+#[test]
+fn a_header_that_came_is_passed_on_with_both_its_addresses() {
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\0\0";
+    let [source, destination] = ["192.0.2.7:4711", "192.0.2.8:443"].map(|text| text.parse().unwrap());
+    let [source6, destination6] = ["[2001:db8::7]:4711", "[2001:db8::8]:443"].map(|text| text.parse().unwrap());
+    for (any, name) in [("[::]", "::"), ("127.0.0.2", "127.0.0.2")] {
+        for (version, unknown) in [("v1", UNKNOWN_V1), ("v2", UNKNOWN_V2)] {
+            let (listener, address) = listener();
+            let config = format!(
+                "[[listeners]]\naddress = \"{any}:0\"\nproxy_protocol = {{ trusted = [\"127.0.0.0/8\"], required = false }}\n"
+            ) + &Way::Tcp.route("chain", any, address, &format!("send_proxy_protocol = \"{version}\""));
+            let proxy = Proxy::start(&config);
+            let to = SocketAddr::new("127.0.0.2".parse().unwrap(), proxy.address(name).port());
+            for (came, goes) in [
+                (announcing("v1", source, destination), Some(announcing(version, source, destination))),
+                (announcing("v2", source, destination), Some(announcing(version, source, destination))),
+                (announcing("v1", source6, destination6), Some(announcing(version, source6, destination6))),
+                (UNKNOWN_V1.to_vec(), Some(unknown.to_vec())),
+                (UNKNOWN_V2.to_vec(), Some(unknown.to_vec())),
+                // The sender's own connection counts by its own addresses, and so does one without a header.
+                (local.to_vec(), None),
+                (Vec::new(), None),
+            ] {
+                let mut client = Peer::connect(to);
+                client.send(&came);
+                client.send(b"ping");
+                let mut target = Peer::accept(&listener);
+                let own = || announcing(version, client.tcp().local_addr().unwrap(), to);
+                target.expect(&goes.unwrap_or_else(own));
+                target.expect(b"ping");
+                client.finish();
+                assert_eq!(target.end(), End::Whole);
+                target.finish();
+                assert_eq!(client.end(), End::Whole);
+            }
+            proxy.finish();
+        }
+    }
 }
 
 /// A header that names no client cannot say that the client may come in: where some may and others may not, it may not.

@@ -63,7 +63,11 @@ impl<'a> Attempt<'a> {
     }
 
     async fn send_header(&self, tcp: &mut TcpStream, version: ProxyVersion) -> Result<(), Failure> {
-        let header = ProxyHeader::Proxied { source: self.plan.client, destination: self.plan.listener };
+        let header = match self.plan.client {
+            // An address that nobody has would be taken for the client's.
+            client if client.is_unknown() => ProxyHeader::Unknown,
+            client => ProxyHeader::Proxied { source: client, destination: self.plan.connection.destination() },
+        };
         let mut bytes = BytesMut::new();
         header.encode(version, &mut bytes);
         let (at, passed) = self.limit(self.plan.timeouts.connect, Failure::Timeout);

@@ -48,7 +48,7 @@ pub struct Plan<'a> {
     pub targets: &'a Targets,
     /// For whom; what the choice may depend on, and the source in a PROXY header.
     pub client: ClientAddress,
-    /// Where the client came to: the port to preserve, and the destination in a PROXY header.
+    /// Where we listen for the client: the port to preserve.
     pub listener: ListenAddress,
     /// TLS to the target, if there is to be any.
     pub tls: Option<&'a ClientPolicy>,
