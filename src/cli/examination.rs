@@ -1,7 +1,7 @@
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +14,9 @@ use crate::generation::{LoadError, Source};
 use crate::net::{BoundListener, bind_advice, sys};
 use crate::server::Inherited;
 use crate::telemetry::Meters;
+
+/// How many ports that this user may not have are told by number.
+const PORTS_TOLD_MAX: usize = 4;
 
 /// What there is to say of a configuration before it runs.
 #[derive(Debug)]
@@ -55,7 +58,9 @@ pub(super) fn examine(path: &Path) -> Result<Examination, ExitStatus> {
         Err(LoadError::Faults(faults)) => named = Some(faults.clone()),
         Err(error @ (LoadError::Config(_) | LoadError::NotFile { .. })) => return Err(refuse(error)),
     }
-    let faults = Faults::all([named, address_faults(&config), admin_faults(&config)].into_iter().flatten());
+    let passed = Inherited::take().unwrap_or_default();
+    warnings.extend(ports_warning(&config, &passed));
+    let faults = Faults::all([named, address_faults(&config, &passed), admin_faults(&config)].into_iter().flatten());
     if faults.is_some() {
         size = None;
     }
@@ -74,11 +79,9 @@ impl Examination {
 
 /// The addresses of routes that nobody could bind here, each IP address once.
 ///
-/// Whether a port may be had is not asked: who checks need not be the user that the daemon runs as, and the daemon itself may
-/// have it now. A socket that the service manager passes is bound already, with an address that no interface has too
+/// Whether a port is free is not asked: the daemon itself may have it now. A socket that the service manager passes is bound already, with an address that no interface has too
 /// (`FreeBind=`, systemd.socket(5)).
-fn address_faults(config: &Config) -> Option<Faults> {
-    let passed = Inherited::take().unwrap_or_default();
+fn address_faults(config: &Config, passed: &Inherited) -> Option<Faults> {
     let mut asked = HashSet::new();
     let mut faults = Vec::new();
     for listener in &config.listeners {
@@ -93,6 +96,31 @@ fn address_faults(config: &Config) -> Option<Faults> {
         }
     }
     Faults::new(faults, 0)
+}
+
+/// The ports that this user may not have. That is no fault: who checks need not be the user that the daemon runs as.
+///
+/// Such ports are the lowest (`net.ipv4.ip_unprivileged_port_start`, ip(7)), on every address, so that the first that may be had
+/// ends the search.
+fn ports_warning(config: &Config, passed: &Inherited) -> Option<String> {
+    let wanted = config.listeners.iter().map(|listener| listener.address.value);
+    let ports: BTreeSet<u16> = wanted.filter(|address| !passed.has(*address)).map(|address| address.port()).collect();
+    let refused = |port: &u16| {
+        let tried = BoundListener::could_bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, *port)));
+        tried.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    };
+    let mut refused = ports.into_iter().filter(|port| *port != 0).take_while(refused);
+    let told: Vec<String> = refused.by_ref().take(PORTS_TOLD_MAX).map(|port| port.to_string()).collect();
+    let word = if told.len() > 1 { "ports" } else { "port" };
+    let told = match (told.split_last()?, refused.count()) {
+        ((only, []), 0) => only.clone(),
+        ((last, others), 0) => format!("{} and {last}", others.join(", ")),
+        (_, more) => format!("{} and {more} more", told.join(", ")),
+    };
+    Some(format!(
+        "this user may not listen on {word} {told}: `run` would end with status 77; the service can \
+         (AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit)"
+    ))
 }
 
 /// What keeps operators from coming in by the ways that `[admin]` names. A default that nobody wrote is none of these.

@@ -128,7 +128,7 @@ impl Candidate {
             text.push_str(" (backup)");
         }
         if let Some(SetAside { cause, seconds }) = &self.set_aside {
-            text.push_str(&format!(" (set aside for {}: {cause})", age(*seconds)));
+            text.push_str(&format!(" (set aside since {}: {cause})", age(*seconds)));
         }
         text
     }

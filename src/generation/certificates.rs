@@ -111,6 +111,11 @@ impl<'a> Tls<'a> {
         std::mem::take(&mut self.warnings)
     }
 
+    /// Keeps a warning.
+    pub(super) fn warn(&mut self, warning: String) {
+        self.warnings.push(warning);
+    }
+
     /// The certificates that are used, by their files or by how they were made, and when they expire.
     pub(super) fn expiries(&self) -> BTreeMap<String, SystemTime> {
         let files = self.files.iter().filter_map(|((chain, _), certificate)| {

@@ -150,10 +150,28 @@ impl Generation {
 
     /// What to say where settings have changed that are only read at start.
     #[must_use]
-    pub fn needs_restart(&self) -> Option<&'static str> {
-        (self.fixed != *self.started_with).then_some(
-            "server.workers, [log], and socket, listen and whether there is tls in [admin] are read at start only: restart for \
-             their changes to count",
-        )
+    pub fn needs_restart(&self) -> Option<String> {
+        let changed = self.fixed.unlike(&self.started_with);
+        let (are, their) = if changed.len() > 1 { ("are", "their changes") } else { ("is", "its change") };
+        let named = changed.split_last().map(|(last, others)| match others {
+            [] => (*last).to_owned(),
+            _ => format!("{} and {last}", others.join(", ")),
+        });
+        named.map(|named| format!("{named} {are} read at start only: restart for {their} to count"))
+    }
+}
+
+impl Fixed {
+    /// The keys that differ from those of `other`.
+    fn unlike(&self, other: &Self) -> Vec<&'static str> {
+        let Self { workers, log, admin_socket, admin_listen, admin_tls } = self;
+        let keys = [
+            ("[server] workers", *workers != other.workers),
+            ("[log]", *log != other.log),
+            ("[admin] socket", *admin_socket != other.admin_socket),
+            ("[admin] listen", *admin_listen != other.admin_listen),
+            ("whether there is [admin] tls", *admin_tls != other.admin_tls),
+        ];
+        keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }
 }

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +12,9 @@ use super::certificates::Tls;
 use crate::config::{AdminTls, AdminToken, InvalidToken, Located, Token};
 use crate::route::TlsVersion;
 use crate::tls::{Certificate, CertificateSource, ClientAuth, ServerParameters, ServerPolicy};
+
+/// The bit of a file's mode by which users who neither own it nor are in its group may read it (inode(7)).
+const READ_BY_OTHERS: u32 = 0o004;
 
 /// Whom the operator's HTTP address answers. Read anew at each reload, so that a token or a certificate can be changed.
 #[derive(Debug, Default)]
@@ -85,7 +89,15 @@ impl Tls<'_> {
 
     fn token(&mut self, path: &Located<PathBuf>) -> Option<OperatorToken> {
         match read(&path.value) {
-            Ok(token) => Some(OperatorToken::new(token.secret())),
+            Ok((token, mode)) => {
+                if mode & READ_BY_OTHERS != 0 {
+                    self.warn(format!(
+                        "{}: every user of this host can read the token, which opens kill, reload and drain; `chmod 600` it",
+                        path.value.display()
+                    ));
+                }
+                Some(OperatorToken::new(token.secret()))
+            }
             Err(error) => self.fault(path.place, &error),
         }
     }
@@ -110,14 +122,15 @@ impl Tls<'_> {
     }
 }
 
-/// The token in a file: all of it but the end of its line.
-fn read(path: &Path) -> Result<Token, TokenError> {
+/// The token in a file, which is all of it but the end of its line, and the file's mode.
+fn read(path: &Path) -> Result<(Token, u32), TokenError> {
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => TokenError::Missing(path.into()),
         _ => TokenError::Unreadable(path.into(), error),
     };
     // Asked before it is opened: opening a pipe waits for its writer.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
         return Err(TokenError::NotFile(path.into()));
     }
     // The longest token, and a line's end.
@@ -130,7 +143,8 @@ fn read(path: &Path) -> Result<Token, TokenError> {
     let text = String::from_utf8(bytes);
     let invalid = |why| TokenError::Invalid { path: path.into(), why };
     let text = text.map_err(|_| invalid(InvalidToken::Character))?;
-    Token::parse(text.trim_end_matches(['\n', '\r'])).map_err(invalid)
+    let token = Token::parse(text.trim_end_matches(['\n', '\r'])).map_err(invalid)?;
+    Ok((token, metadata.mode()))
 }
 
 #[cfg(test)]
@@ -143,7 +157,7 @@ mod tests {
         let path = folder.path().join("admin.token");
         let of = |text: &str| {
             std::fs::write(&path, text).unwrap();
-            read(&path).map(|token| token.secret().to_owned()).map_err(|error| error.to_string())
+            read(&path).map(|(token, _)| token.secret().to_owned()).map_err(|error| error.to_string())
         };
         let (secret, longest) = ("0123456789abcdef".repeat(2), "x".repeat(Token::LENGTH_MAX));
         for end in ["", "\n", "\r\n"] {

@@ -284,3 +284,46 @@ fn a_policy_towards_targets_is_shared_by_equals_and_kept_over_a_reload() {
     let third = assemble(&source, folder.path(), &text, None).unwrap();
     assert_eq!(classes(&third), [5, 5, 6, 7, 8], "a class is never used again");
 }
+
+#[test]
+fn what_needs_a_restart_is_named_until_file_and_process_agree() {
+    let folder = folder();
+    let source = source(folder.path());
+    let route = "[[routes]]\nname = \"a\"\nmatch.ports = [80]\nrespond = {}\n";
+    let first = assemble(&source, folder.path(), route, None).unwrap();
+    assert_eq!(first.needs_restart(), None);
+    let said = |settings: &str| {
+        let text = format!("{settings}\n{route}");
+        assemble(&source, folder.path(), &text, Some(&first)).unwrap().needs_restart().unwrap_or_default()
+    };
+    let one = |key: &str| format!("{key} is read at start only: restart for its change to count");
+    assert_eq!(said("server.workers = 3"), one("[server] workers"));
+    assert_eq!(said("log.level = \"debug\""), one("[log]"));
+    assert_eq!(said("admin.socket = \"\""), one("[admin] socket"));
+    assert_eq!(said("admin.listen = \"127.0.0.1:9900\""), one("[admin] listen"));
+    let tls = "tls = { certificate = \"shop.pem\", key = \"shop.key\" }";
+    assert_eq!(
+        said(&format!("server.workers = 3\nlog.access = false\n[admin]\nlisten = \"127.0.0.1:9900\"\n{tls}")),
+        "[server] workers, [log], [admin] listen and whether there is [admin] tls are read at start only: restart for \
+         their changes to count"
+    );
+    assert_eq!(said("server.shutdown_timeout = \"1s\""), "");
+}
+
+#[test]
+fn a_token_that_everybody_on_the_host_can_read_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    let path = folder.path().join("admin.token");
+    fs::write(&path, "0123456789abcdef".repeat(2)).unwrap();
+    let text = "admin.token_file = \"admin.token\"\n[[routes]]\nname = \"a\"\nmatch.ports = [80]\nrespond = {}\n";
+    for (mode, open) in [(0o600, false), (0o640, false), (0o644, true), (0o604, true)] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let warnings = assemble(&source(folder.path()), folder.path(), text, None).unwrap().warnings;
+        let said = format!(
+            "{}: every user of this host can read the token, which opens kill, reload and drain; `chmod 600` it",
+            path.display()
+        );
+        assert_eq!(warnings, if open { vec![said] } else { vec![] }, "{mode:o}");
+    }
+}

@@ -163,7 +163,10 @@ async fn attempt(
             Cause::TargetClosed
         }
     };
-    exchange.set_error(&with_causes(&broken));
+    // What is wrong with the request's body is the cause itself; that it is broken would say less.
+    if !matches!(broken, Broken::Request) {
+        exchange.set_error(&with_causes(&broken));
+    }
     Attempt::Failed(Failed::of(Party::Target, cause))
 }
 

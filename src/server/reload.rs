@@ -161,7 +161,7 @@ impl Daemon {
         let number = next.number;
         let mut warnings = std::mem::take(&mut next.warnings);
         warnings.extend(limits.lowered);
-        warnings.extend(next.needs_restart().map(ToOwned::to_owned));
+        warnings.extend(next.needs_restart());
         next.show_meters();
         self.shared.current.replace(next);
         self.workers.iter().for_each(WorkerHandle::renew);

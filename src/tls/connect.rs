@@ -6,6 +6,7 @@ use tokio_rustls::TlsConnector;
 use super::ahead::ReadAhead;
 use super::client::{ClientPolicy, TargetName};
 use super::stream::{BUFFER_MAX, TargetTls};
+use super::verdict::verdict;
 use crate::name::HostName;
 use crate::net::Transport;
 use crate::outcome::{Cause, Outcome, Party, Phase};
@@ -26,9 +27,7 @@ pub enum TargetTlsError {
     #[error("the connection to the target failed during the TLS handshake")]
     Socket(#[source] io::Error),
     /// The target's certificate does not verify.
-    #[error(
-        "the target's certificate does not verify; tls.upstream.ca names another authority, tls.upstream.server_name another name"
-    )]
+    #[error("{}", verdict(.0))]
     Verify(#[source] rustls::Error),
     /// What the target sent is no TLS.
     #[error("the target does not answer in TLS; is this its TLS port?")]

@@ -21,6 +21,7 @@ mod server;
 mod store;
 mod stream;
 mod ticket;
+mod verdict;
 
 #[cfg(test)]
 mod tests;

@@ -172,6 +172,42 @@ fn an_address_that_no_interface_has_is_a_fault_of_the_route_that_wants_it() {
     assert!(code == 69 && errors.contains("no interface of this host has the address"), "{errors}");
 }
 
+/// Who checks need not be who runs it, so that it is no fault that only the service may listen there.
+#[test]
+fn ports_that_this_user_may_not_have_are_warned_of_and_end_a_run_with_77() {
+    // Where nobody has to be asked there is nothing to warn of, as in most containers.
+    let lowest = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    let restricted = lowest.trim().parse::<u16>().unwrap() > 8;
+    // Others than root cannot come to where the program was built, nor to a folder of root's.
+    let folder = folder_with("");
+    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let program = folder.path().join("smartproxy");
+    fs::copy(BINARY, &program).unwrap();
+    let as_somebody = |command: &str, ports: &str| {
+        let file = folder.path().join("low.toml");
+        let text = GOOD.replace("\"127.0.0.1:0\"", ports);
+        fs::write(&file, format!("[admin]\nsocket = \"\"\n{text}")).unwrap();
+        let mut asked = if rustix::process::geteuid().is_root() {
+            let mut asked = std::process::Command::new("setpriv");
+            asked.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]).arg(&program);
+            asked
+        } else {
+            std::process::Command::new(&program)
+        };
+        said(&asked.arg(command).arg("-c").arg(file).env("NO_COLOR", "1").output().unwrap())
+    };
+    let (code, answer, errors) = as_somebody("check", "\"127.0.0.1:7\", \"127.0.0.1:0\"");
+    assert!(code == 0 && answer.contains(": right: "), "{answer}{errors}");
+    assert_eq!(errors.contains("warning: this user may not listen on port 7: `run` would end"), restricted, "{errors}");
+    let (code, _, errors) = as_somebody("check", "\"2-8\"");
+    assert_eq!(code, 0, "{errors}");
+    assert_eq!(errors.contains("may not listen on ports 2, 3, 4, 5 and 3 more: "), restricted, "{errors}");
+    if restricted {
+        let (code, _, errors) = as_somebody("run", "\"127.0.0.1:7\"");
+        assert!(code == 77 && errors.contains("CAP_NET_BIND_SERVICE"), "{code}: {errors}");
+    }
+}
+
 #[test]
 fn an_admin_address_that_is_taken_says_whose_it_is_and_what_to_do() {
     let folder = folder_with("");

@@ -68,6 +68,16 @@ fn links_lead_somewhere() {
     }
 }
 
+/// The list at the top of the recipes has each of them, in their order.
+#[test]
+fn the_recipes_table_of_contents_is_its_headings() {
+    let recipes = document("docs/recipes.md");
+    let headings: Vec<_> = recipes.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let expected: Vec<_> = headings.iter().map(|heading| format!("- [{heading}](#{})", anchor(heading))).collect();
+    let listed: Vec<_> = recipes.lines().filter(|line| line.starts_with("- [")).collect();
+    assert_eq!(listed, expected);
+}
+
 /// The name that a heading has in a link.
 fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();

@@ -192,7 +192,7 @@
     const parts = [];
     for (const { target, in_flight: open, set_aside: aside } of route.targets) {
       parts.push(["div", aside ? "mono bad aside" : "mono up", target]);
-      if (aside) parts.push(["small", "bad", "set aside for " + time(aside.seconds) + ": " + aside.cause]);
+      if (aside) parts.push(["small", "bad", "set aside since " + time(aside.seconds) + ": " + aside.cause]);
       else if (open) parts.push(["small", "", count(open) + " open to it"]);
     }
     return parts.concat(more(route.targets.length, route.target_count));

@@ -215,6 +215,7 @@ async fn a_body_below_the_rate_is_408_and_one_above_it_arrives() {
     assert_eq!(world.outcome().await, by_client(Cause::RequestBodySlow));
     let lines = world.end().await;
     assert!(lines[1].contains("status=408") && lines[1].contains("cause=request_body_slow"), "{lines:?}");
+    assert!(!lines[1].contains("error="), "the cause says all of it: {lines:?}");
 }
 
 #[tokio::test]

@@ -74,6 +74,32 @@ async fn a_target_whose_certificate_does_not_verify_is_refused() {
     assert!(matches!(found, Verdict::ExpiredContext { .. }), "{found:?}");
 }
 
+/// Each is put right in another place: on the target, or by one of two keys here.
+#[tokio::test]
+async fn what_is_wrong_with_a_targets_certificate_is_said_with_who_can_put_it_right() {
+    let authority = Authority::new();
+    let policy = client_policy(trusting(&authority));
+    let target = TargetName::from(host("target.test"));
+    let said =
+        async |certificate: Arc<Certificate>| reach(&certificate, &policy, &target).await.unwrap_err().to_string();
+    let old = said(authority.issue_as(&["target.test"], Key::Ecdsa, Validity::Past)).await;
+    assert_eq!(old, "the target's certificate expired on 2001-01-01; renew it on the target");
+    let early = said(authority.issue_as(&["target.test"], Key::Ecdsa, Validity::Future)).await;
+    assert_eq!(early, "the target's certificate becomes valid only on 4000-01-01; are the clocks of both hosts right?");
+    let misnamed = said(authority.issue(&["other.test", "*.third.test", "127.0.0.1"])).await;
+    assert_eq!(
+        misnamed,
+        "the target's certificate is for other.test, *.third.test and 127.0.0.1, not for target.test; \
+         tls.upstream.server_name says under which name it is verified"
+    );
+    let stranger = said(Authority::new().issue(&["target.test"])).await;
+    assert_eq!(
+        stranger,
+        "no authority that is trusted here has signed the target's certificate; tls.upstream.ca names who is trusted \
+         (without it the system's roots), and the target has to send its whole chain"
+    );
+}
+
 #[tokio::test]
 async fn without_verification_any_certificate_is_taken_in_both_versions() {
     let stranger = Authority::new().issue_as(&["other.test"], Key::Ecdsa, Validity::Past);
