@@ -186,6 +186,7 @@ fn http_settings(route: &config::Route, pages: &mut Pages<'_>, logins: &mut Logi
             response_head: timeouts.response_head,
             body: timeouts.body,
             tunnel: timeouts.tunnel,
+            half_closed: timeouts.half_closed,
             linger: timeouts.linger,
             upstream_keep_alive: timeouts.upstream_keep_alive,
         },

@@ -35,6 +35,8 @@ pub struct Timeouts {
     pub body: Duration,
     /// An upgraded connection without a byte in either direction.
     pub tunnel: Duration,
+    /// One of which one side has finished, and the other moves no byte.
+    pub half_closed: Duration,
     /// Our last bytes reaching a peer that has stopped reading.
     pub linger: Duration,
     /// A pooled connection to a target.
@@ -188,7 +190,7 @@ fn answered(
     };
     match extended {
         Some(Extended(ties)) => {
-            ties.set_tunnel(StreamTunnel { far, idle: forwarding.timeouts.tunnel, exchange });
+            ties.set_tunnel(StreamTunnel { far, limits: tunnel_limits(forwarding.timeouts), exchange });
         }
         None => {
             let activity = Arc::clone(exchange.activity());
@@ -211,9 +213,9 @@ fn failure(failed: Failed, exchange: Exchange) -> Response<Body> {
 }
 
 fn tunnel_limits(timeouts: &Timeouts) -> relay::Limits {
-    let Timeouts { tunnel, linger, .. } = *timeouts;
+    let Timeouts { tunnel, half_closed, linger, .. } = *timeouts;
     // The lifetime is the connection's, and set by the one who serves it.
-    relay::Limits { idle: tunnel, half_closed: tunnel, linger, max_lifetime: None }
+    relay::Limits { idle: tunnel, half_closed, linger, max_lifetime: None }
 }
 
 const fn serving(party: Party, cause: Cause) -> Outcome {

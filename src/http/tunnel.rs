@@ -11,7 +11,7 @@ use crate::connection::{Connection, State};
 use crate::drain::Order;
 use crate::net::{Prefixed, Transport, reset_on_close};
 use crate::outcome::{Cause, Outcome, Party, Phase};
-use crate::relay::{Limits, relay};
+use crate::relay::{Limits, Side, relay};
 
 /// What a client connection becomes when a target has accepted an upgrade: bytes both ways (RFC 9110 section 7.8).
 #[derive(Debug)]
@@ -39,9 +39,9 @@ impl Tunnel {
         let before = (traffic.bytes_in(), traffic.bytes_out());
         let mut client = Prefixed::new(leftover, client);
         let opened = Instant::from_std(connection.opened());
+        let half_closed = |_side: Side| connection.enter(State::HalfClosed);
         let outcome = match far {
             Far::Socket(target, in_flight) => {
-                let half_closed = |_side| connection.enter(State::HalfClosed);
                 let outcome = relay(client, target, &limits, opened, traffic, connection.leash(), half_closed).await;
                 drop(in_flight);
                 outcome
@@ -51,9 +51,9 @@ impl Tunnel {
                     traffic.add_in(there);
                     traffic.add_out(back);
                 };
-                let carrying = carry(&mut client, target, limits.idle, count);
+                let carrying = carry(&mut client, target, &limits, half_closed, count);
                 let outcome = ended(carrying, opened, max_lifetime, connection).await;
-                if ![Cause::Finished, Cause::TunnelTimeout].contains(&outcome.cause) {
+                if ![Cause::Finished, Cause::TunnelTimeout, Cause::HalfClosedTimeout].contains(&outcome.cause) {
                     reset_on_close(client.tcp());
                 }
                 drop(slot);

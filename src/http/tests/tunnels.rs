@@ -58,6 +58,40 @@ async fn an_idle_tunnel_ends_and_a_killed_one_too() {
 }
 
 #[tokio::test]
+async fn a_half_closed_tunnel_ends_without_a_byte_long_before_an_open_one() {
+    for (request, begin) in [(UPGRADE, "101 Switching Protocols"), (CONNECT, "200 Connection established")] {
+        for client_ends in [true, false] {
+            let target = Scripted::new(move |mut peer, _| async move {
+                peer.head().await;
+                let upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\n";
+                peer.send(format!("HTTP/1.1 {begin}\r\n{upgrade}\r\nhello")).await;
+                if client_ends {
+                    peer.rest().await;
+                } else {
+                    peer.finish().await;
+                }
+                std::future::pending().await
+            })
+            .await;
+            let mut route = Route::to(&[target.address]);
+            route.timeouts.half_closed = milliseconds(100);
+            let mut world = World::http1(route).await;
+            let mut client = world.client().await;
+            client.send(request).await;
+            client.head().await;
+            assert_eq!(client.take(5).await, "hello");
+            if client_ends {
+                client.finish().await;
+            }
+            client.gone().await;
+            assert_eq!(world.cause().await, Cause::HalfClosedTimeout, "{begin} {client_ends}");
+            let lines = world.end().await;
+            assert!(lines[0].contains("phase=relay party=proxy cause=half_closed_timeout"), "{lines:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_upgrade_to_another_http_does_not_pass() {
     let target = Scripted::echoing().await;
     let world = World::http1(Route::to(&[target.address])).await;

@@ -149,6 +149,26 @@ async fn a_silent_tunnel_ends_after_its_time_and_one_that_lives_does_not() {
 }
 
 #[tokio::test]
+async fn a_half_closed_tunnel_has_a_time_of_its_own() {
+    let target = opening(|mut peer| async move {
+        peer.rest().await;
+        peer.gone().await;
+        std::future::pending().await
+    })
+    .await;
+    let mut route = Route::to(&[target.address]);
+    route.timeouts.half_closed = milliseconds(100);
+    let world = World::http2(route).await;
+    let mut client = Client::new(&world).await;
+    let (response, mut stream) = connect(&mut client, Some("websocket")).await;
+    stream.send_data("last".into(), true).unwrap();
+    assert_eq!(text(response).await.unwrap().0, "");
+    drop((stream, client));
+    let lines = world.end().await;
+    assert!(lines[0].contains("party=proxy cause=half_closed_timeout"), "{lines:?}");
+}
+
+#[tokio::test]
 async fn a_protocol_that_is_not_known_is_refused() {
     let world = World::http2(Route::to(&[])).await;
     let mut client = Client::new(&world).await;

@@ -198,6 +198,31 @@ async fn a_side_that_is_lost_resets_the_other() {
 }
 
 #[tokio::test]
+async fn it_ends_after_half_closed_once_one_side_has_finished() {
+    for client_ends in [true, false] {
+        let silent = move |tunnel: Tunnel| async move {
+            let (mut receiver, mut sender) = tunnel.open();
+            if !client_ends {
+                sender.send_data(Bytes::new(), true).unwrap();
+            }
+            while piece(&mut receiver).await.is_some_and(|piece| piece.is_ok()) {}
+            std::future::pending().await
+        };
+        let (_target, mut route) = target(silent).await;
+        route.timeouts.half_closed = milliseconds(100);
+        let mut world = World::http1(route).await;
+        let (mut client, head) = asking(&world).await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        if client_ends {
+            client.finish().await;
+        }
+        client.gone().await;
+        assert_eq!(world.cause().await, Cause::HalfClosedTimeout);
+        world.end().await;
+    }
+}
+
+#[tokio::test]
 async fn it_ends_after_its_time_with_its_lifetime_and_when_it_is_killed() {
     let silent = |tunnel: Tunnel| async move {
         let (mut receiver, _sender) = tunnel.open();

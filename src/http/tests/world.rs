@@ -65,6 +65,7 @@ impl Route {
                 response_head: minute,
                 body: minute,
                 tunnel: minute,
+                half_closed: minute,
                 linger: Duration::from_secs(5),
                 upstream_keep_alive: minute,
             },

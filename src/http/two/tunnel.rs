@@ -12,6 +12,7 @@ use super::target::Slot;
 use crate::http::exchange::Exchange;
 use crate::net::{Ending, Prefixed, Transport, reset_on_close};
 use crate::outcome::{Cause, Outcome, Party, Phase};
+use crate::relay::{Limits, Side};
 use crate::upstream::{InFlight, Stream};
 
 /// What one direction holds at most.
@@ -55,15 +56,15 @@ impl<S: Transport> End for Prefixed<S> {
 #[derive(Debug)]
 pub(in crate::http) struct StreamTunnel {
     pub(in crate::http) far: Far,
-    /// Without a byte in either direction.
-    pub(in crate::http) idle: Duration,
+    /// `max_lifetime` is the connection's, and minded by who serves that; `linger` is not minded.
+    pub(in crate::http) limits: Limits,
     pub(in crate::http) exchange: Exchange,
 }
 
 impl StreamTunnel {
     /// Relays until the tunnel ends. Gives the client's stream if it is to be reset.
     pub(super) async fn run(self, mut client: Strand) -> Option<Strand> {
-        let Self { far, idle, exchange } = self;
+        let Self { far, limits, exchange } = self;
         let progress = exchange.progress();
         let count = |there, back| {
             progress.add_in(there);
@@ -71,12 +72,12 @@ impl StreamTunnel {
         };
         let outcome = match far {
             Far::Socket(target, in_flight) => {
-                let outcome = carry(&mut client, target, idle, count).await;
+                let outcome = carry(&mut client, target, &limits, |_side| {}, count).await;
                 drop(in_flight);
                 outcome
             }
             Far::Strand(target, slot) => {
-                let outcome = carry(&mut client, target, idle, count).await;
+                let outcome = carry(&mut client, target, &limits, |_side| {}, count).await;
                 drop(slot);
                 outcome
             }
@@ -86,33 +87,37 @@ impl StreamTunnel {
     }
 }
 
-/// Moves bytes between a client and a target until both have ended, one is lost, or nothing moves for `idle`; `count` is
-/// told of each move, in and out. The target is finished or reset by then; the client only finished.
+/// Moves bytes between a client and a target until both have ended, one is lost, or nothing moves for `idle`, or for
+/// `half_closed` once one has ended; `on_half_closed` is told which was first, and `count` of each move, in and out. The target
+/// is finished or reset by then; the client only finished.
 pub(in crate::http) async fn carry(
     client: &mut impl End,
     mut target: impl End,
-    idle: Duration,
+    limits: &Limits,
+    on_half_closed: impl Fn(Side),
     count: impl Fn(u64, u64),
 ) -> Outcome {
     let (mut inward, mut outward) = (Pipe::default(), Pipe::default());
     let mut first = None;
     let mut moved = Instant::now();
     // A limit that no clock can reach is none; a day is as good.
-    let end = |moved: Instant| moved.checked_add(idle).unwrap_or(moved + Duration::from_secs(86_400));
-    let mut timer = pin!(sleep_until(end(moved)));
+    let end = |moved: Instant, limit| moved.checked_add(limit).unwrap_or(moved + Duration::from_secs(86_400));
+    let mut timer = pin!(sleep_until(end(moved, limits.idle)));
     let (party, cause) = poll_fn(|context| {
         let there = inward.poll(context, client, &mut target, |bytes| count(bytes, 0));
         let back = outward.poll(context, &mut target, client, |bytes| count(0, bytes));
         if let Some(cause) = lost(&there, Party::Client, Party::Target).or(lost(&back, Party::Target, Party::Client)) {
             return Poll::Ready(cause);
         }
-        if inward.ended && first.is_none() {
-            first = Some(Party::Client);
-        } else if outward.ended && first.is_none() {
-            first = Some(Party::Target);
+        let ended = [(inward.ended, Side::Client), (outward.ended, Side::Target)];
+        if first.is_none()
+            && let Some((_, side)) = ended.into_iter().find(|(ended, _)| *ended)
+        {
+            first = Some(side);
+            on_half_closed(side);
         }
         if there.is_ready() && back.is_ready() {
-            return Poll::Ready((first.unwrap_or(Party::Client), Cause::Finished));
+            return Poll::Ready((first.unwrap_or(Side::Client).party(), Cause::Finished));
         }
         // One takes no more, and not because we have ended it.
         if back.is_pending() && client.poll_gone(context).is_ready() {
@@ -125,7 +130,11 @@ pub(in crate::http) async fn carry(
         if active {
             moved = Instant::now();
         }
-        elapsed(timer.as_mut(), end(moved), context).map(|()| (Party::Proxy, Cause::TunnelTimeout))
+        let (limit, cause) = match first {
+            None => (limits.idle, Cause::TunnelTimeout),
+            Some(_) => (limits.half_closed, Cause::HalfClosedTimeout),
+        };
+        elapsed(timer.as_mut(), end(moved, limit), context).map(|()| (Party::Proxy, cause))
     })
     .await;
     let mut context = Context::from_waker(Waker::noop());
@@ -143,6 +152,10 @@ pub(in crate::http) async fn carry(
 
 /// Ready when the moment has come; if not, the task is woken then.
 fn elapsed(mut timer: Pin<&mut Sleep>, at: Instant, context: &mut Context<'_>) -> Poll<()> {
+    // It may be the earlier now.
+    if at < timer.deadline() {
+        timer.as_mut().reset(at);
+    }
     loop {
         // It fires early, once, when the moment has moved away.
         if timer.as_mut().poll(context).is_pending() {
@@ -180,6 +193,7 @@ struct Pipe {
     ended: bool,
     /// The sink has been told so.
     finished: bool,
+    /// Bytes, or the end of them, have moved since [`Pipe::take_moved`] was asked last.
     moved: bool,
 }
 
@@ -209,7 +223,7 @@ impl Pipe {
             if self.ended {
                 match Pin::new(&mut *sink).poll_shutdown(context) {
                     // A sink that is gone has had all bytes, and only missed the word that they were all.
-                    Poll::Ready(Ok(()) | Err(_)) => self.finished = true,
+                    Poll::Ready(Ok(()) | Err(_)) => (self.moved, self.finished) = (true, true),
                     Poll::Pending => return Poll::Pending,
                 }
                 continue;
@@ -235,6 +249,7 @@ impl Pipe {
         }
         self.pending = buffer.filled().to_vec();
         self.sent = 0;
+        self.moved = true;
         Poll::Ready(Ok(()))
     }
 
