@@ -39,10 +39,19 @@ pub fn descriptor_limit() -> io::Result<u64> {
 /// # Errors
 /// The system's: `descriptor` is no socket, or a listening one.
 pub fn unsent_bytes(descriptor: &impl AsFd) -> io::Result<usize> {
+    unsent_bytes_of(descriptor.as_fd().as_raw_fd())
+}
+
+/// The same of a descriptor that is not owned: another thread may close it, and open it for something else, at any moment, so
+/// the answer is of this one.
+///
+/// # Errors
+/// The system's: it is not open, or no socket, or a listening one.
+pub fn unsent_bytes_of(descriptor: RawFd) -> io::Result<usize> {
     let mut count: c_int = 0;
     // SIOCOUTQ (tcp(7)) has the number of TIOCOUTQ, the only one of the two names that libc has everywhere.
-    // SAFETY: the descriptor is borrowed, so it is open; the request writes one int, and `count` is one.
-    check(unsafe { libc::ioctl(descriptor.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut count) })?;
+    // SAFETY: the request writes one int, and `count` is one; a number that is not open is an error.
+    check(unsafe { libc::ioctl(descriptor, libc::TIOCOUTQ, &raw mut count) })?;
     Ok(usize::try_from(count).unwrap_or(0))
 }
 

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -6,7 +7,7 @@ use super::allowance::Allowance;
 use super::suspects::{Finding, Key};
 use crate::connection::Connection;
 use crate::drain::Order;
-use crate::net::{ListenAddress, sys};
+use crate::net::{ListenAddress, Owner, open_descriptors, owner_of, sys};
 use crate::telemetry::LeakKind;
 
 /// What a time may be exceeded by before that is a leak: timers fire late on a machine that has too much to do, or that was
@@ -23,6 +24,8 @@ struct Seen {
     inode: Option<u64>,
     /// What it had moved, and since when no more.
     moved: u64,
+    /// What the kernel had for its client and its target: a slow peer takes of that long before there is room for more.
+    queued: usize,
     quiet_since: Instant,
     /// Since when it has been told to end at once.
     ending_since: Option<Instant>,
@@ -39,10 +42,11 @@ impl Known {
         let before = std::mem::take(&mut self.0);
         self.0.reserve(live.len());
         let mut found = Vec::new();
+        let targets = targets();
         for connection in live {
             let id = connection.id().0;
             let inode = connection.socket().and_then(|socket| sys::socket_inode(socket.descriptor));
-            let seen = renewed(connection, before.get(&id), inode, now);
+            let seen = renewed(connection, before.get(&id), inode, targets.get(&id), now);
             if !has_socket(connection, seen, inode) {
                 found.push(finding(
                     LeakKind::Guard,
@@ -62,16 +66,37 @@ impl Known {
     }
 }
 
-fn renewed(connection: &Connection, before: Option<&Seen>, inode: Option<u64>, now: Instant) -> Seen {
+/// The sockets to targets of each connection, by its number; empty if the system has no list of descriptors.
+fn targets() -> HashMap<u64, Vec<RawFd>> {
+    let mut targets = HashMap::<u64, Vec<RawFd>>::new();
+    for descriptor in open_descriptors().unwrap_or_default() {
+        if let Some(Owner::Target(id)) = owner_of(descriptor) {
+            targets.entry(id).or_default().push(descriptor);
+        }
+    }
+    targets
+}
+
+fn renewed(
+    connection: &Connection,
+    before: Option<&Seen>,
+    inode: Option<u64>,
+    targets: Option<&Vec<RawFd>>,
+    now: Instant,
+) -> Seen {
+    let sockets =
+        connection.socket().map(|socket| socket.descriptor).into_iter().chain(targets.into_iter().flatten().copied());
+    let queued = sockets.filter_map(|socket| sys::unsent_bytes_of(socket).ok()).fold(0, usize::wrapping_add);
     let moved = connection.traffic().bytes_in().wrapping_add(connection.traffic().bytes_out());
     let ending = connection.leash().order() > Some(Order::Drain);
     let Some(before) = before else {
-        return Seen { inode, moved, quiet_since: now, ending_since: ending.then_some(now) };
+        return Seen { inode, moved, queued, quiet_since: now, ending_since: ending.then_some(now) };
     };
     Seen {
         inode: before.inode.or(inode),
         moved,
-        quiet_since: if before.moved == moved { before.quiet_since } else { now },
+        queued,
+        quiet_since: if (before.moved, before.queued) == (moved, queued) { before.quiet_since } else { now },
         ending_since: ending.then(|| before.ending_since.unwrap_or(now)),
     }
 }
