@@ -100,9 +100,9 @@ pub struct MatchOptions {
     /// as by xxd, tcpdump -x or openssl s_client -msg
     #[arg(long, value_name = "FILE")]
     pub hello: Option<PathBuf>,
-    /// The client's address
-    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
-    pub from: IpAddr,
+    /// The client's address [default: 127.0.0.1]
+    #[arg(long, value_name = "IP")]
+    pub from: Option<IpAddr>,
     /// The request's method
     #[arg(long, value_name = "METHOD", default_value = "GET")]
     pub method: String,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::arguments::MatchOptions;
+use super::blocked;
 use super::check::{refuse, refuse_config};
 use super::exit::{ExitStatus, fail};
 use super::hello;
@@ -15,6 +16,7 @@ use crate::generation::Source;
 use crate::handler::{Gets, Route, Site, TurnedDown, foretell, foretell_path};
 use crate::http::Host;
 use crate::name::{Unrewritable, normalize_path};
+use crate::outcome::Cause;
 use crate::route::{ConnectionFacts, RequestFacts, TlsFacts, TlsHandling, TlsVersion, explain};
 use crate::sniff::ClientHello;
 use crate::telemetry::Meters;
@@ -98,7 +100,7 @@ pub(super) fn explain_match(options: &MatchOptions) -> ExitStatus {
     let known = Known::ask(&config.admin.socket);
     let answers: Vec<_> = sites.map(|site| ask(&question, &config, site, &known)).collect();
     if answers.is_empty() && !options.json {
-        complain(format!("no route listens on port {}", question.port));
+        complain(blocked::nowhere(question.port, &config));
     }
     let printed = if options.json { print_json(&answers) } else { print(&describe(&answers)) };
     let served = answers.iter().any(|answer| answer.refused.is_none());
@@ -122,7 +124,6 @@ fn ask(question: &Question, config: &Config, site: &Site, known: &Known) -> Answ
         Ok((route, path))
     });
     let served = foretold.as_ref().ok().map(|(route, _)| *route);
-    let unrewritable = (taken.is_ok() && foretold.is_err()).then(|| Unrewritable.to_string());
     let host = request.and_then(|request| Host::of(request).ok());
     let path = request.and_then(|request| normalize_path(request.uri().path()).ok());
     let request_facts = match (request, &host, &path) {
@@ -130,6 +131,16 @@ fn ask(question: &Question, config: &Config, site: &Site, known: &Known) -> Answ
             Some(RequestFacts { host: host.name(), path, method: request.method(), headers: request.headers() })
         }
         _ => None,
+    };
+    let verdicts = explain(&site.table, &facts, request_facts.as_ref());
+    let why = match taken {
+        Ok(_) => foretold.is_err().then(|| Unrewritable.to_string()),
+        Err(down) if down.outcome.cause == Cause::Blocked => {
+            let taker = verdicts.iter().find(|verdict| verdict.taken);
+            let route = taker.and_then(|taker| config.routes.iter().find(|route| route.rule.name == taker.route));
+            route.and_then(|route| blocked::by_which_list(question, route))
+        }
+        Err(_) => None,
     };
     let verdict = |verdict: crate::route::Verdict<'_>| match &foretold {
         Err(down) if verdict.taken => Verdict {
@@ -141,14 +152,17 @@ fn ask(question: &Question, config: &Config, site: &Site, known: &Known) -> Answ
             Verdict { route: verdict.route.to_string(), taken: verdict.taken, reason: verdict.reason.to_string() }
         }
     };
+    let disabled = config.disabled.iter().filter(|route| route.addresses.contains(&site.address));
+    let disabled =
+        disabled.map(|route| Verdict { route: route.name.to_string(), taken: false, reason: blocked::OFF.to_owned() });
     Answer {
         address: site.address.to_string(),
-        refused: foretold.as_ref().err().map(|down| Refused::of(down, unrewritable)),
+        refused: foretold.as_ref().err().map(|down| Refused::of(down, why)),
         note: served.and_then(|route| note(route)),
         pick: served.and_then(|route| Pick::of(route, question.from, known)),
         path: foretold.as_ref().ok().and_then(|(_, path)| path.as_ref().map(ToString::to_string)),
         hello: question.hello.as_ref().map(Said::of),
-        routes: explain(&site.table, &facts, request_facts.as_ref()).into_iter().map(verdict).collect(),
+        routes: verdicts.into_iter().map(verdict).chain(disabled).collect(),
     }
 }
 

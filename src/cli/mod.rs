@@ -1,6 +1,7 @@
 //! The command line: arguments, exit codes, and what people read.
 
 mod arguments;
+mod blocked;
 mod check;
 mod client;
 mod connections;

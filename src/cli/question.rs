@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use http::header::HOST;
@@ -9,11 +9,16 @@ use super::arguments::MatchOptions;
 use crate::name::HostName;
 use crate::sniff::ClientHello;
 
+/// Where a client comes from of whom nothing is said.
+const FROM_DEFAULT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
 /// What `match` is asked about.
 #[derive(Debug)]
 pub(super) struct Question {
     /// The client's address.
     pub(super) from: IpAddr,
+    /// Whether that was not said.
+    pub(super) from_is_assumed: bool,
     /// Whether TLS is spoken; `None` is as the address's routes want it.
     pub(super) tls: Option<bool>,
     /// The name that a TLS client asks for; none if it knows an address only.
@@ -36,7 +41,8 @@ impl Question {
         if let (Some(hello), Ok(port)) = (&hello, text.parse()) {
             let server_name = hello.server_name.clone();
             return Ok(Self {
-                from: options.from,
+                from: options.from.unwrap_or(FROM_DEFAULT),
+                from_is_assumed: options.from.is_none(),
                 tls: Some(true),
                 server_name,
                 hello: Some(hello.clone()),
@@ -73,7 +79,15 @@ impl Question {
             Some(hello) => (Some(true), hello.server_name.clone()),
             None => (tls, asked_for(authority)),
         };
-        Ok(Self { from: options.from, tls, server_name, hello, port, request })
+        Ok(Self {
+            from: options.from.unwrap_or(FROM_DEFAULT),
+            from_is_assumed: options.from.is_none(),
+            tls,
+            server_name,
+            hello,
+            port,
+            request,
+        })
     }
 }
 

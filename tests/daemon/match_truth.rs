@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Curl, End, Peer, Proxy, Target, Way};
+use crate::harness::{BINARY, Curl, End, FILE, Peer, Proxy, Target, Way, folder_with};
 
 /// Routes that turn clients down in each way there is; TARGET is an HTTP server.
 const CONFIG: &str = r#"
@@ -247,4 +247,35 @@ fn match_says_what_a_rewrite_makes_of_the_path() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("why: the path is not written so that it can be rewritten"), "{text}");
     proxy.finish();
+}
+
+#[test]
+fn match_says_which_list_blocks_whose_routes_are_off_and_where_there_are_any() {
+    let config = "[defaults]\nsecurity.block = [\"10.6.6.0/24\"]\n".to_owned()
+        + &Way::Http.route("own", "127.0.0.2", "127.0.0.1:1", "security.allow = [\"10.0.0.0/8\"]")
+        + &Way::Http
+            .route("maintenance", "127.0.0.2", "127.0.0.1:1", "enabled = false")
+            .replace(":0\"]", ":0\", 4711]");
+    // It decides on the file, without the daemon.
+    let folder = folder_with("");
+    std::fs::write(folder.path().join(FILE), &config).unwrap();
+    let say = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(BINARY);
+        let output = command.arg("match").args(arguments).arg("-c").arg(folder.path().join(FILE)).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, text, _) = say(&["http://shop.test:0/"]);
+    let why = "why: 127.0.0.1 is not in security.allow of route own; say with --from";
+    assert!(code == Some(1) && text.contains(why), "{text}");
+    assert!(text.contains("maintenance: off (enabled = false)"), "{text}");
+    let (_, text, _) = say(&["http://shop.test:0/", "--from", "192.0.2.1"]);
+    assert!(text.contains("why: 192.0.2.1 is not in security.allow of route own\n"), "{text}");
+    let (_, text, _) = say(&["http://shop.test:0/", "--from", "10.6.6.6"]);
+    assert!(text.contains("why: 10.6.6.6 is in security.block of [defaults]\n"), "{text}");
+    let (code, text, _) = say(&["http://shop.test:0/", "--from", "10.1.1.1"]);
+    assert!(code == Some(0) && !text.contains("why:"), "{text}");
+    let (code, _, errors) = say(&["http://shop.test:4711/"]);
+    let off = "no route listens on port 4711; those that there are listen on port 0; maintenance would, but is off";
+    assert!(code == Some(1) && errors.contains(off), "{errors}");
 }

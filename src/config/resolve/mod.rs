@@ -92,6 +92,7 @@ pub(super) fn config(root: &Root, whole: bool, source: Arc<Source>, report: &mut
         defaults: policy::defaults(context.defaults, &context, report),
         listeners,
         certificates: listed(&root.certificates).iter().filter_map(|table| context.certificate(&table.value)).collect(),
+        disabled: route::disabled(root),
         routes: checked.into_iter().map(|checked| checked.route).collect(),
         source: Arc::clone(&source),
     }

@@ -43,7 +43,12 @@ pub(super) fn of_route(table: &RouteTable, context: &Context<'_>, report: &mut R
     let asking = if own.forward_auth.written().is_some() { &mut *report } else { &mut known };
     let forward_auth = authentication::forward(&merged.forward_auth, context, asking);
     let allowing = if own.allow.written().is_some() { &mut *report } else { &mut known };
-    let merged_security = Security { forward_auth, ..security(&merged, context, allowing) };
+    let merged_security = Security {
+        forward_auth,
+        allow_is_own: own.allow.written().is_some(),
+        block_is_own: own.block.written().is_some(),
+        ..security(&merged, context, allowing)
+    };
     let own = or_empty::<LimitsSection>(&table.limits);
     let merged = own.over(or_empty(&base.limits));
     let merged_limits = limits(&merged, if own.max_request_head.written().is_some() { report } else { &mut known });
@@ -78,6 +83,8 @@ fn security(section: &SecuritySection, context: &Context<'_>, report: &mut Repor
     Security {
         allow: section.allow.value().map(set),
         block: set(&section.block()),
+        allow_is_own: false,
+        block_is_own: false,
         basic_auth: authentication::basic(&section.basic_auth, context),
         forward_auth: None,
     }

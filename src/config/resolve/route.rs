@@ -8,7 +8,7 @@ use super::{Context, action, authentication, contradiction, headers, hsts, liste
 use crate::config::file::{MatchSection, Root, RouteTable, listed, or_empty};
 use crate::config::place::{Located, Place};
 use crate::config::report::Report;
-use crate::config::resolved::{Route, Tls};
+use crate::config::resolved::{DisabledRoute, Route, Tls};
 use crate::config::value::{Key, List, ProtocolWord, TlsMode, Version};
 use crate::net::ListenAddress;
 use crate::route::{Protocol, RouteId, Rule, TlsHandling, TlsVersion};
@@ -44,6 +44,18 @@ pub(super) fn routes(root: &Root, context: &Context<'_>, report: &mut Report) ->
         }
     }
     routes
+}
+
+/// The disabled ones, by what people are told of them.
+pub(super) fn disabled(root: &Root) -> Vec<DisabledRoute> {
+    let off = listed(&root.routes).iter().filter(|table| !table.value.enabled());
+    let named = off.filter_map(|table| {
+        let name = table.value.name.located()?.value.0.as_str().into();
+        // Their faults have been told when they were checked.
+        let wanted = listen::addresses(or_empty(&table.value.r#match), &mut Report::default()).unwrap_or_default();
+        Some(DisabledRoute { name, addresses: wanted.into_iter().map(|(address, _place)| address).collect() })
+    });
+    named.collect()
 }
 
 /// Whether a route is missing because it has a fault, not because there is none.

@@ -19,7 +19,7 @@ pub use policy::{
     BasicAuth, Defaults, ErrorAnswers, ErrorPage, ForwardAuth, HeaderEdits, HeaderRules, Hsts, Limits, PassiveHealth,
     Security, Timeouts,
 };
-pub use route::Route;
+pub use route::{DisabledRoute, Route};
 pub use tls::{Certificate, ClientAuth, Tls, TlsServer, TlsUpstream};
 
 use super::fault::Fault;
@@ -45,6 +45,8 @@ pub struct Config {
     pub certificates: Vec<CertificateFiles>,
     /// The enabled routes in file order; a route's [`RouteId`](crate::route::RouteId) is its index here.
     pub routes: Vec<Route>,
+    /// The disabled routes in file order.
+    pub disabled: Vec<DisabledRoute>,
     pub(super) source: Arc<Source>,
 }
 

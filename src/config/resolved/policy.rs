@@ -78,6 +78,10 @@ pub struct Security {
     pub allow: Option<AddressSet>,
     /// Not these, even if allowed.
     pub block: AddressSet,
+    /// Whether `allow` is the route's own, and not that of `[defaults]`.
+    pub allow_is_own: bool,
+    /// The same of `block`.
+    pub block_is_own: bool,
     /// Who has to show a password; `None` is nobody.
     pub basic_auth: Option<BasicAuth>,
     /// Whom to ask first; `None` is nobody.

@@ -5,6 +5,15 @@ use crate::config::place::Place;
 use crate::net::{AddressSet, ListenAddress};
 use crate::route::Rule;
 
+/// A route with `enabled = false`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DisabledRoute {
+    /// Its name.
+    pub name: Box<str>,
+    /// The addresses that it would listen on.
+    pub addresses: Vec<ListenAddress>,
+}
+
 /// One enabled route.
 #[derive(Clone, Debug)]
 pub struct Route {

@@ -54,7 +54,14 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!(route.passive_health, Some(passive_health));
     assert_eq!(
         route.security,
-        Security { allow: None, block: AddressSet::default(), basic_auth: None, forward_auth: None }
+        Security {
+            allow: None,
+            block: AddressSet::default(),
+            allow_is_own: false,
+            block_is_own: false,
+            basic_auth: None,
+            forward_auth: None,
+        }
     );
     assert!(route.trusted_proxies.is_empty());
     assert_eq!((route.rule.priority, route.rule.protocol, route.rule.tls), (0, Protocol::Http, TlsHandling::Plain));
