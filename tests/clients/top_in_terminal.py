@@ -8,9 +8,12 @@ import os
 import pty
 import re
 import select
+import shlex
+import shutil
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import termios
 import time
@@ -25,14 +28,18 @@ COLOUR = rb"\x1b\[([0-9;]*;)?(3[0-7]|38;[0-9;]+|9[0-7])m"
 class Screen:
     """A `top` in a terminal of its own, and what it has written so far."""
 
-    def __init__(self, **environment):
+    def __init__(self, deaf=False, **environment):
         self.leader, follower = pty.openpty()
         self.resize(40, 160)
         self.before = termios.tcgetattr(self.leader)
         self.pid = os.fork()
         if self.pid == 0:
             os.setsid()
-            fcntl.ioctl(follower, termios.TIOCSCTTY, 0)
+            if deaf:
+                # It is told nothing when the terminal goes.
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            else:
+                fcntl.ioctl(follower, termios.TIOCSCTTY, 0)
             for descriptor in (0, 1, 2):
                 os.dup2(follower, descriptor)
             variables = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
@@ -80,6 +87,17 @@ class Screen:
     def press(self, keys):
         os.write(self.leader, keys.encode())
 
+    def close(self):
+        os.close(self.leader)
+        os.close(self.follower)
+
+    def gone(self):
+        """Waits for the end of one that has no terminal to be looked at any more."""
+        end = time.monotonic() + PATIENCE
+        while not os.waitpid(self.pid, os.WNOHANG)[0]:
+            assert time.monotonic() < end, "it lives on without a terminal"
+            time.sleep(0.02)
+
     def end(self):
         """How it has ended; the terminal has to be as it was."""
         ended = []
@@ -93,8 +111,7 @@ class Screen:
         self.read()
         assert termios.tcgetattr(self.leader) == self.before, "the terminal's settings are back"
         assert b"\x1b[?1049l" in self.text, f"the other screen is back: {self.text!r}"
-        os.close(self.leader)
-        os.close(self.follower)
+        self.close()
         return os.waitstatus_to_exitcode(ended[0])
 
 
@@ -176,12 +193,54 @@ assert not re.search(COLOUR, screen.text), f"no colour: {screen.text!r}"
 screen.press("\x03")
 assert screen.end() == 0
 
-# A terminal that goes away takes it along, though nobody can read its keys any more.
+# A terminal that goes away takes it along whatever it is at, though nobody can read its keys any more, and though it may not be told.
+second = client()
+leaving = []
+for keys, seen in (("", "1 connections by rate"), ("/ab", "filter: ab_"), ("k", "kill connection")):
+    for deaf in (False, True):
+        screen = Screen(deaf=deaf)
+        screen.shows("1 connections by rate")
+        screen.press(keys)
+        screen.shows(seen)
+        screen.close()
+        leaving.append(screen)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        screen = Screen()
+        screen.shows("1 connections by rate")
+        screen.press(keys)
+        screen.shows(seen)
+        os.kill(screen.pid, number)
+        assert screen.end() == 0
+
+# Nor does one that takes nothing any more (Control-S) hold it.
 screen = Screen()
 screen.shows("connections by rate")
-os.close(screen.follower)
-os.close(screen.leader)
-end = time.monotonic() + PATIENCE
-while not os.waitpid(screen.pid, os.WNOHANG)[0]:
-    assert time.monotonic() < end, "it lives on without a terminal"
-    time.sleep(0.02)
+termios.tcflow(screen.follower, termios.TCOOFF)
+os.kill(screen.pid, signal.SIGTERM)
+leaving.append(screen)
+
+
+def tmux(*words):
+    return subprocess.run(["tmux", "-L", f"top-{os.getpid()}", *words], capture_output=True, text=True, timeout=PATIENCE)
+
+
+# The server of many terminals ends with all of them at once.
+if shutil.which("tmux"):
+    started = tmux("-f", "/dev/null", "new", "-d", "-x", "130", "-y", "40", "exec " + shlex.join([PROGRAM, "top", "-c", CONFIG]))
+    assert started.returncode == 0, started
+    pane = int(tmux("list-panes", "-a", "-F", "#{pane_pid}").stdout)
+    watched = os.pidfd_open(pane)
+    try:
+        end = time.monotonic() + PATIENCE
+        while "connections by rate" not in tmux("capture-pane", "-p").stdout:
+            assert time.monotonic() < end, "it is not shown in tmux"
+            time.sleep(0.05)
+    finally:
+        tmux("kill-server")
+    assert select.select([watched], [], [], PATIENCE)[0], "it outlives tmux"
+    os.close(watched)
+
+# All of them at once: each takes the time that it gives the one who reads the keys.
+for screen in leaving:
+    screen.gone()
+second.close()

@@ -1,17 +1,19 @@
+use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{MissedTickBehavior, timeout};
+use tokio::time::{MissedTickBehavior, sleep, timeout};
 
 use super::model::{Sight, TargetRow};
 use super::tally::Tally;
 use crate::cli::client::{Lost, converse};
 use crate::cli::exit::ExitStatus;
+use crate::net::sys::{self, Peer};
 use crate::outcome::with_causes;
 
 /// How long the daemon may take for one of the answers; a list of fifty thousand connections takes a part of a second.
@@ -19,6 +21,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the one who shows may take to leave; it looks for news far more often.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long the terminal may take to be given back; one that has stopped takes nothing.
+const RESTORE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether the terminal is still there: not everyone is sent a signal when it goes.
+const TERMINAL_PACE: Duration = Duration::from_millis(250);
 
 /// How many targets are asked for: more than a terminal shows.
 const TARGETS_MAX: usize = 100;
@@ -40,7 +48,7 @@ pub(super) enum News {
     Trouble(String),
     /// What came of a kill.
     Notice(String),
-    /// A signal: leave.
+    /// A signal, or the end of the terminal: leave.
     Quit,
 }
 
@@ -66,21 +74,23 @@ pub(super) enum Blind {
 }
 
 impl Watcher {
-    /// Asks, until nobody listens any more.
-    pub(super) async fn run(mut self, mut tasks: UnboundedReceiver<Task>) {
-        let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
-            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
-        else {
-            // Without a handler for them the terminal would be left as it is.
-            let _ = self.news.send(News::Quit);
-            return;
-        };
+    /// Asks, until nobody listens any more, or until it is time to leave.
+    pub(super) async fn run(self, tasks: UnboundedReceiver<Task>) {
+        let news = self.news.clone();
+        // Beside the asking, which waits for a daemon that does not answer.
+        tokio::select! {
+            biased;
+            () = time_to_leave() => leave(&news).await,
+            () = self.watch(tasks) => {}
+        }
+    }
+
+    async fn watch(mut self, mut tasks: UnboundedReceiver<Task>) {
         let mut ticks = tokio::time::interval(self.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let news = tokio::select! {
                 biased;
-                () = any(&mut terminate, &mut interrupt, &mut hangup) => News::Quit,
                 task = tasks.recv() => match task {
                     Some(Task::Ask(path)) => {
                         self.path = path;
@@ -91,15 +101,8 @@ impl Watcher {
                 },
                 _ = ticks.tick() => self.look().await,
             };
-            let leaving = matches!(news, News::Quit);
             if self.news.send(news).is_err() {
                 return;
-            }
-            if leaving {
-                // Who reads the keys of a terminal that has gone may never come back from it.
-                tokio::time::sleep(LEAVE_PATIENCE).await;
-                let _ = ratatui::try_restore();
-                std::process::exit(i32::from(ExitStatus::Ok.code()));
             }
         }
     }
@@ -145,10 +148,38 @@ impl Watcher {
     }
 }
 
-async fn any(terminate: &mut Signal, interrupt: &mut Signal, hangup: &mut Signal) {
+/// Comes back at a signal, and when the terminal has gone.
+async fn time_to_leave() {
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
+    else {
+        // Without a handler for them the terminal would be left as it is.
+        return;
+    };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         _ = hangup.recv() => {}
+        () = terminal_gone() => {}
     }
+}
+
+async fn terminal_gone() {
+    // A failure says nothing of the terminal.
+    while matches!(sys::peer(&io::stdin()), Ok(Peer::Open) | Err(_)) {
+        sleep(TERMINAL_PACE).await;
+    }
+}
+
+/// Has the one who shows leave, and ends the process when that does not happen: reading the keys of a terminal that has gone
+/// never comes back (crossterm reads its end again and again), and neither does writing to one that has stopped.
+async fn leave(news: &Sender<News>) {
+    let _ = news.send(News::Quit);
+    sleep(LEAVE_PATIENCE).await;
+    // On a thread of its own, since this writes too.
+    let restoring = std::thread::Builder::new().name("restore".into()).spawn(|| _ = ratatui::try_restore());
+    if restoring.is_ok() {
+        sleep(RESTORE_PATIENCE).await;
+    }
+    std::process::exit(i32::from(ExitStatus::Ok.code()));
 }
