@@ -1,5 +1,6 @@
 //! The live view in the terminal: what the daemon is doing, and who its clients are.
 
+mod grid;
 mod model;
 mod tally;
 #[cfg(test)]

@@ -176,3 +176,64 @@ fn a_connection_is_killed_only_when_that_was_confirmed() {
     assert_eq!(press(&mut model, KeyCode::Char('y')), Deed::Kill(23));
     assert_eq!(model.mode, Mode::Looking);
 }
+
+/// A daemon in trouble, whose names and numbers are long.
+fn trouble() -> Model {
+    let (mut model, begin) = (Model::default(), Instant::now());
+    for second in 0..=5 {
+        let mut sight = sight(begin, second, &[]);
+        sight.status.refused_reload = Some("x".into());
+        sight.status.leak_suspects = serde_json::from_value(serde_json::json!([
+            { "kind": "socket", "what": "192.0.2.7:5000 of no connection", "seconds": 301.0 },
+            { "kind": "task", "what": "x", "seconds": 1.0 },
+        ]))
+        .unwrap();
+        let aside = |seconds| serde_json::json!({ "cause": "refused", "seconds": seconds });
+        sight.targets = serde_json::from_value(serde_json::json!([
+            { "route": "warehouse-of-the-north", "target": "127.0.0.1:27017", "in_flight": 3, "set_aside": aside(106.0) },
+            { "route": "warehouse-of-the-south", "target": "127.0.0.1:27017", "in_flight": 3, "set_aside": null },
+            { "route": "ledger", "target": "127.0.0.1:27018", "in_flight": 1, "set_aside": null },
+            { "route": "shop", "target": "127.0.0.1:27018", "in_flight": 1, "set_aside": null },
+        ]))
+        .unwrap();
+        sight.connections = serde_json::from_value(serde_json::json!({ "matched": 1, "connections": [{
+            "id": 1_234_567, "client": "198.51.100.217:50001", "listener": "x", "route": "warehouse-of-the-north",
+            "host": "north.warehouse.example", "target": "payments-backend.internal.example:27017", "state": "tls_handshake",
+            "age_seconds": 90_000.0, "state_seconds": 3_700.0, "bytes_in": 1_u64 << 34, "bytes_out": 3000,
+            "bytes_in_per_second": 1 << 20, "bytes_out_per_second": 4, "protocol": "tcp", "tls": null,
+        }]}))
+        .unwrap();
+        model.see(sight);
+    }
+    model
+}
+
+#[test]
+fn what_matters_is_whole_in_every_usual_width() {
+    let model = trouble();
+    for width in [80, 100, 130, 160] {
+        let text = screen(&model, width, 30, false).to_string();
+        for part in [
+            "ready for 1h1m",
+            "connections 1,234 of 9,000",
+            "the last reload was refused",
+            "2 leak suspects: socket for 5m1s: 192.0.2.7:5000 of no connection",
+            "127.0.0.1:27017 ",
+            "aside: refused",
+            "endings",
+            "1234567 198.51.100.217:50001 ",
+            ":27017 tls_handshake",
+        ] {
+            assert!(text.contains(part), "{part} is missing at {width}:\n{text}");
+        }
+        // A column never runs into the next.
+        for collision in ["1m46srefused", "1d1h1h1m", "27017aside"] {
+            assert!(!text.contains(collision), "{collision} at {width}:\n{text}");
+        }
+        assert_eq!(text.matches("127.0.0.1:27017 ").count(), 1, "a target of two routes is one line:\n{text}");
+    }
+    let text = screen(&model, 160, 30, false).to_string();
+    for part in ["aside: refused 1m46s by wareh", "27018 1    in turn", "ledger shop", "1MiB"] {
+        assert!(text.contains(part), "{part} is missing:\n{text}");
+    }
+}

@@ -1,12 +1,15 @@
+use std::collections::BTreeMap;
+
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Borders, Cell, Paragraph, Row, Table, TableState};
+use ratatui::widgets::{Paragraph, TableState};
 
-use super::model::{Mode, Model};
+use super::grid::{Column, GAP, Grid, Least, share};
+use super::model::{Mode, Model, TargetRow};
 use crate::cli::connections::Row as Connection;
-use crate::cli::quantity::{age, grouped, size};
+use crate::cli::quantity::{age, count, grouped, size};
 
 /// Below this height the panels in the middle leave the room to the connections.
 const HEIGHT_FOR_PANELS: u16 = 18;
@@ -43,40 +46,58 @@ impl Paint {
 pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, paint: Paint) {
     let area = frame.area();
     let panels = if area.height >= HEIGHT_FOR_PANELS { (area.height / 3).min(12) } else { 0 };
-    let rows = [Constraint::Length(2), Constraint::Length(panels), Constraint::Min(2), Constraint::Length(1)];
+    let lines: Vec<_> = [first_line(model, paint), rates(model)].into_iter().chain(troubles(model, paint)).collect();
+    let head = u16::try_from(lines.len()).unwrap_or(u16::MAX);
+    let rows = [Constraint::Length(head), Constraint::Length(panels), Constraint::Min(2), Constraint::Length(1)];
     let [head, middle, list, foot] = Layout::vertical(rows).areas(area);
-    frame.render_widget(Paragraph::new(vec![first_line(model, paint), rates(model)]), head);
+    frame.render_widget(Paragraph::new(lines), head);
     if panels > 0 {
-        let thirds = [Constraint::Percentage(36), Constraint::Percentage(36), Constraint::Percentage(28)];
-        let [routes, targets, causes] = Layout::horizontal(thirds).areas(middle);
-        frame.render_widget(route_panel(model, paint), routes);
-        frame.render_widget(target_panel(model, paint), targets);
-        frame.render_widget(cause_panel(model, paint), causes);
+        middle_panels(frame, model, paint, middle);
     }
     connections(frame, model, paint, list);
     frame.render_widget(Paragraph::new(last_line(model, paint)), foot);
 }
 
+fn middle_panels(frame: &mut Frame<'_>, model: &Model, paint: Paint, area: Rect) {
+    let (routes, targets, causes) = (route_panel(model), target_panel(model, paint), cause_panel(model));
+    // Together, with what is between them, they have room in the 80 columns that a terminal has at least.
+    let needs = [routes.need(19, 1), targets.need(41, 0), causes.need(18, 2)];
+    let widths = share(area.width, &needs).into_iter().map(|width| Constraint::Length(width.unwrap_or(0)));
+    let [left, middle, right] = Layout::horizontal(widths).spacing(GAP).areas(area);
+    frame.render_widget(routes.table(left.width, paint.heading()), left);
+    frame.render_widget(targets.table(middle.width, paint.heading()), middle);
+    frame.render_widget(causes.table(right.width, paint.heading()), right);
+}
+
 fn first_line(model: &Model, paint: Paint) -> Line<'static> {
-    let trouble = model.trouble.iter().map(|trouble| Span::styled(format!("  {trouble}"), paint.bad()));
-    let Some(status) = &model.status else { return Line::from(trouble.collect::<Vec<_>>()) };
+    let Some(status) = &model.status else { return Line::default() };
     let state = if status.state == "ready" { paint.good() } else { paint.bad() };
-    let mut spans = vec![
+    Line::from(vec![
         Span::styled(format!("smartproxy {}  ", status.version), paint.heading()),
         Span::styled(status.state.clone(), state),
         Span::raw(format!(
-            " for {}  generation {}  connections {} of {}",
+            " for {}  connections {} of {}  generation {}",
             age(status.uptime_seconds),
-            status.generation,
             grouped(status.connections),
-            grouped(status.max_connections)
+            grouped(status.max_connections),
+            status.generation
         )),
-    ];
-    if status.refused_reload.is_some() {
-        spans.push(Span::styled("  the last reload was refused", paint.bad()));
+    ])
+}
+
+/// What is wrong, each in a line of its own, so that nothing takes its room.
+fn troubles(model: &Model, paint: Paint) -> Vec<Line<'static>> {
+    let mut lines: Vec<String> = model.trouble.iter().cloned().collect();
+    if let Some(status) = &model.status {
+        if status.refused_reload.is_some() {
+            lines.push("the last reload was refused (smartproxy status says why)".into());
+        }
+        if let Some(first) = status.leak_suspects.first() {
+            let number = count(status.leak_suspects.len(), "leak suspect");
+            lines.push(format!("{number}: {} for {}: {}", first.kind, age(first.seconds), first.what));
+        }
     }
-    spans.extend(trouble);
-    Line::from(spans)
+    lines.into_iter().map(|line| Line::from(Span::styled(line, paint.bad()))).collect()
 }
 
 fn rates(model: &Model) -> Line<'static> {
@@ -90,50 +111,87 @@ fn rates(model: &Model) -> Line<'static> {
     ))
 }
 
-fn route_panel(model: &Model, paint: Paint) -> Table<'static> {
+fn route_panel(model: &Model) -> Grid<5> {
     let rows = model.tallies.routes().into_iter().map(|route| {
         let rates = route.rates;
-        let cells =
-            [route.name, route.live.to_string(), number(rates.requests), bytes(rates.bytes_in), bytes(rates.bytes_out)];
-        Row::new(cells)
+        let moved = [rates.bytes_in, rates.bytes_out].map(bytes);
+        let [bytes_in, bytes_out] = moved;
+        plain([route.name, route.live.to_string(), number(rates.requests), bytes_in, bytes_out])
     });
-    let widths = [Constraint::Min(8), Constraint::Length(6), Constraint::Length(6), Constraint::Length(8)];
-    let widths = [&widths[..], &[Constraint::Length(8)]].concat();
-    table("routes", ["ROUTE", "LIVE", "REQ/S", "IN/S", "OUT/S"], rows, widths, paint)
+    let columns = [
+        column("ROUTE", Least::Cut(8), 0),
+        column("LIVE", Least::Whole, 1),
+        column("REQ/S", Least::Whole, 2),
+        column("IN/S", Least::Whole, 3),
+        column("OUT/S", Least::Whole, 4),
+    ];
+    Grid { title: "routes".into(), columns, rows: rows.collect() }
 }
 
-fn target_panel(model: &Model, paint: Paint) -> Table<'static> {
-    let rows = model.targets.iter().map(|target| {
-        let health = match &target.set_aside {
-            None => Cell::new(Span::styled("in turn", paint.good())),
+/// A target is one for all routes that have it, and so are the connections to it; each route sets it aside for itself.
+fn target_panel(model: &Model, paint: Paint) -> Grid<4> {
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut groups: Vec<Vec<&TargetRow>> = Vec::new();
+    for row in &model.targets {
+        let place = *places.entry(&row.target).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some(group) => group.push(row),
+            None => groups.push(vec![row]),
+        }
+    }
+    let rows = groups.iter().filter_map(|group| {
+        let first = group.first()?;
+        // Those that are set aside come first.
+        let health = match &first.set_aside {
+            None => ("in turn".into(), paint.good()),
             Some(aside) => {
-                let text = format!("aside: {} {}", aside.cause, age(aside.seconds));
-                Cell::new(Span::styled(text, paint.bad()))
+                let all = group.iter().all(|row| row.set_aside.is_some());
+                let by = if all { String::new() } else { format!(" by {}", first.route) };
+                (format!("aside: {} {}{by}", aside.cause, age(aside.seconds)), paint.bad())
             }
         };
-        let (route, label) = (target.route.clone(), target.target.clone());
-        Row::new([Cell::new(label), Cell::new(route), Cell::new(target.in_flight.to_string()), health])
+        let routes: Vec<_> = group.iter().map(|row| &*row.route).collect();
+        let [target, open, routes] =
+            [first.target.clone(), first.in_flight.to_string(), routes.join(" ")].map(|text| (text, Style::new()));
+        Some([target, open, health, routes])
     });
-    let widths = [Constraint::Min(12), Constraint::Max(10), Constraint::Length(5), Constraint::Min(20)];
-    table("targets", ["TARGET", "ROUTE", "LIVE", "HEALTH"], rows, widths.to_vec(), paint)
+    let columns = [
+        column("TARGET", Least::Cut(21), 0),
+        column("OPEN", Least::Whole, 2),
+        column("HEALTH", Least::Cut(14), 1),
+        column("ROUTES", Least::Cut(8), 3),
+    ];
+    Grid { title: "targets".into(), columns, rows: rows.collect() }
 }
 
-fn cause_panel(model: &Model, paint: Paint) -> Table<'static> {
-    let rows = model.tallies.causes().into_iter().map(|row| Row::new([row.cause, row.party, row.count.to_string()]));
-    let widths = vec![Constraint::Min(12), Constraint::Length(8), Constraint::Length(6)];
-    table("endings of the last minute", ["CAUSE", "PARTY", "COUNT"], rows, widths, paint)
+fn cause_panel(model: &Model) -> Grid<3> {
+    let rows = model.tallies.causes().into_iter().map(|row| plain([row.cause, row.party, row.count.to_string()]));
+    let columns =
+        [column("CAUSE", Least::Cut(12), 0), column("PARTY", Least::Whole, 2), column("COUNT", Least::Whole, 1)];
+    Grid { title: "endings of the last minute".into(), columns, rows: rows.collect() }
 }
 
 fn connections(frame: &mut Frame<'_>, model: &Model, paint: Paint, area: Rect) {
-    let rows = model.connections.iter().map(|row| Row::new(cells(row)));
     let direction = if model.is_reversed() { ", reversed" } else { "" };
     let filter = if model.filter.is_empty() { String::new() } else { format!(" of {}", model.filter) };
     let title = format!("{} connections{filter} by {}{direction}", grouped(model.matched), model.sort().as_str());
-    let headings = ["ID", "CLIENT", "ROUTE", "HOST", "TARGET", "STATE", "FOR", "AGE", "IN", "OUT", "IN/S", "OUT/S"];
-    let lengths = [8, 21, 12, 20, 21, 11, 7, 7, 8, 8, 8, 8];
-    let widths = lengths.map(|length| if length > 12 { Constraint::Min(length) } else { Constraint::Length(length) });
+    let columns = [
+        column("ID", Least::Whole, 0),
+        column("CLIENT", Least::Cut(21), 1),
+        column("ROUTE", Least::Cut(8), 4),
+        column("HOST", Least::Cut(12), 7),
+        column("TARGET", Least::Cut(21), 3),
+        column("STATE", Least::Whole, 2),
+        column("FOR", Least::Whole, 6),
+        column("AGE", Least::Whole, 5),
+        column("IN", Least::Whole, 10),
+        column("OUT", Least::Whole, 11),
+        column("IN/S", Least::Whole, 8),
+        column("OUT/S", Least::Whole, 9),
+    ];
+    let grid = Grid { title, columns, rows: model.connections.iter().map(|row| plain(cells(row))).collect() };
     let chosen = Style::new().add_modifier(Modifier::REVERSED);
-    let table = table(title, headings, rows, widths.to_vec(), paint).row_highlight_style(chosen);
+    let table = grid.table(area.width, paint.heading()).row_highlight_style(chosen);
     let mut state = TableState::default().with_selected(model.chosen());
     frame.render_stateful_widget(table, area, &mut state);
 }
@@ -156,15 +214,12 @@ fn cells(row: &Connection) -> [String; 12] {
     ]
 }
 
-fn table<const N: usize>(
-    title: impl Into<String>,
-    headings: [&'static str; N],
-    rows: impl Iterator<Item = Row<'static>>,
-    widths: Vec<Constraint>,
-    paint: Paint,
-) -> Table<'static> {
-    let block = Block::new().borders(Borders::TOP).title(format!(" {} ", title.into()));
-    Table::new(rows, widths).header(Row::new(headings).style(paint.heading())).block(block)
+fn column(heading: &'static str, least: Least, rank: u8) -> Column {
+    Column { heading, least, rank }
+}
+
+fn plain<const N: usize>(texts: [String; N]) -> [(String, Style); N] {
+    texts.map(|text| (text, Style::new()))
 }
 
 fn last_line(model: &Model, paint: Paint) -> Line<'static> {
