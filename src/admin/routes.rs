@@ -55,6 +55,7 @@ struct Row {
 #[derive(Serialize)]
 struct TargetRow {
     target: String,
+    /// Connections that stand or are being made, of all routes that have it.
     in_flight: u32,
     /// Why it is left alone, if it is.
     set_aside: Option<Aside>,

@@ -126,12 +126,19 @@ fn with_the_token_the_page_kills_and_without_it_it_shows_nothing() {
     let form = "const form = document.getElementById('token-form');
         return [!form.hidden, document.getElementById('main').hidden, document.getElementById('token-note').textContent]";
     browser.run_until("the token is asked for", form, |shown| shown[0] == true && shown[1] == true);
+    // Nothing is known of its state yet, and nothing is there to be forgotten.
+    let bare = "return [getComputedStyle(document.getElementById('state'), '::before').content, document.getElementById('state').textContent,
+        document.getElementById('token-forget').checkVisibility()]";
+    assert_eq!(browser.run(bare), json!(["none", "", false]));
     assert!(!browser.run("return document.body.innerText").to_string().contains("127.0.0.1"), "it tells of a client");
     browser.type_into("#token", "fedcba9876543210fedcba9876543210\n");
     browser.run_until("a wrong one is refused", form, |shown| shown[2].as_str().unwrap().contains("not the token"));
     browser.type_into("#token", &format!("{TOKEN}\n"));
     let kills = "return document.querySelectorAll('#live tbody .kill').length";
     browser.run_until("kill is offered", kills, |kills| *kills == 1);
+    browser.click("#token-open");
+    let forget = "return document.getElementById('token-forget').checkVisibility()";
+    browser.run_until("what is known can be forgotten", forget, |seen| *seen == true);
     // Twice: the first asks back.
     browser.click("#live tbody .kill");
     let asks = "return document.querySelector('#live tbody .kill')?.textContent";
@@ -295,6 +302,51 @@ fn every_text_is_readable_in_both_schemes_and_the_keyboard_reaches_everything_at
         assert!(wide[0] == wide[1] && wide[2] == json!([]), "at {width} px it is wider than the window: {wide}");
     }
     drop((browser, clients));
+    proxy.finish();
+}
+
+#[test]
+fn what_is_broken_is_seen_first_and_nothing_is_out_of_sight_at_the_side() {
+    let Some(browser) = Browser::found() else { return };
+    let (echo, refusing) = (Target::echo(), Refusing::new());
+    let domains = "match.domains = [\"checkout-and-payments.north-west.warehouse.example\"]";
+    let sound = (1..=11).map(|place| {
+        Way::Passthrough.route(&format!("warehouse-{place}"), &format!("127.0.0.{}", place + 1), echo.address, domains)
+    });
+    let config = sound.collect::<String>() + &Way::Tcp.route("broken", "127.0.0.20", refusing.address, "");
+    let proxy = Proxy::start(&config);
+    let _ = Peer::connect(proxy.address("127.0.0.20")).end();
+    proxy.reload_refused(&format!("{config}nothing = 1\n"));
+    browser.resize(1280, 900);
+    browser.go(&url(&proxy));
+    let names = "return [...document.querySelectorAll('#routes tbody th')].map((one) => one.firstChild.textContent)";
+    let names = browser.run_until("the routes are there", names, |names| names[0] == "broken" && names[11].is_string());
+    let order: Vec<_> = (1..=11).map(|place| format!("warehouse-{place}")).collect();
+    assert_eq!(names.as_array().unwrap()[1..], order, "the others stay in the order of the file");
+    let shape = "const scroll = document.querySelector('#routes').parentElement;
+        const pieces = [...document.querySelectorAll('#routes .dots')].flatMap((one) => [...one.childNodes]).filter((one) => one.data);
+        const lines = (piece) => { const range = document.createRange(); range.selectNode(piece); return range.getClientRects().length; };
+        return [scroll.scrollWidth - scroll.clientWidth, pieces.length > 30, pieces.filter((one) => !one.data.includes('-') && lines(one) > 1).map((one) => one.data)]";
+    assert_eq!(browser.run(shape), json!([0, true, []]));
+    let notices = "const one = document.getElementById('notices'); return one.checkVisibility() ? one.innerText : ''";
+    let said = browser.run(notices);
+    assert!(said.as_str().unwrap().contains("last reload was refused") && !said.to_string().contains("Leak"), "{said}");
+    browser.run(
+        "const real = window.fetch;
+         window.fetch = async (...of) => {
+            const answer = await real(...of);
+            if (of[0] !== '/status') return answer;
+            const value = await answer.json();
+            value.leak_suspects = ['a', 'b', 'c', 'd'].map((what) => ({ kind: 'socket', what, seconds: 61 }));
+            return new Response(JSON.stringify(value), { headers: answer.headers });
+         }",
+    );
+    browser.run_until("leak suspects are named", notices, |said| {
+        let said = said.as_str().unwrap();
+        said.contains("Leak suspect (socket) for 1m 1s: c") && said.contains("Leak suspects: 1 more")
+    });
+    in_order(&browser, &proxy);
+    drop(browser);
     proxy.finish();
 }
 

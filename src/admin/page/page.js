@@ -42,7 +42,9 @@
       const made = document.createElement(tag);
       if (kind) made.className = kind;
       if (exact !== undefined) made.value = String(exact);
-      made.textContent = text;
+      // A name that is too long for its line is broken at a dot, never inside a word, and an address not at all.
+      const pieces = kind === "dots" || kind.endsWith(" dots") ? text.split(/(?<=\.)(?=.*[a-z])/i) : [text];
+      made.append(...pieces.flatMap((piece, place) => (place ? [document.createElement("wbr"), piece] : [piece])));
       return made;
     }));
   };
@@ -111,6 +113,7 @@
   const trouble = (text) => { say($("trouble"), text); $("trouble").hidden = !text; };
   const showToken = (note) => {
     $("token-form").hidden = false;
+    $("token-forget").hidden = !token;
     if (note) say($("token-note"), note);
   };
   const failed = (error) => {
@@ -118,6 +121,8 @@
       const wrong = token !== "";
       forget();
       $("main").hidden = true;
+      for (const id of ["version", "state", "facts"]) say($(id), "");
+      document.title = "smartproxy";
       showToken(wrong ? "That is not the token of this daemon." : "");
       trouble("");
       if (document.activeElement === document.body) $("token").focus();
@@ -191,9 +196,10 @@
     if (route.action !== "forward") return [["span", "dim", route.action === "redirect" ? "redirects by itself" : "answers by itself"]];
     const parts = [];
     for (const { target, in_flight: open, set_aside: aside } of route.targets) {
-      parts.push(["div", aside ? "mono bad aside" : "mono up", target]);
+      parts.push(["div", (aside ? "mono bad aside" : "mono up") + " dots", target]);
       if (aside) parts.push(["small", "bad", "set aside since " + time(aside.seconds) + ": " + aside.cause]);
-      else if (open) parts.push(["small", "", count(open) + " open to it"]);
+      // A target is one for all routes that have it.
+      if (open) parts.push(["small", "", count(open) + " open, of all routes"]);
     }
     return parts.concat(more(route.targets.length, route.target_count));
   };
@@ -201,13 +207,15 @@
     const aside = list.reduce((sum, route) => sum + route.set_aside, 0);
     say($("routes-count"), count(matched) + (matched > list.length ? ", of which the first " + count(list.length) + " are shown" : "") +
       (aside ? "; targets set aside: " + count(aside) : ""));
-    fill($("routes").tBodies[0], list, (route) => route.name, (route) => {
+    // What is broken first; else as in the file.
+    const ordered = [...list].sort((one, other) => (other.set_aside > 0) - (one.set_aside > 0));
+    fill($("routes").tBodies[0], ordered, (route) => route.name, (route) => {
       const what = [route.protocol === "tcp" ? "TCP" : "HTTP", route.tls === "plain" ? "" : route.tls].filter(Boolean).join(", ");
       const asks = route.domains.concat(route.path ? [route.path] : []).join(" ");
       return [
-        { head: true, kind: "wrap", parts: [["", "", route.name], ["small", "", what], ...(asks ? [["small", "", asks]] : []), ...more(route.domains.length, route.domain_count)] },
+        { head: true, kind: "wrap", parts: [["", "", route.name], ["small", "", what], ...(asks ? [["small", "dots", asks]] : []), ...more(route.domains.length, route.domain_count)] },
         { parts: [...route.listeners.slice(0, 4).map((address) => ["div", "mono", address]), ...more(Math.min(4, route.listeners.length), route.listener_count)] },
-        { parts: targetParts(route) },
+        { kind: "wrap", parts: targetParts(route) },
         { kind: "n", parts: number(route.active) },
         { kind: "n", parts: number(route.requests) },
         { kind: "n", parts: [["data", route.errors ? "bad" : "", count(route.errors), route.errors]] },
@@ -313,8 +321,8 @@
         { head: true, parts: plain(String(one.id)) },
         { kind: "mono", parts: [["", "", one.client], ...(one.peer ? [["small", "", "by " + one.peer]] : [])] },
         { parts: plain(one.route) },
-        { kind: "wrap", parts: plain(one.host || "") },
-        { kind: "mono", parts: plain(one.target || "") },
+        { kind: "wrap", parts: [["span", "dots", one.host || ""]] },
+        { kind: "mono wrap", parts: [["span", "dots", one.target || ""]] },
         { parts: [["", "", one.state], ["small", "", "for " + time(one.state_seconds)]] },
         { kind: "n", parts: plain(time(one.age_seconds)) },
         { kind: "n", parts: [["", "", bytes(one.bytes_in)], ...pace(one.bytes_in_per_second)] },
@@ -338,14 +346,22 @@
       const kind = days < 0 ? "bad" : days < 14 ? "warn" : "";
       const users = one.routes.concat(one.admin ? ["this page"] : []).join(", ");
       return [
-        { head: true, kind: "wrap", parts: [["", "", one.names.join(" ") || "no name"], ...more(one.names.length, one.name_count), ["small", "", one.source]] },
+        { head: true, kind: "wrap", parts: [["span", "dots", one.names.join(" ") || "no name"], ...more(one.names.length, one.name_count), ["small", "", one.source]] },
         { kind: "wrap", parts: [["", "", users], ...more(one.routes.length, one.route_count)] },
         { parts: plain(day.format(new Date(one.not_after * 1000))) },
         { kind: "n", parts: [["span", kind, days < 0 ? "expired" : days < 2 ? time(one.expires_in_seconds) : count(Math.floor(days)) + " days"]] },
       ];
     });
   };
+  const notices = (now) => {
+    const lines = now.leak_suspects.slice(0, 3).map((one) => "Leak suspect (" + one.kind + ") for " + time(one.seconds) + ": " + one.what);
+    if (now.leak_suspects.length > 3) lines.push("Leak suspects: " + count(now.leak_suspects.length - 3) + " more, in /status.");
+    if (now.refused_reload) lines.unshift("The last reload was refused; its faults stand under Configuration, and what ran before runs on.");
+    put($("notices"), lines.map((line) => ["p", "", line]));
+    $("notices").hidden = lines.length === 0;
+  };
   const status = (now) => {
+    notices(now);
     say($("version"), now.version);
     say($("state"), now.state);
     $("state").className = "state " + (now.state === "ready" ? "good" : "warn");
@@ -424,7 +440,7 @@
     soon();
   });
   $("token-forget").addEventListener("click", () => { forget(); location.reload(); });
-  $("token-open").addEventListener("click", () => { $("token-form").hidden = false; $("token").focus(); });
+  $("token-open").addEventListener("click", () => { showToken(""); $("token").focus(); });
   document.addEventListener("visibilitychange", () => { if (!document.hidden && !paused) soon(); });
   soon();
 })();
