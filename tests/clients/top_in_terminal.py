@@ -1,6 +1,6 @@
 """Runs `smartproxy top` in a pseudo-terminal and uses it as a person would.
 
-Arguments: the program, the configuration, the listener's host and port. Everything that it sees is checked here.
+Arguments: the program, the configuration, the listener's host and port, and what is tried. Everything that it sees is checked here.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ import sys
 import termios
 import time
 
-PROGRAM, CONFIG, HOST, PORT = sys.argv[1:5]
+PROGRAM, CONFIG, HOST, PORT, PART = sys.argv[1:6]
 PATIENCE = 20
 
 # A colour in front of a character (ECMA-48, "select graphic rendition"): one of eight, or one by its number.
@@ -123,124 +123,126 @@ def client():
     return stream
 
 
-first = client()
-screen = Screen()
-screen.shows("smartproxy ")
-screen.shows("1 connections by rate")
-screen.shows("echo")
-assert b"\x1b[?1049h" in screen.text, "it has a screen of its own"
-assert re.search(COLOUR, screen.text), "it is coloured"
-
-
-def in_rate():
-    """What the second line says of bytes by the second; moves some meanwhile."""
-    first.sendall(b"x" * 4096)
-    left = 4096
-    while left:
-        left -= len(first.recv(left))
-    return re.search(r"[1-9][0-9.]*(KiB|MiB)/s in", screen.drawn())
-
-
-screen.until("a rate", in_rate)
-screen.press("s")
-screen.shows("1 connections by bytes")
-screen.press("/")
-screen.shows("filter: _")
-screen.press("state=serving\r")
-screen.shows("0 connections of state=serving")
-screen.press("/" + "\x7f" * 20 + "\r")
-screen.shows("1 connections by bytes")
-screen.text = b""
-screen.resize(20, 100)
-os.kill(screen.pid, signal.SIGWINCH)
-screen.shows("1 connections by bytes")
-assert max(map(len, screen.drawn().splitlines())) <= 100, "it is drawn in the new size"
-
-# Anything but a y leaves the connection alone.
-screen.press("k")
-screen.shows("kill connection")
-screen.press("n")
-screen.shows("q quit")
-first.sendall(b"more")
-assert first.recv(4) == b"more"
-screen.press("k")
-screen.shows("kill connection")
-screen.press("y")
-screen.shows("is killed")
-try:
-    assert first.recv(1) == b"", "nothing comes but the end"
-except ConnectionResetError:
-    pass
-screen.text = b""
-screen.resize(40, 160)
-os.kill(screen.pid, signal.SIGWINCH)
-screen.shows("0 connections by bytes")
-screen.until("its cause", lambda: re.search(r"killed +operator +1", screen.drawn()))
-screen.press("q")
-assert screen.end() == 0
-
-# A signal gives the terminal back too.
-for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+def used():
+    first = client()
     screen = Screen()
-    screen.shows("connections by rate")
+    screen.shows("smartproxy ")
+    screen.shows("1 connections by rate")
+    screen.shows("echo")
+    assert b"\x1b[?1049h" in screen.text, "it has a screen of its own"
+    assert re.search(COLOUR, screen.text), "it is coloured"
+
+    def in_rate():
+        """What the second line says of bytes by the second; moves some meanwhile."""
+        first.sendall(b"x" * 4096)
+        left = 4096
+        while left:
+            left -= len(first.recv(left))
+        return re.search(r"[1-9][0-9.]*(KiB|MiB)/s in", screen.drawn())
+
+    screen.until("a rate", in_rate)
+    screen.press("s")
+    screen.shows("1 connections by bytes")
+    screen.press("/")
+    screen.shows("filter: _")
+    screen.press("state=serving\r")
+    screen.shows("0 connections of state=serving")
+    screen.press("/" + "\x7f" * 20 + "\r")
+    screen.shows("1 connections by bytes")
     screen.text = b""
-    os.kill(screen.pid, number)
+    screen.resize(20, 100)
+    os.kill(screen.pid, signal.SIGWINCH)
+    screen.shows("1 connections by bytes")
+    assert max(map(len, screen.drawn().splitlines())) <= 100, "it is drawn in the new size"
+
+    # Anything but a y leaves the connection alone.
+    screen.press("k")
+    screen.shows("kill connection")
+    screen.press("n")
+    screen.shows("q quit")
+    first.sendall(b"more")
+    assert first.recv(4) == b"more"
+    screen.press("k")
+    screen.shows("kill connection")
+    screen.press("y")
+    screen.shows("is killed")
+    try:
+        assert first.recv(1) == b"", "nothing comes but the end"
+    except ConnectionResetError:
+        pass
+    screen.text = b""
+    screen.resize(40, 160)
+    os.kill(screen.pid, signal.SIGWINCH)
+    screen.shows("0 connections by bytes")
+    screen.until("its cause", lambda: re.search(r"killed +operator +1", screen.drawn()))
+    screen.press("q")
     assert screen.end() == 0
 
-screen = Screen(NO_COLOR="1")
-screen.shows("connections by rate")
-assert not re.search(COLOUR, screen.text), f"no colour: {screen.text!r}"
-screen.press("\x03")
-assert screen.end() == 0
-
-# A terminal that goes away takes it along whatever it is at, though nobody can read its keys any more, and though it may not be told.
-second = client()
-leaving = []
-for keys, seen in (("", "1 connections by rate"), ("/ab", "filter: ab_"), ("k", "kill connection")):
-    for deaf in (False, True):
-        screen = Screen(deaf=deaf)
-        screen.shows("1 connections by rate")
-        screen.press(keys)
-        screen.shows(seen)
-        screen.close()
-        leaving.append(screen)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # A signal gives the terminal back too.
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         screen = Screen()
-        screen.shows("1 connections by rate")
-        screen.press(keys)
-        screen.shows(seen)
+        screen.shows("connections by rate")
+        screen.text = b""
         os.kill(screen.pid, number)
         assert screen.end() == 0
 
-# Nor does one that takes nothing any more (Control-S) hold it.
-screen = Screen()
-screen.shows("connections by rate")
-termios.tcflow(screen.follower, termios.TCOOFF)
-os.kill(screen.pid, signal.SIGTERM)
-leaving.append(screen)
+    screen = Screen(NO_COLOR="1")
+    screen.shows("connections by rate")
+    assert not re.search(COLOUR, screen.text), f"no colour: {screen.text!r}"
+    screen.press("\x03")
+    assert screen.end() == 0
 
 
-def tmux(*words):
-    return subprocess.run(["tmux", "-L", f"top-{os.getpid()}", *words], capture_output=True, text=True, timeout=PATIENCE)
+def left():
+    # A terminal that goes away takes it along whatever it is at, though nobody can read its keys any more, and though it may not be told.
+    second = client()
+    leaving = []
+    for keys, seen in (("", "1 connections by rate"), ("/ab", "filter: ab_"), ("k", "kill connection")):
+        for deaf in (False, True):
+            screen = Screen(deaf=deaf)
+            screen.shows("1 connections by rate")
+            screen.press(keys)
+            screen.shows(seen)
+            screen.close()
+            leaving.append(screen)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            screen = Screen()
+            screen.shows("1 connections by rate")
+            screen.press(keys)
+            screen.shows(seen)
+            os.kill(screen.pid, number)
+            assert screen.end() == 0
+
+    # Nor does one that takes nothing any more (Control-S) hold it.
+    screen = Screen()
+    screen.shows("connections by rate")
+    termios.tcflow(screen.follower, termios.TCOOFF)
+    os.kill(screen.pid, signal.SIGTERM)
+    leaving.append(screen)
+
+    def tmux(*words):
+        return subprocess.run(["tmux", "-L", f"top-{os.getpid()}", *words], capture_output=True, text=True, timeout=PATIENCE)
+
+    # The server of many terminals ends with all of them at once.
+    if shutil.which("tmux"):
+        started = tmux("-f", "/dev/null", "new", "-d", "-x", "130", "-y", "40", "exec " + shlex.join([PROGRAM, "top", "-c", CONFIG]))
+        assert started.returncode == 0, started
+        pane = int(tmux("list-panes", "-a", "-F", "#{pane_pid}").stdout)
+        watched = os.pidfd_open(pane)
+        try:
+            end = time.monotonic() + PATIENCE
+            while "connections by rate" not in tmux("capture-pane", "-p").stdout:
+                assert time.monotonic() < end, "it is not shown in tmux"
+                time.sleep(0.05)
+        finally:
+            tmux("kill-server")
+        assert select.select([watched], [], [], PATIENCE)[0], "it outlives tmux"
+        os.close(watched)
+
+    # All of them at once: each takes the time that it gives the one who reads the keys.
+    for screen in leaving:
+        screen.gone()
+    second.close()
 
 
-# The server of many terminals ends with all of them at once.
-if shutil.which("tmux"):
-    started = tmux("-f", "/dev/null", "new", "-d", "-x", "130", "-y", "40", "exec " + shlex.join([PROGRAM, "top", "-c", CONFIG]))
-    assert started.returncode == 0, started
-    pane = int(tmux("list-panes", "-a", "-F", "#{pane_pid}").stdout)
-    watched = os.pidfd_open(pane)
-    try:
-        end = time.monotonic() + PATIENCE
-        while "connections by rate" not in tmux("capture-pane", "-p").stdout:
-            assert time.monotonic() < end, "it is not shown in tmux"
-            time.sleep(0.05)
-    finally:
-        tmux("kill-server")
-    assert select.select([watched], [], [], PATIENCE)[0], "it outlives tmux"
-    os.close(watched)
-
-# All of them at once: each takes the time that it gives the one who reads the keys.
-for screen in leaving:
-    screen.gone()
-second.close()
+{"used": used, "left": left}[PART]()

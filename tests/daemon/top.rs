@@ -4,8 +4,8 @@ use std::process::Stdio;
 
 use crate::harness::{BINARY, FILE, Peer, Proxy, Python, Target, Way, folder_with};
 
-#[test]
-fn top_is_used_in_a_terminal_and_gives_it_back_however_it_ends() {
+/// Runs a part of the script against a daemon with one route; what the daemon has to tell of is looked at then.
+fn in_a_terminal(part: &str, then: impl FnOnce(&Proxy)) {
     if !Python::has("pty") {
         return;
     }
@@ -13,9 +13,19 @@ fn top_is_used_in_a_terminal_and_gives_it_back_however_it_ends() {
     let proxy = Proxy::start(&Way::Tcp.route("echo", "127.0.0.2", echo.address, ""));
     let address = proxy.address("127.0.0.2");
     let (config, ip, port) = (proxy.path(FILE), address.ip().to_string(), address.port().to_string());
-    Python::run("top_in_terminal.py", &[BINARY, config.to_str().unwrap(), &ip, &port]).succeed();
-    assert_eq!(proxy.lines("connection")[0]["cause"], "killed");
+    Python::run("top_in_terminal.py", &[BINARY, config.to_str().unwrap(), &ip, &port, part]).succeed();
+    then(&proxy);
     proxy.finish();
+}
+
+#[test]
+fn top_is_used_in_a_terminal_and_gives_it_back_however_it_ends() {
+    in_a_terminal("used", |proxy| assert_eq!(proxy.lines("connection")[0]["cause"], "killed"));
+}
+
+#[test]
+fn top_never_outlives_its_terminal() {
+    in_a_terminal("left", |_| ());
 }
 
 #[test]
