@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 
 use super::answer::{Answer, text};
 use super::limits::Limits;
+use super::places::Places;
 use crate::generation::{OperatorTls, Operators};
 use crate::name::HostName;
 use crate::net::ListenAddress;
@@ -20,6 +21,7 @@ pub(super) struct Door {
     /// TLS as it was at the start. A reload may change its files, but never leave it out: nothing falls to a weaker policy.
     pub(super) tls: Option<OperatorTls>,
     pub(super) limits: Limits,
+    pub(super) places: Arc<Places>,
 }
 
 impl Door {
@@ -30,7 +32,7 @@ impl Door {
         if exposed && tls.is_none() {
             tracing::warn!(%address, "the admin token crosses the network unencrypted; set [admin] tls");
         }
-        Self { exposed, tls, limits: Limits::default() }
+        Self { exposed, tls, limits: Limits::default(), places: Arc::default() }
     }
 
     /// TLS for who comes now: that of the running generation, or else what it was at the start.

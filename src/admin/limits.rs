@@ -75,7 +75,7 @@ impl Limits {
 
 /// What counts as one visitor: an IPv4 address, or the network that an IPv6 host may choose its addresses in (RFC 4291
 /// section 2.5.4).
-fn network(from: IpAddr) -> IpAddr {
+pub(super) fn network(from: IpAddr) -> IpAddr {
     match from.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

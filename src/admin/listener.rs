@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, watch};
 use super::answer::{Face, answer};
 use super::door::{Door, Visitor};
 use super::history::{self, History};
+use super::places::Place;
 use super::reserve::Reserve;
 use super::sampler::mark_paces;
 use super::unstalled::Unstalled;
@@ -26,8 +27,12 @@ use crate::outcome::with_causes;
 use crate::server::Control;
 use crate::tls;
 
-/// Operators' connections at once, for each way in: probes, a scraper, a few people. More wait.
-const CONNECTIONS_MAX: usize = 64;
+/// Operators' connections at once, for each way in: probes, a scraper, a few people. More wait at the socket; at the HTTP
+/// address they get the places of those who send no request, or are turned away.
+pub(super) const CONNECTIONS_MAX: usize = 64;
+
+/// Connections to the HTTP address beside those that are served: they are about to be closed.
+const PARTING_MAX: usize = 16;
 
 /// How long an operator's connection may take for a request's head, or idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -137,7 +142,7 @@ impl Admin {
             let meet = move |(stream, from): (_, ClientAddress), conversation: Conversation| {
                 welcome(stream, from, Arc::clone(&door), conversation)
             };
-            let way = admin.way(control, &history);
+            let way = admin.way(control, &history, CONNECTIONS_MAX + PARTING_MAX);
             admin.tasks.push(tokio::spawn(serve(Arc::new(listener), accept, meet, way)));
         }
         if let Some(socket) = &settings.socket {
@@ -148,8 +153,8 @@ impl Admin {
                     let accept = move |listener: Arc<UnixListener>| async move {
                         listener.accept().await.map(|(stream, _)| (stream, None))
                     };
-                    let meet = |stream, conversation| converse(stream, Face::Socket, conversation);
-                    let way = admin.way(control, &history);
+                    let meet = |stream, conversation| converse(stream, Face::Socket, None, conversation);
+                    let way = admin.way(control, &history, CONNECTIONS_MAX);
                     admin.tasks.push(tokio::spawn(serve(Arc::new(listener), accept, meet, way)));
                 }
                 Err(source) if !socket.written => {
@@ -168,12 +173,12 @@ impl Admin {
         Ok(admin)
     }
 
-    fn way(&self, control: &Control, history: &Arc<History>) -> Way {
+    fn way(&self, control: &Control, history: &Arc<History>, places: usize) -> Way {
         let (control, history) = (control.clone(), Arc::clone(history));
         let reserve = Reserve::default();
         // At once: it is among what the daemon has open when it looks for room for its first client.
         reserve.refill();
-        Way { control, history, operators: self.operators.clone(), reserve }
+        Way { control, history, operators: self.operators.clone(), places: Arc::new(Semaphore::new(places)), reserve }
     }
 
     /// Closes both ways in: nobody new is let in, and those who wait for an answer, as of how the daemon ended, get it.
@@ -226,11 +231,10 @@ where
     M: Fn(S, Conversation) -> C,
     C: Future<Output = ()> + Send + 'static,
 {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         way.reserve.refill();
         // The semaphore is never closed.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(place) = Arc::clone(&way.places).acquire_owned().await else { return };
         let accepted = match accept(Arc::clone(&listener)).await {
             // Once more without the reserve, before it is taken anew: else that would take what has just been freed.
             Err(_) if way.reserve.give_up() => accept(Arc::clone(&listener)).await,
@@ -261,6 +265,7 @@ struct Way {
     control: Control,
     history: Arc<History>,
     operators: Operators,
+    places: Arc<Semaphore>,
     reserve: Reserve,
 }
 
@@ -281,28 +286,58 @@ struct Conversation {
     closing: watch::Receiver<bool>,
 }
 
-/// Takes in who has come to the HTTP address: through TLS, if that is asked for.
+/// Takes in who has come to the HTTP address, if there is a place, and until that is given to another.
 async fn welcome(stream: TcpStream, from: ClientAddress, door: Arc<Door>, conversation: Conversation) {
+    let Some((place, cut)) = door.places.take(from.ip()) else {
+        tracing::debug!(client = %from, "an operator's connection was turned away: all places are busy");
+        return;
+    };
+    tokio::select! {
+        () = receive(stream, from, door, place, conversation) => {}
+        _given_to_another = cut => tracing::debug!(client = %from, "an operator's connection gave its place to another"),
+    }
+}
+
+/// Serves who has a place at the HTTP address: through TLS, if that is asked for.
+async fn receive(
+    stream: TcpStream,
+    from: ClientAddress,
+    door: Arc<Door>,
+    place: Arc<Place>,
+    conversation: Conversation,
+) {
     let visitor = |certified| Face::Page(Visitor { from: from.ip(), certified, door: Arc::clone(&door) });
     let Some(tls) = door.tls(&conversation.control) else {
-        return converse(stream, visitor(false), conversation).await;
+        return converse(stream, visitor(false), Some(place), conversation).await;
     };
     let deadline = tokio::time::Instant::now() + HEAD_TIMEOUT;
     // The certificate is the same for every name.
     match tls::accept(stream, &tls.policy, None, deadline).await {
         Ok(stream) => {
             let certified = tls.policy.requires_client_certificate();
-            converse(stream, visitor(certified), conversation).await;
+            converse(stream, visitor(certified), Some(place), conversation).await;
         }
         Err(error) => tracing::debug!(client = %from, error = with_causes(&error), "an operator's handshake failed"),
     }
 }
 
-async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send, face: Face, conversation: Conversation) {
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+    face: Face,
+    place: Option<Arc<Place>>,
+    conversation: Conversation,
+) {
     let Conversation { control, history, mut closing } = conversation;
     let service = service_fn(|request| {
         let (control, face, history) = (control.clone(), face.clone(), Arc::clone(&history));
-        async move { Ok::<_, Infallible>(answer(request, &face, &control, &history).await) }
+        let busy = place.as_ref().map(Place::busy);
+        async move {
+            let answer = answer(request, &face, &control, &history).await;
+            Ok::<_, Infallible>(match busy {
+                Some(busy) => busy.with(answer),
+                None => answer,
+            })
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

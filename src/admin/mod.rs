@@ -8,6 +8,7 @@ mod history;
 mod limits;
 mod listener;
 mod page;
+mod places;
 mod query;
 mod reserve;
 mod routes;

@@ -64,6 +64,8 @@ pub(super) struct Progress {
     unsent: AtomicU64,
     fault: OnceLock<Outcome>,
     sent: AtomicBool,
+    /// The client was gone before the head of its answer was sent.
+    missed: AtomicBool,
     starving: AtomicBool,
     /// There are answers before the final one that the client has not had.
     hinted: AtomicBool,
@@ -106,6 +108,15 @@ impl Progress {
 
     pub(super) fn sent(&self) -> bool {
         self.sent.load(Ordering::Acquire)
+    }
+
+    /// Notes that the client was gone before the head of its answer was sent.
+    pub(super) fn set_missed(&self) {
+        self.missed.store(true, Ordering::Release);
+    }
+
+    fn missed(&self) -> bool {
+        self.missed.load(Ordering::Acquire)
     }
 
     pub(super) fn add_in(&self, bytes: u64) {
@@ -390,7 +401,7 @@ impl Exchange {
             line.field("path", &self.registry.access_log().detail().mask.apply(path));
         }
         line.field("protocol", protocol(self.version));
-        if let Some(status) = self.status {
+        if let Some(status) = self.sent_status() {
             line.number("status", u64::from(status.as_u16()));
         }
         line.field_if("target", self.target.as_deref());
@@ -408,6 +419,10 @@ impl Exchange {
             line.seconds("first_byte_seconds", first_byte);
         }
         self.describe_headers(line);
+    }
+
+    fn sent_status(&self) -> Option<StatusCode> {
+        self.status.filter(|_| !self.progress.missed())
     }
 
     fn describe_headers(&self, line: &mut Line) {
@@ -429,7 +444,7 @@ impl Drop for Exchange {
         let whole = self.outcome.filter(|_| self.progress.unsent() == 0);
         let ended = if std::thread::panicking() { None } else { self.progress.fault().or(whole) };
         let outcome = ended.unwrap_or_else(|| self.dropped());
-        let class = self.status.map_or(StatusClass::Unanswered, |status| StatusClass::of(status.as_u16()));
+        let class = self.sent_status().map_or(StatusClass::Unanswered, |status| StatusClass::of(status.as_u16()));
         let took = self.opened.elapsed();
         self.route.as_ref().unwrap_or(self.registry.unrouted()).request(class, took);
         if outcome.cause.is_failure() {

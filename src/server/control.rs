@@ -91,8 +91,6 @@ pub(super) struct Shared {
     pub current: Arc<Current>,
     /// What has run out, and what was said of it.
     pub shortage: Arc<Shortage>,
-    /// Told each time that descriptors have run out.
-    pub exhausted: watch::Sender<()>,
     started: Instant,
     readiness: AtomicU8,
     addresses: Mutex<Vec<ListenAddress>>,
@@ -223,7 +221,6 @@ impl Shared {
             gate,
             waiting: Arc::new(Gate::new(0)),
             shortage: Arc::default(),
-            exhausted: watch::Sender::new(()),
             current,
             started: Instant::now(),
             readiness: AtomicU8::new(0),

@@ -15,7 +15,7 @@ use super::rest::Shortage;
 use super::serve::serve;
 use super::served::Served;
 use crate::connection::{ConnectionGuard, Gate, Registry};
-use crate::drain::{Counted, Leash, Order};
+use crate::drain::{Counted, Keeper, Leash, Order, ask_for_descriptors};
 use crate::generation::Current;
 use crate::handler::Site;
 use crate::http::Pool;
@@ -119,7 +119,8 @@ impl Worker {
     /// connections: each holds one.
     pub(super) fn run_out(&self) {
         self.meters().accept_error(AcceptFault::Exhausted);
-        self.shared.exhausted.send_replace(());
+        // Nobody waits for an answer: the one who rests looks again.
+        drop(ask_for_descriptors());
     }
 
     fn sweep(&self, sweep: impl FnOnce(&Pool)) {
@@ -223,7 +224,7 @@ async fn obey(mut commands: UnboundedReceiver<Command>, worker: Arc<Worker>, bro
     let mut loops = JoinSet::new();
     let mut keys = HashMap::new();
     let mut stopping = None;
-    let mut exhausted = worker.shared.exhausted.subscribe();
+    let mut keeper = Keeper::new();
     let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -271,7 +272,10 @@ async fn obey(mut commands: UnboundedReceiver<Command>, worker: Arc<Worker>, bro
                 worker.sweep(Pool::sweep);
                 let_go_of_unused_pipes();
             }
-            Ok(()) = exhausted.changed() => worker.sweep(Pool::clear),
+            wanted = keeper.wanted() => {
+                worker.sweep(Pool::clear);
+                drop(wanted);
+            }
             Some(ended) = loops.join_next_with_id() => {
                 let (id, panicked) = ended.map_or_else(|error| (error.id(), true), |(id, ())| (id, false));
                 if let (Some(address), true) = (keys.remove(&id), panicked) {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use crate::harness::{CERTIFICATES, End, Message, Peer, Proxy, Target, Way};
 
@@ -150,6 +151,24 @@ fn a_flood_of_requests_is_told_to_wait_while_probes_and_clients_are_served() {
     let mut client = echoing(&proxy);
     client.finish();
     assert_eq!(client.end(), End::Whole);
+    proxy.finish();
+}
+
+#[test]
+fn half_requests_of_one_address_do_not_keep_probes_from_their_answer() {
+    let echo = Target::echo();
+    let proxy = Proxy::start(&Way::Tcp.route("echo", "127.0.0.2", echo.address, ""));
+    let mut silent: Vec<Peer> = (0..200).map(|_| Peer::connect(proxy.admin())).collect();
+    for (number, peer) in silent.iter_mut().enumerate() {
+        // Those whose place another has are closed, most of them before they could say anything.
+        peer.send_what_is_taken(b"GET /st");
+        if number % 20 == 0 {
+            let begun = Instant::now();
+            assert_eq!(ask(proxy.admin(), "GET", "/readyz", &[]).status(), 200);
+            assert!(begun.elapsed() < Duration::from_secs(5), "after {number}: {:?}", begun.elapsed());
+        }
+    }
+    drop(silent);
     proxy.finish();
 }
 

@@ -150,6 +150,30 @@ fn idle_connections_to_targets_are_given_up_for_clients_when_descriptors_run_out
 }
 
 #[test]
+fn idle_connections_to_targets_are_given_up_for_another_target_when_descriptors_run_out() {
+    let (target, other) = (Target::http("target"), Target::http("other"));
+    let config = String::from("defaults.timeouts.upstream_keep_alive = \"10m\"\n")
+        + &Way::Http.route("web", "127.0.0.2", target.address, "")
+        + &Way::Http.route("other", "127.0.0.3", other.address, "");
+    let mut proxy = Proxy::start(&config);
+    let web = proxy.address("127.0.0.2");
+    let mut clients: Vec<_> = (0..8).map(|_| Peer::connect(web)).collect();
+    clients.iter_mut().for_each(|client| client.request("shop.test", "/"));
+    clients.iter_mut().for_each(|client| assert_eq!(client.message().status(), 200));
+    // Accepted before, so that nobody is when there are no more.
+    let mut client = Peer::connect(proxy.address("127.0.0.3"));
+    proxy.connections_until("everyone is in", |live| live.len() == clients.len() + 1);
+    let idle = |metrics: &crate::harness::Metrics| metrics.sum("upstream_idle_connections", &[]);
+    proxy.metrics_until("connections are pooled", |metrics| idle(metrics) > 0);
+    let old = proxy.limit_descriptors(proxy.lowest_free_descriptor());
+    assert_eq!(client.get("shop.test", "/").status(), 200);
+    proxy.limit_descriptors(old.current.unwrap());
+    drop((client, clients));
+    proxy.rebase();
+    proxy.finish();
+}
+
+#[test]
 fn operators_are_answered_on_new_connections_when_clients_have_every_descriptor() {
     let echo = Target::echo();
     let config = String::from("defaults.timeouts.sniff = \"1m\"\n")

@@ -57,6 +57,7 @@ async fn an_upload_that_is_broken_off_does_not_look_whole() {
         drop((answer, body, client));
         let lines = world.end().await;
         assert!(lines[0].contains("party=client cause=closed_early"), "{lines:?}");
+        assert!(!lines[0].contains("status="), "no head was sent: {lines:?}");
     }
 }
 

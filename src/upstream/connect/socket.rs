@@ -1,22 +1,47 @@
 use std::io;
+use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
 
+use crate::drain::ask_for_descriptors;
 use crate::net::{Claim, Owner, TargetAddress, is_last_for_clients};
+
+/// How long to wait for descriptors that others can do without. Each worker closes its idle connections when its event loop
+/// next turns, which takes less by far; one that does not turn is not waited for.
+const DESCRIPTORS_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Opens a TCP connection. No time limit.
 ///
 /// # Cancel safety
 /// Dropping the future closes the socket.
 pub(super) async fn open(address: TargetAddress, owner: Owner) -> io::Result<(TcpStream, Claim)> {
+    let (socket, claim) = match claimed(address, owner) {
+        Err(error) if is_want_of_descriptors(&error) => {
+            // What is not given up by then is not missed either: the second try says so.
+            let _late = timeout(DESCRIPTORS_PATIENCE, ask_for_descriptors().answered()).await;
+            claimed(address, owner)?
+        }
+        taken => taken?,
+    };
+    // What a relay writes is what a peer has written: holding it back (RFC 896) only adds a delay to the sender's own.
+    socket.set_nodelay(true)?;
+    Ok((connect(socket, address).await?, claim))
+}
+
+/// A socket that is not yet connected, unless it would be one of the last descriptors, which are not for clients.
+fn claimed(address: TargetAddress, owner: Owner) -> io::Result<(TcpSocket, Claim)> {
     let socket = if address.ip().is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     let claim = Claim::new(&socket, owner);
     if is_last_for_clients(&socket) {
         return Err(io::Error::from_raw_os_error(libc::EMFILE));
     }
-    // What a relay writes is what a peer has written: holding it back (RFC 896) only adds a delay to the sender's own.
-    socket.set_nodelay(true)?;
-    Ok((connect(socket, address).await?, claim))
+    Ok((socket, claim))
+}
+
+/// Whether another descriptor of this process would help if it were closed.
+fn is_want_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 async fn connect(socket: TcpSocket, address: TargetAddress) -> io::Result<TcpStream> {

@@ -113,8 +113,9 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
                     match handled {
                         Poll::Ready(response) => {
                             let stream = stream.take();
-                            let open = |stream: &SendStream<Bytes>| {
-                                self.account = Some(Account::open(stream, &self.progress, wire));
+                            let open = |stream: Option<&SendStream<Bytes>>| match stream {
+                                Some(stream) => self.account = Some(Account::open(stream, &self.progress, wire)),
+                                None => self.progress.set_missed(),
                             };
                             begin(response, respond, stream, self.asked.head, &self.ties, self.pace, open)
                         }
@@ -216,7 +217,8 @@ impl<F> Answering<F> {
     }
 }
 
-/// Sends the head, and with it all of an answer that has no body.
+/// Sends the head, and with it all of an answer that has no body. `open` is told of the stream that takes a body, or that
+/// there is none since the client is gone.
 fn begin<F>(
     response: Response<Body>,
     respond: &mut SendResponse<Bytes>,
@@ -224,7 +226,7 @@ fn begin<F>(
     head_only: bool,
     ties: &Ties,
     pace: Pace,
-    open: impl FnOnce(&SendStream<Bytes>),
+    open: impl FnOnce(Option<&SendStream<Bytes>>),
 ) -> Phase<F> {
     let opened = websocket::is_opened(&response);
     let (parts, body) = response.into_parts();
@@ -249,10 +251,11 @@ fn begin<F>(
     }
     let ended = !opened && (without || body.is_end_stream());
     let sent = respond.send_response(head, ended);
-    if let Ok(sender) = &sent
-        && !ended
-    {
-        open(sender);
+    match &sent {
+        Ok(_whole) if ended => {}
+        Ok(sender) => open(Some(sender)),
+        // Before the body is dropped, whose end is the request's.
+        Err(_gone) => open(None),
     }
     match sent {
         Ok(sender) if opened => match (ties.take_tunnel(), stream) {
