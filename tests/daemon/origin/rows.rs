@@ -2,6 +2,8 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::harness::{CERTIFICATES, End, FILE, HELLO, HOST, Peer, Proxy, Target, Way};
 
@@ -15,10 +17,20 @@ fn echoed(client: &mut Peer) {
     client.expect(b"ping");
 }
 
-/// An address that nobody has at the moment.
-fn free(ip: &str) -> SocketAddr {
-    TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap()
+/// So many ports in a row that are free on every address: below those that the system gives out by itself, where nobody comes
+/// between the look and the start; and not where another run of these tests looks first.
+fn free_ports(count: u16) -> RangeInclusive<u16> {
+    let begin = 20_000 + (std::process::id() % 3_000) as u16;
+    // Each caller of this process has its own thousand.
+    let turn = TURNS.fetch_add(1, Ordering::Relaxed) % 8;
+    let mut ports = (begin + turn * 1_000..32_000).map(|first| first..=first + count - 1);
+    let are_free = |ports: &RangeInclusive<u16>| {
+        ports.clone().map(|port| TcpListener::bind(("::", port))).collect::<Result<Vec<_>, _>>().is_ok()
+    };
+    ports.find(are_free).expect("free ports in a row")
 }
+
+static TURNS: AtomicU16 = AtomicU16::new(0);
 
 fn at(route: &str, ip: &str, address: SocketAddr) -> String {
     route.replace(&format!("{ip}:0"), &address.to_string())
@@ -55,7 +67,7 @@ fn b10_a_route_has_one_series_whichever_listener_or_generation_its_connections_c
 #[test]
 fn b14_an_address_that_is_the_proxys_own_is_never_called_anothers() {
     let (one, two) = (Target::http("one"), Target::http("two"));
-    let address = free("127.0.0.2");
+    let address = SocketAddr::new("127.0.0.2".parse().unwrap(), *free_ports(1).start());
     let named = |name: &str, target: &Target| {
         let domains = format!("match.domains = [\"{name}.test\"]");
         at(&Way::Http.route(name, "127.0.0.2", target.address, &domains), "127.0.0.2", address)
@@ -201,13 +213,8 @@ fn left_both(mut client: Peer, mut target: Peer) {
 #[test]
 fn a_range_listens_on_each_of_its_ports_and_one_that_goes_backwards_is_refused() {
     let echo = Target::echo();
-    // Below the ports that the system gives out by itself, where nobody comes between the look and the start; and not where
-    // another run of this test looks first.
-    let begin = 20_000 + (std::process::id() % 3_000) as u16;
-    let ports = (begin..32_000).map(|first| (first, first + 2)).find(|&(first, last)| {
-        (first..=last).map(|port| TcpListener::bind(("::", port))).collect::<Result<Vec<_>, _>>().is_ok()
-    });
-    let (first, last) = ports.expect("three free ports in a row");
+    let ports = free_ports(3);
+    let (first, last) = (*ports.start(), *ports.end());
     let range = |from: u16, to: u16| {
         Way::Tcp.route("range", "127.0.0.2", echo.address, "").replace("127.0.0.2:0", &format!("{from}-{to}"))
     };
