@@ -33,6 +33,8 @@ pub struct Pool {
     bell: Arc<Bell>,
     /// Those that many requests share.
     shared: Arc<two::Shelf>,
+    /// How many connections of their own may be idle.
+    idle_max: usize,
 }
 
 #[derive(Debug, Default)]
@@ -138,7 +140,14 @@ impl Pool {
     /// An empty pool.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Arc::default()
+        Self::keeping(IDLE_MAX)
+    }
+
+    /// One that keeps at most so many idle connections in all.
+    pub(super) fn keeping(idle_max: usize) -> Arc<Self> {
+        let mut pool = Self::default();
+        pool.idle_max = idle_max;
+        Arc::new(pool)
     }
 
     /// How many connections are idle.
@@ -247,7 +256,7 @@ impl Pool {
             return link.close();
         }
         let mut shelf = self.shelf();
-        let full = shelf.closed || shelf.count >= IDLE_MAX;
+        let full = shelf.closed || shelf.count >= self.idle_max;
         let kept = shelf.idle.entry(key).or_default();
         if full || kept.len() >= IDLE_PER_KEY_MAX {
             if kept.is_empty() {

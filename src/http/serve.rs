@@ -124,8 +124,8 @@ impl<H> Desk<H> {
         F: Future<Output = Response<Body>> + Send + 'static,
     {
         let (host, fault) = match Host::of(&request) {
-            Ok(host) => (host, None),
-            Err(fault) => (Host::none(), Some(fault)),
+            Ok(host) => (host, padded(&request).then(|| PADDED.to_owned())),
+            Err(fault) => (Host::none(), Some(fault.to_string())),
         };
         let mut exchange = Exchange::open(&self.registry, &self.connection, &self.activity, &request, host);
         let progress = Arc::clone(exchange.progress());
@@ -135,7 +135,7 @@ impl<H> Desk<H> {
             None => Ok(Box::pin((self.service)(request, exchange))),
             Some(fault) => {
                 tracing::debug!(%fault, "a request is refused");
-                exchange.set_error(&fault.to_string());
+                exchange.set_error(&fault);
                 Err(exchange)
             }
         };
@@ -156,4 +156,16 @@ impl<H> Desk<H> {
         };
         (progress, answer)
     }
+}
+
+/// What is wrong with a [`padded`] request.
+const PADDED: &str =
+    "a field's value begins or ends with a blank, which HTTP/2 has no use for (RFC 9113 section 8.2.1)";
+
+/// Whether a value has blanks around it. HTTP/1 takes them off; in HTTP/2 they are a fault, and targets would read another
+/// value than we do.
+fn padded<B>(request: &Request<B>) -> bool {
+    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    request.version() == http::Version::HTTP_2
+        && request.headers().values().any(|value| blank(value.as_bytes().first()) || blank(value.as_bytes().last()))
 }

@@ -103,6 +103,24 @@ async fn an_authority_and_a_host_that_differ_are_refused_and_the_connection_goes
 }
 
 #[tokio::test]
+async fn a_value_with_blanks_around_it_is_refused_and_the_connection_goes_on() {
+    let target = Scripted::echoing().await;
+    let world = World::http2(Route::to(&[target.address])).await;
+    let mut client = Client::new(&world).await;
+    for value in [" a", "a\t", " "] {
+        let request = Request::get("https://a.test/").header("x-one", value).body(()).unwrap();
+        let (response, _) = client.sender.send_request(request, true).unwrap();
+        assert_eq!(response.await.unwrap().status(), 400, "{value:?}");
+    }
+    assert_eq!(target.accepted(), 0);
+    let inside = Request::get("https://a.test/").header("x-one", "a b").header("x-two", "").body(()).unwrap();
+    assert_eq!(client.sender.send_request(inside, true).unwrap().0.await.unwrap().status(), 200);
+    drop(client);
+    let lines = world.end().await;
+    assert!(lines[0].contains("cause=request_malformed"), "{lines:?}");
+}
+
+#[tokio::test]
 async fn an_answer_that_is_cut_off_resets_its_stream_only() {
     let target = Scripted::new(|mut peer, _| async move {
         let head = peer.head().await;

@@ -1,4 +1,7 @@
+use std::sync::Arc;
+
 use super::world::{Route, Scripted, World, until};
+use crate::http::Pool;
 use crate::outcome::Cause;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
@@ -199,25 +202,40 @@ async fn idle_connections_expire_at_the_sweep_and_at_checkout() {
     world.end().await;
 }
 
-#[tokio::test]
-async fn no_more_idle_connections_are_kept_than_the_limit() {
-    let target = Scripted::echoing().await;
-    let world = World::http1(Route::to(&[target.address])).await;
-    let count = crate::http::IDLE_PER_KEY_MAX + 1;
+/// Has one request more than is kept of idle connections be answered at the same time, by each of the targets in turn.
+async fn one_more_than_is_kept(targets: usize, pool: Arc<Pool>, kept: usize) {
+    let mut all = Vec::new();
+    for _ in 0..targets {
+        all.push(Scripted::echoing().await);
+    }
+    let mut route = Route::to(&all.iter().map(|target| target.address).collect::<Vec<_>>());
+    route.pool = pool;
+    let world = World::http1(route).await;
     let mut clients = Vec::new();
-    for _ in 0..count {
+    for _ in 0..=kept {
         let mut client = world.client().await;
         // The body that is still to come keeps each request, and so each connection, in use.
         client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1\r\n\r\n").await;
         clients.push(client);
     }
-    until(|| world.pool().standing() == count).await;
+    until(|| world.pool().standing() == kept + 1).await;
     for client in &mut clients {
         client.send("x").await;
         client.message().await;
     }
-    until(|| world.pool().standing() == count - 1).await;
-    assert_eq!(world.pool().idle(), count - 1);
+    until(|| world.pool().standing() == kept).await;
+    assert_eq!(world.pool().idle(), kept);
     drop(clients);
     world.end().await;
+}
+
+#[tokio::test]
+async fn no_more_idle_connections_of_a_target_are_kept_than_the_limit() {
+    one_more_than_is_kept(1, Pool::new(), crate::http::IDLE_PER_KEY_MAX).await;
+}
+
+#[tokio::test]
+async fn no_more_idle_connections_of_all_targets_are_kept_than_the_limit() {
+    // As many as the process keeps would be more descriptors than a test may take.
+    one_more_than_is_kept(3, Pool::keeping(6), 6).await;
 }

@@ -38,7 +38,7 @@ pub(super) struct Route {
     pub(super) protocol: TargetProtocol,
     targets: Targets,
     meter: Option<Arc<RouteMeter>>,
-    pool: Arc<Pool>,
+    pub(super) pool: Arc<Pool>,
     pub(super) connect: upstream::Timeouts,
 }
 
