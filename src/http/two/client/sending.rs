@@ -23,7 +23,9 @@ pub(super) struct Sending {
     /// Waits for the client's windows.
     waiting: Bytes,
     stall: Stall,
-    /// How the client keeps to the rate that it has to keep to.
+    least: Option<MinRate>,
+    /// How the client keeps to the least rate, from the first time on that it has held the answer up: what its windows and
+    /// its kernel took before was no wait, and does not count for it.
     rate: Option<Rate>,
 }
 
@@ -52,7 +54,7 @@ pub(super) enum Sent {
 impl Sending {
     pub(super) fn new(body: Body, stream: SendStream<Bytes>, pace: Pace) -> Self {
         let Pace { patience, least } = pace;
-        Self { body, stream, waiting: Bytes::new(), stall: Stall::new(patience), rate: least.map(Rate::new) }
+        Self { body, stream, waiting: Bytes::new(), stall: Stall::new(patience), least, rate: None }
     }
 
     /// Resets its stream.
@@ -110,6 +112,9 @@ impl Sending {
                 Poll::Pending => {
                     // The client may have to send the rest of its request before it reads.
                     self.body.mind_request(context);
+                    if self.rate.is_none() {
+                        self.rate = self.least.map(Rate::new);
+                    }
                     let slow = self.rate.as_mut().and_then(|rate| rate.wait(Instant::now()));
                     let cause = match ready!(self.stall.poll_with(context, slow)) {
                         Over::Silent => Cause::BodyTimeout,
