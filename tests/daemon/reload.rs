@@ -18,7 +18,7 @@ fn reloads_under_load_lose_no_request_and_keep_what_is_kept() {
     let base = |(target, secure): &(Target, Target)| {
         Way::Http.route("plain", "127.0.0.2", target.address, "")
             + &Way::TerminateHttp.route("secure", "127.0.0.3", target.address, "")
-            + &Way::Tcp.route("long", "127.0.0.4", echo.address, "")
+            + &Way::Tcp.route("long", "127.0.0.4", echo.address, "timeouts.idle = \"10m\"")
             + &Way::ReencryptHttp.route("reencrypted", "127.0.0.6", secure.address, "")
             + &Way::Passthrough.route("passed", "127.0.0.7", secure.address, "")
     };

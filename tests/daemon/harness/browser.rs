@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::wait::until;
 
 /// How long one command may take: the browser starts within the first.
-const COMMAND_PATIENCE: Duration = Duration::from_secs(60);
+const COMMAND_PATIENCE: Duration = Duration::from_secs(180);
 
 /// One browser at a time: each is as heavy as all the rest of the tests.
 static TURN: Mutex<()> = Mutex::new(());
