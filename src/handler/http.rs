@@ -70,7 +70,7 @@ pub async fn http<S: Transport + 'static>(
     });
     let registry = Arc::clone(&requests.registry);
     let requests = Arc::new(requests);
-    let service = move |request: Request<Incoming>, exchange: Exchange| {
+    let service = move |request: Box<Request<Incoming>>, exchange: Exchange| {
         let requests = Arc::clone(&requests);
         async move { requests.answer(request, exchange).await }
     };
@@ -78,7 +78,7 @@ pub async fn http<S: Transport + 'static>(
 }
 
 impl Requests {
-    async fn answer(&self, request: Request<Incoming>, mut exchange: Exchange) -> Response<Body> {
+    async fn answer(&self, request: Box<Request<Incoming>>, mut exchange: Exchange) -> Response<Body> {
         if self.inside.as_ref().is_none_or(|inside| inside.hello.server_name.is_none())
             && let Some(host) = exchange.host().as_str()
         {
@@ -107,7 +107,12 @@ impl Requests {
         response
     }
 
-    async fn routed(&self, mut request: Request<Incoming>, mut exchange: Exchange, route: &Route) -> Response<Body> {
+    async fn routed(
+        &self,
+        mut request: Box<Request<Incoming>>,
+        mut exchange: Exchange,
+        route: &Route,
+    ) -> Response<Body> {
         if let Err(refusal) = enter(route, exchange.connection()) {
             return answer::failure(refusal.outcome(), exchange);
         }
@@ -162,7 +167,7 @@ impl Requests {
 
     async fn forward(
         &self,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
         exchange: Exchange,
         route: &Route,
         way: &Forward,
@@ -196,7 +201,7 @@ impl Requests {
             max_request_body: route.http.max_request_body,
             min_rate: route.http.connection.min_rate,
         };
-        forward(request, exchange, forwarding).await
+        forward(request, exchange, &forwarding).await
     }
 
     /// Asks another server whether a request may go on; gives what it says of it.

@@ -1,6 +1,8 @@
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use super::host::Host;
 use super::tunnel::Tunnel;
 use crate::outcome::{Cause, Outcome, Party, Phase};
 
@@ -12,11 +14,15 @@ pub(super) struct Activity {
     unframed: AtomicBool,
     /// A request of an HTTP/2 client has the seat of its connection.
     seated: AtomicBool,
+    /// The client's address in words, which every request tells its target.
+    client: OnceLock<Box<str>>,
     notes: Mutex<Notes>,
 }
 
 #[derive(Debug, Default)]
 struct Notes {
+    /// What the last request was for.
+    host: Host,
     /// The connection cannot go on after this.
     fatal: Option<Outcome>,
     /// The connection is to end in order after this.
@@ -40,6 +46,21 @@ impl Activity {
 
     pub(super) fn leave_seat(&self) {
         self.seated.store(false, Ordering::Release);
+    }
+
+    /// The client's address in words; `None` if a PROXY header has said that nobody knows it.
+    pub(super) fn client(&self, address: IpAddr) -> Option<&str> {
+        // One connection, one client: whoever asks first has it written for all.
+        (!address.is_unspecified()).then(|| &**self.client.get_or_init(|| address.to_string().into()))
+    }
+
+    /// What the last request was for, if it was for one host.
+    pub(super) fn host(&self) -> Host {
+        self.notes().host.clone()
+    }
+
+    pub(super) fn set_host(&self, host: &Host) {
+        self.notes().host = host.clone();
     }
 
     /// Whether a request has ended well.

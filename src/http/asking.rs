@@ -99,7 +99,7 @@ pub async fn ask(
     }
     exchange.begin_question();
     let question = question(request, &mut exchange, &asking);
-    let answered = send(question, &mut exchange, forwarding).await;
+    let answered = send(Box::new(question), &mut exchange, forwarding).await;
     exchange.end_question();
     let (parts, calling) = match answered {
         Ok(answered) => answered,
@@ -132,9 +132,8 @@ fn question(request: &Request<Incoming>, exchange: &mut Exchange, asking: &Askin
     }
     join_cookies(&mut headers);
     let connection = exchange.connection();
-    let (client, port) = (connection.client().ip(), connection.listener().port());
-    let trusted = forwarding.forwarded.trusted.contains(client);
-    forwarded::tell(&mut headers, client, forwarding.scheme, exchange.host(), port, trusted);
+    let trusted = forwarding.forwarded.trusted.contains(connection.client().ip());
+    forwarded::tell(&mut headers, exchange.told(forwarding.scheme, trusted));
     let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
     for (name, value) in [(X_FORWARDED_METHOD, request.method().as_str()), (X_FORWARDED_URI, path)] {
         if let Ok(value) = HeaderValue::from_str(value) {

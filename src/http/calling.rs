@@ -15,7 +15,6 @@ use crate::upstream::Target;
 
 /// A target's connection, or a place on one, for the use of one request. Dropping it gives it up at once.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it lives for a moment, until its request begins")]
 pub(super) enum Lease {
     /// A connection of its own.
     Http1(Link, Terms),

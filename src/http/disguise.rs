@@ -2,14 +2,19 @@ use http::header::{HeaderMap, HeaderName};
 
 /// Removes every field of this name, and those that a CGI-like target cannot tell from it: it reads `_` and `-` as the same.
 pub(super) fn remove_alike(headers: &mut HeaderMap, name: &HeaderName) {
-    headers.remove(name);
     let same = |other: &HeaderName| {
         let bytes = || other.as_str().bytes().zip(name.as_str().bytes());
         let fold = |byte: u8| if byte == b'_' { b'-' } else { byte };
         other.as_str().len() == name.as_str().len() && bytes().all(|(one, two)| fold(one) == fold(two))
     };
-    let disguised: Vec<HeaderName> = headers.keys().filter(|other| same(other)).cloned().collect();
-    for name in disguised {
+    remove_where(headers, same);
+}
+
+/// Removes every field whose name is not wanted. One look at each name costs less than a search for each that may be there,
+/// and most heads have none.
+pub(super) fn remove_where(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| unwanted(name)).cloned().collect();
+    for name in names {
         headers.remove(name);
     }
 }

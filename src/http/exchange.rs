@@ -1,14 +1,15 @@
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT, HeaderValue, REFERER};
-use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
+use http::{Method, Request, StatusCode, Uri, Version};
 
 use super::activity::Activity;
 use super::errors::ErrorAnswers;
-use super::hop;
+use super::forward::Scheme;
+use super::forwarded::Told;
 use super::host::Host;
+use super::progress::Progress;
 use super::request_id::RequestId;
 use super::seat::Seat;
 use crate::connection::{Connection, Gate, Registry};
@@ -16,15 +17,19 @@ use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::telemetry::{LOGGED_FIELD_MAX, Line, NO_ROUTE, RouteMeter, StatusClass};
 use crate::upstream::Target;
 
-/// Answers before the final one that may wait for the client; a target that sends more of them at once loses them.
-const INTERIM_MAX: usize = 16;
-
 /// The life of one request: opened at its head, ended once by [`Exchange::close`] or by its drop.
 ///
 /// It writes the request's line of the access log and counts the request for its route. It travels inside the response's
 /// body, and so ends when that has been written or dropped.
+// Boxed: it is handed through every step of a request's handling, and each would carry the room for it.
 #[derive(Debug)]
 pub struct Exchange {
+    record: Box<Record>,
+}
+
+/// What is known of a request so far.
+#[derive(Debug)]
+struct Record {
     id: RequestId,
     connection: Arc<Connection>,
     registry: Arc<Registry>,
@@ -55,104 +60,6 @@ pub struct Exchange {
     seat: Option<Seat>,
 }
 
-/// What a request and its answer have come to; written by those who move them.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    bytes_in: AtomicU64,
-    bytes_out: AtomicU64,
-    /// What of the answer's body was not written to the client's socket when its stream or connection ended.
-    unsent: AtomicU64,
-    fault: OnceLock<Outcome>,
-    sent: AtomicBool,
-    /// The client was gone before the head of its answer was sent.
-    missed: AtomicBool,
-    starving: AtomicBool,
-    /// There are answers before the final one that the client has not had.
-    hinted: AtomicBool,
-    interim: Mutex<Vec<(StatusCode, HeaderMap)>>,
-}
-
-impl Progress {
-    /// Keeps an answer that comes before the final one (RFC 9110 section 15.2) for the client.
-    pub(super) fn add_interim(&self, status: StatusCode, mut headers: HeaderMap) {
-        hop::remove(&mut headers);
-        let mut interim = self.interim();
-        if interim.len() < INTERIM_MAX {
-            interim.push((status, headers));
-        }
-        self.hinted.store(true, Ordering::Release);
-    }
-
-    pub(super) fn take_interim(&self) -> Vec<(StatusCode, HeaderMap)> {
-        if self.hinted.swap(false, Ordering::AcqRel) { std::mem::take(&mut *self.interim()) } else { Vec::new() }
-    }
-
-    fn interim(&self) -> MutexGuard<'_, Vec<(StatusCode, HeaderMap)>> {
-        // Each change is whole before the next can panic.
-        self.interim.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes whether the request's body waits for its client.
-    pub(super) fn set_starving(&self, starving: bool) {
-        self.starving.store(starving, Ordering::Release);
-    }
-
-    pub(super) fn starving(&self) -> bool {
-        self.starving.load(Ordering::Acquire)
-    }
-
-    /// Notes that all of the request's body has been handed on.
-    pub(super) fn set_sent(&self) {
-        self.sent.store(true, Ordering::Release);
-    }
-
-    pub(super) fn sent(&self) -> bool {
-        self.sent.load(Ordering::Acquire)
-    }
-
-    /// Notes that the client was gone before the head of its answer was sent.
-    pub(super) fn set_missed(&self) {
-        self.missed.store(true, Ordering::Release);
-    }
-
-    fn missed(&self) -> bool {
-        self.missed.load(Ordering::Acquire)
-    }
-
-    pub(super) fn add_in(&self, bytes: u64) {
-        self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn add_out(&self, bytes: u64) {
-        self.bytes_out.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn bytes_out(&self) -> u64 {
-        self.bytes_out.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn bytes_in(&self) -> u64 {
-        self.bytes_in.load(Ordering::Relaxed)
-    }
-
-    /// Notes how many bytes of the answer's body are not written to the client's socket, and never will be.
-    pub(super) fn set_unsent(&self, bytes: u64) {
-        self.unsent.store(bytes, Ordering::Relaxed);
-    }
-
-    fn unsent(&self) -> u64 {
-        self.unsent.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_fault(&self, fault: Outcome) {
-        let _first_counts = self.fault.set(fault);
-    }
-
-    pub(super) fn fault(&self) -> Option<Outcome> {
-        self.fault.get().copied()
-    }
-}
-
 impl Exchange {
     pub(super) fn open<B>(
         registry: &Arc<Registry>,
@@ -164,8 +71,8 @@ impl Exchange {
         let head = Some((request.method().clone(), request.uri().clone()));
         let mut exchange = Self::begin(registry, connection, activity, head, request.version(), host);
         let wanted = &registry.access_log().detail().headers;
-        exchange.logged = wanted.iter().map(|name| request.headers().get(name).cloned()).collect();
-        exchange.accept = request.headers().get(ACCEPT).cloned();
+        exchange.record.logged = wanted.iter().map(|name| request.headers().get(name).cloned()).collect();
+        exchange.record.accept = request.headers().get(ACCEPT).cloned();
         exchange
     }
 
@@ -183,7 +90,7 @@ impl Exchange {
         host: Host,
     ) -> Self {
         activity.opened();
-        Self {
+        let record = Record {
             id: RequestId::random(),
             connection: Arc::clone(connection),
             registry: Arc::clone(registry),
@@ -206,171 +113,179 @@ impl Exchange {
             first_byte: None,
             outcome: None,
             seat: None,
-        }
+        };
+        Self { record: Box::new(record) }
     }
 
     /// The request's name.
     #[must_use]
     pub fn id(&self) -> &RequestId {
-        &self.id
+        &self.record.id
     }
 
     /// The client connection that it came on.
     #[must_use]
     pub fn connection(&self) -> &Arc<Connection> {
-        &self.connection
+        &self.record.connection
     }
 
     /// The host that it is for.
     #[must_use]
     pub fn host(&self) -> &Host {
-        &self.host
+        &self.record.host
     }
 
     /// The protocol that it came by.
     #[must_use]
     pub fn version(&self) -> Version {
-        self.version
+        self.record.version
     }
 
     /// Its method; `None` if its head could not be read.
     #[must_use]
     pub fn method(&self) -> Option<&Method> {
-        self.head.as_ref().map(|(method, _)| method)
+        self.record.head.as_ref().map(|(method, _)| method)
     }
 
     /// What it asks for, as the client sent it; `None` if its head could not be read.
     #[must_use]
     pub fn uri(&self) -> Option<&Uri> {
-        self.head.as_ref().map(|(_, uri)| uri)
+        self.record.head.as_ref().map(|(_, uri)| uri)
     }
 
     /// The name of its route, or `-`.
     #[must_use]
     pub fn route_name(&self) -> &str {
-        self.route.as_ref().map_or(NO_ROUTE, |route| route.name())
+        self.record.route.as_ref().map_or(NO_ROUTE, |route| route.name())
     }
 
     /// The status that it is answered with, once that is known.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
-        self.status
+        self.record.status
     }
 
     /// Notes the route that takes it, for the request and, if it is its first, for the connection.
     pub fn set_route(&mut self, route: &Arc<RouteMeter>) {
-        self.connection.set_route(route);
-        self.route = Some(Arc::clone(route));
+        self.record.connection.set_route(route);
+        self.record.route = Some(Arc::clone(route));
     }
 
     /// Notes whose password the client has shown.
     pub fn set_user(&mut self, user: &str) {
-        self.user = Some(user.into());
+        self.record.user = Some(user.into());
     }
 
     /// Whose password the client has shown, if it was asked for one.
     #[must_use]
     pub fn user(&self) -> Option<&str> {
-        self.user.as_deref()
+        self.record.user.as_deref()
     }
 
     /// Notes how the client is to be shown a failure from here on.
     pub fn set_errors(&mut self, errors: &Arc<ErrorAnswers>) {
-        self.errors = Some(Arc::clone(errors));
+        self.record.errors = Some(Arc::clone(errors));
     }
 
     pub(super) fn errors(&self) -> Option<&Arc<ErrorAnswers>> {
-        self.errors.as_ref()
+        self.record.errors.as_ref()
     }
 
     /// What the client would have its answer written in.
     pub(super) fn accept(&self) -> Option<&HeaderValue> {
-        self.accept.as_ref()
+        self.record.accept.as_ref()
     }
 
     /// Notes the target that it goes to.
     pub fn set_target(&mut self, target: &Arc<str>) {
-        self.target = Some(Arc::clone(target));
+        self.record.target = Some(Arc::clone(target));
     }
 
     /// Notes how it has failed; the first failure counts. The line is written when the answer has been.
     pub fn fail(&self, outcome: Outcome) {
-        self.progress.set_fault(outcome);
+        self.record.progress.set_fault(outcome);
     }
 
     /// Ends it.
     pub fn close(mut self, outcome: Outcome) {
-        self.outcome = Some(outcome);
+        self.record.outcome = Some(outcome);
     }
 
     pub(super) fn is_seated(&self) -> bool {
-        self.seat.is_some()
+        self.record.seat.is_some()
     }
 
     /// Keeps a seat until it ends.
     pub(super) fn sit(&mut self, seat: Seat) {
-        self.seat = Some(seat);
+        self.record.seat = Some(seat);
     }
 
     /// The places that are for streams.
     pub(super) fn streams(&self) -> &Arc<Gate> {
-        self.registry.streams()
+        self.record.registry.streams()
     }
 
     pub(super) fn set_id(&mut self, id: RequestId) {
-        self.id = id;
+        self.record.id = id;
     }
 
     pub(super) fn set_status(&mut self, status: StatusCode) {
-        self.status = Some(status);
+        self.record.status = Some(status);
     }
 
     /// Notes in words why it has failed, for the access log.
     pub fn set_error(&mut self, error: &str) {
-        self.error = Some(error.into());
+        self.record.error = Some(error.into());
     }
 
     /// Notes how long it took until a new connection to the target stood.
     pub(super) fn set_connect(&mut self, duration: Duration) {
-        self.connect = Some(duration);
+        self.record.connect = Some(duration);
     }
 
     /// Notes that the head of the target's answer has come, and counts how long that took.
     pub(super) fn set_first_byte(&mut self, target: &Target) {
-        let after = self.opened.elapsed();
-        self.first_byte = Some(after);
-        self.route.as_ref().unwrap_or(self.registry.unrouted()).answered(after);
-        target.meter(self.registry.meters()).answered(after);
+        let after = self.record.opened.elapsed();
+        self.record.first_byte = Some(after);
+        self.record.route.as_ref().unwrap_or(self.record.registry.unrouted()).answered(after);
+        target.meter(self.record.registry.meters()).answered(after);
     }
 
     /// Another server is asked about it from here on: what that comes to is nothing of its own.
     pub(super) fn begin_question(&mut self) {
-        self.aside = Some(std::mem::take(&mut self.progress));
+        self.record.aside = Some(std::mem::take(&mut self.record.progress));
     }
 
     /// The other server has been asked.
     pub(super) fn end_question(&mut self) {
-        if let Some(progress) = self.aside.take() {
-            self.progress = progress;
+        if let Some(progress) = self.record.aside.take() {
+            self.record.progress = progress;
         }
     }
 
     pub(super) fn is_in_question(&self) -> bool {
-        self.aside.is_some()
+        self.record.aside.is_some()
     }
 
     /// The other server has nothing against it: who serves it is somebody else.
     pub(super) fn forget_target(&mut self) {
-        self.target = None;
-        self.connect = None;
+        self.record.target = None;
+        self.record.connect = None;
+    }
+
+    /// What a target is told of the client.
+    pub(super) fn told(&self, scheme: Scheme, trusted: bool) -> Told<'_> {
+        let connection = self.connection();
+        let client = self.record.activity.client(connection.client().ip());
+        Told { client, scheme, host: self.host(), port: connection.listener().port(), trusted }
     }
 
     pub(super) fn progress(&self) -> &Arc<Progress> {
-        &self.progress
+        &self.record.progress
     }
 
     pub(super) fn activity(&self) -> &Arc<Activity> {
-        &self.activity
+        &self.record.activity
     }
 
     /// What to say of a request whose answer was dropped before its end.
@@ -378,56 +293,56 @@ impl Exchange {
         if std::thread::panicking() {
             return Outcome::new(Phase::Serve, Party::Proxy, Cause::Internal);
         }
-        let ending = self.activity.ending();
+        let ending = self.record.activity.ending();
         ending.unwrap_or_else(|| Outcome::new(Phase::Serve, Party::Client, Cause::ClosedEarly))
     }
 
     fn describe(&self, line: &mut Line, outcome: Outcome, took: Duration) {
-        line.field("request", self.id.as_str());
-        line.number("connection", self.connection.id().0);
-        line.field("client", &self.connection.client().to_string());
-        line.field_if("peer", self.connection.peer().map(|peer| peer.to_string()).as_deref());
+        line.field("request", self.record.id.as_str());
+        line.number("connection", self.record.connection.id().0);
+        line.field("client", &self.record.connection.client().to_string());
+        line.field_if("peer", self.record.connection.peer().map(|peer| peer.to_string()).as_deref());
         line.field("route", self.route_name());
         line.field_if("user", self.user());
-        if let Some((method, uri)) = &self.head {
+        if let Some((method, uri)) = &self.record.head {
             line.field("method", method.as_str());
-            line.field_if("host", self.host.as_str());
+            line.field_if("host", self.record.host.as_str());
             let path = match (uri.path_and_query(), uri.authority()) {
                 (Some(path), _) => path.as_str(),
                 // That of `CONNECT` is a host with a port, and nothing more.
                 (None, Some(authority)) if *method == Method::CONNECT => authority.as_str(),
                 (None, _) => "/",
             };
-            line.field("path", &self.registry.access_log().detail().mask.apply(path));
+            line.field("path", &self.record.registry.access_log().detail().mask.apply(path));
         }
-        line.field("protocol", protocol(self.version));
+        line.field("protocol", protocol(self.record.version));
         if let Some(status) = self.sent_status() {
             line.number("status", u64::from(status.as_u16()));
         }
-        line.field_if("target", self.target.as_deref());
+        line.field_if("target", self.record.target.as_deref());
         line.field("phase", outcome.phase.as_str());
         line.field("party", outcome.party.as_str());
         line.field("cause", outcome.cause.as_str());
-        line.field_if("error", self.error.as_deref());
-        line.number("bytes_in", self.progress.bytes_in());
-        line.number("bytes_out", self.progress.bytes_out().saturating_sub(self.progress.unsent()));
+        line.field_if("error", self.record.error.as_deref());
+        line.number("bytes_in", self.record.progress.bytes_in());
+        line.number("bytes_out", self.record.progress.bytes_out().saturating_sub(self.record.progress.unsent()));
         line.seconds("duration_seconds", took);
-        if let Some(connect) = self.connect {
+        if let Some(connect) = self.record.connect {
             line.seconds("connect_seconds", connect);
         }
-        if let Some(first_byte) = self.first_byte {
+        if let Some(first_byte) = self.record.first_byte {
             line.seconds("first_byte_seconds", first_byte);
         }
         self.describe_headers(line);
     }
 
     fn sent_status(&self) -> Option<StatusCode> {
-        self.status.filter(|_| !self.progress.missed())
+        self.record.status.filter(|_| !self.record.progress.missed())
     }
 
     fn describe_headers(&self, line: &mut Line) {
-        let detail = self.registry.access_log().detail();
-        for (name, value) in detail.headers.iter().zip(&self.logged) {
+        let detail = self.record.registry.access_log().detail();
+        for (name, value) in detail.headers.iter().zip(&self.record.logged) {
             let Some(value) = value else { continue };
             let bytes = value.as_bytes();
             let text = String::from_utf8_lossy(bytes.get(..LOGGED_FIELD_MAX).unwrap_or(bytes));
@@ -441,18 +356,18 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         // An answer that was made whole, and did not reach the client, is not finished.
-        let whole = self.outcome.filter(|_| self.progress.unsent() == 0);
-        let ended = if std::thread::panicking() { None } else { self.progress.fault().or(whole) };
+        let whole = self.record.outcome.filter(|_| self.record.progress.unsent() == 0);
+        let ended = if std::thread::panicking() { None } else { self.record.progress.fault().or(whole) };
         let outcome = ended.unwrap_or_else(|| self.dropped());
         let class = self.sent_status().map_or(StatusClass::Unanswered, |status| StatusClass::of(status.as_u16()));
-        let took = self.opened.elapsed();
-        self.route.as_ref().unwrap_or(self.registry.unrouted()).request(class, took);
+        let took = self.record.opened.elapsed();
+        self.record.route.as_ref().unwrap_or(self.record.registry.unrouted()).request(class, took);
         if outcome.cause.is_failure() {
-            self.connection.set_failure(outcome);
+            self.record.connection.set_failure(outcome);
         }
-        self.registry.access_log().write("request", |line| self.describe(line, outcome, took));
-        self.connection.trace(Some(self.route_name()), "request", |line| self.describe(line, outcome, took));
-        self.activity.closed(outcome);
+        self.record.registry.access_log().write("request", |line| self.describe(line, outcome, took));
+        self.record.connection.trace(Some(self.route_name()), "request", |line| self.describe(line, outcome, took));
+        self.record.activity.closed(outcome);
     }
 }
 
@@ -463,20 +378,5 @@ fn protocol(version: Version) -> &'static str {
         "http/1.0"
     } else {
         "http/1.1"
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_interim_answer_above_what_is_kept_is_dropped() {
-        let progress = Progress::default();
-        for _ in 0..=INTERIM_MAX {
-            progress.add_interim(StatusCode::EARLY_HINTS, HeaderMap::new());
-        }
-        assert_eq!(progress.take_interim().len(), INTERIM_MAX);
-        assert_eq!(progress.take_interim().len(), 0);
     }
 }

@@ -116,7 +116,11 @@ pub struct Forwarding<'a> {
 ///
 /// # Cancel safety
 /// Dropping the future ends the exchange and the target's connection.
-pub async fn forward(request: Request<Incoming>, mut exchange: Exchange, forwarding: Forwarding<'_>) -> Response<Body> {
+pub async fn forward(
+    request: Box<Request<Incoming>>,
+    mut exchange: Exchange,
+    forwarding: &Forwarding<'_>,
+) -> Response<Body> {
     let (mut parts, mut incoming) = request.into_parts();
     incoming.forbid_trailers(forwarding.request_headers.naming_user());
     let handshake = Handshake::begin(&mut parts);
@@ -129,7 +133,7 @@ pub async fn forward(request: Request<Incoming>, mut exchange: Exchange, forward
     let prepared = if connect && !empty {
         Err(Refusal::ConnectBody)
     } else {
-        request::prepare(&mut parts, upgrade, &mut exchange, &forwarding)
+        request::prepare(&mut parts, upgrade, &mut exchange, forwarding)
     };
     if let Err(refusal) = prepared {
         tracing::debug!(%refusal, "a request is refused");
@@ -147,8 +151,8 @@ pub async fn forward(request: Request<Incoming>, mut exchange: Exchange, forward
     }
     let body = RequestBody::new(incoming, exchange.progress(), forwarding.timeouts.body, forwarding.max_request_body)
         .with_least(forwarding.min_rate);
-    match send(Request::from_parts(parts, body), &mut exchange, &forwarding).await {
-        Ok((parts, calling)) => answered(parts, calling, (upgrades, handshake), exchange, &forwarding),
+    match send(Box::new(Request::from_parts(parts, body)), &mut exchange, forwarding).await {
+        Ok((parts, calling)) => answered(parts, calling, (upgrades, handshake), exchange, forwarding),
         Err(failed) => failure(failed, exchange),
     }
 }

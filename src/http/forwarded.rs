@@ -1,8 +1,6 @@
-use std::fmt::Write;
-use std::net::IpAddr;
+use http::header::{Entry, FORWARDED, HeaderMap, HeaderName, HeaderValue};
 
-use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
-
+use super::disguise::remove_where;
 use super::forward::Scheme;
 use super::host::Host;
 
@@ -19,36 +17,44 @@ const OURS: [HeaderName; 6] =
 /// What else proxies say of a client; from one that is not trusted it is a lie until proven otherwise.
 const OTHERS: [HeaderName; 2] = [HeaderName::from_static("x-forwarded-server"), HeaderName::from_static("x-real-ip")];
 
+/// What a target is told of a client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told<'a> {
+    /// Its address; `None` if nobody knows it.
+    pub(super) client: Option<&'a str>,
+    /// What it speaks with us.
+    pub(super) scheme: Scheme,
+    /// The host that it asks for.
+    pub(super) host: &'a Host,
+    /// The port that it came to.
+    pub(super) port: u16,
+    /// Whether what it says of those before it is believed.
+    pub(super) trusted: bool,
+}
+
 /// Tells the target who the client is (RFC 7239, and its older cousins).
 ///
-/// What the peer says of those before it is kept, and added to, only if it is `trusted`.
-pub(super) fn tell(headers: &mut HeaderMap, client: IpAddr, scheme: Scheme, host: &Host, port: u16, trusted: bool) {
-    if !trusted {
-        for name in OURS.iter().chain(&OTHERS) {
-            headers.remove(name);
-        }
-    }
-    remove_disguised(headers);
+/// What the peer says of those before it is kept, and added to, only if it is trusted.
+pub(super) fn tell(headers: &mut HeaderMap, told: Told<'_>) {
+    let Told { client, scheme, host, port, trusted } = told;
+    remove_claims(headers, trusted);
     let host = host.authority().map(|authority| authority.as_str());
-    // A PROXY header may say that the client is not known; there is no word for that here, unlike in RFC 7239 section 6.2.
-    if !client.is_unspecified() {
-        append(headers, &X_FORWARDED_FOR, &client.to_string());
-    }
     let scheme = match scheme {
         Scheme::Http => "http",
         Scheme::Https => "https",
     };
-    if !headers.contains_key(&X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    // A PROXY header may say that the client is not known; there is no word for that here, unlike in RFC 7239 section 6.2.
+    if let Some(client) = client {
+        append(headers, &X_FORWARDED_FOR, client);
     }
-    if !headers.contains_key(&X_FORWARDED_HOST)
-        && let Some(value) = host.and_then(|host| HeaderValue::from_str(host).ok())
+    headers.entry(&X_FORWARDED_PROTO).or_insert_with(|| HeaderValue::from_static(scheme));
+    if let Some(host) = host
+        && let Entry::Vacant(place) = headers.entry(&X_FORWARDED_HOST)
+        && let Ok(value) = HeaderValue::from_str(host)
     {
-        headers.insert(X_FORWARDED_HOST, value);
+        place.insert(value);
     }
-    if !headers.contains_key(&X_FORWARDED_PORT) {
-        headers.insert(X_FORWARDED_PORT, HeaderValue::from(port));
-    }
+    headers.entry(&X_FORWARDED_PORT).or_insert_with(|| HeaderValue::from(port));
     append(headers, &FORWARDED, &element(client, scheme, host));
 }
 
@@ -57,55 +63,63 @@ pub(super) fn tell_prefix(headers: &mut HeaderMap, prefix: &str) {
     append(headers, &X_FORWARDED_PREFIX, prefix);
 }
 
-/// Removes what only a head may say of a client.
-pub(super) fn remove_claims(trailers: &mut HeaderMap) {
-    for name in OURS.iter().chain(&OTHERS) {
-        trailers.remove(name);
-    }
-    remove_disguised(trailers);
+/// Removes what only a head may say of a client, from trailers.
+pub(super) fn forbid_claims(trailers: &mut HeaderMap) {
+    remove_claims(trailers, false);
 }
 
-/// Removes fields that a CGI-like target cannot tell from those that we set: it reads `_` and `-` as the same.
-fn remove_disguised(headers: &mut HeaderMap) {
-    let is_ours = |name: &str| {
-        let plain = name.replace('_', "-");
-        let known = ["host", "content-length", "transfer-encoding", "forwarded", "x-request-id", "x-real-ip"];
-        plain.starts_with("x-forwarded-") || known.contains(&plain.as_str())
-    };
-    let disguised: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().contains('_') && is_ours(name.as_str())).cloned().collect();
-    for name in disguised {
-        headers.remove(name);
+/// Removes what a client says of itself, but for what is `trusted`, and what a target could take for it.
+fn remove_claims(headers: &mut HeaderMap, trusted: bool) {
+    let is_claim = |name: &HeaderName| OURS.contains(name) || OTHERS.contains(name);
+    remove_where(headers, |name| is_disguised(name.as_str()) || (!trusted && is_claim(name)));
+}
+
+/// Whether a CGI-like target cannot tell the field from one that we set: it reads `_` and `-` as the same.
+fn is_disguised(name: &str) -> bool {
+    if !name.contains('_') {
+        return false;
     }
+    let plain = name.replace('_', "-");
+    let known = ["host", "content-length", "transfer-encoding", "forwarded", "x-request-id", "x-real-ip"];
+    plain.starts_with("x-forwarded-") || known.contains(&plain.as_str())
 }
 
 /// One element of `Forwarded`.
-fn element(client: IpAddr, scheme: &str, host: Option<&str>) -> String {
-    let mut text = String::with_capacity(64);
-    // Writing to a String cannot fail.
-    let _ = match client {
-        client if client.is_unspecified() => write!(text, "for=unknown"),
-        IpAddr::V4(client) => write!(text, "for={client}"),
-        IpAddr::V6(client) => write!(text, "for=\"[{client}]\""),
-    };
+fn element(client: Option<&str>, scheme: &str, host: Option<&str>) -> String {
+    let mut text = String::with_capacity(96);
+    let mut write = |parts: &[&str]| parts.iter().for_each(|part| text.push_str(part));
+    match client {
+        None => write(&["for=unknown"]),
+        // Only in IPv6 addresses.
+        Some(client) if client.contains(':') => write(&["for=\"[", client, "]\""]),
+        Some(client) => write(&["for=", client]),
+    }
     if let Some(host) = host {
         let is_token = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
-        let _ = if is_token { write!(text, ";host={host}") } else { write!(text, ";host=\"{host}\"") };
+        if is_token {
+            write(&[";host=", host]);
+        } else {
+            write(&[";host=\"", host, "\""]);
+        }
     }
-    let _ = write!(text, ";proto={scheme}");
+    write(&[";proto=", scheme]);
     text
 }
 
 /// Adds an element to a list-valued field, as one line.
 fn append(headers: &mut HeaderMap, name: &HeaderName, element: &str) {
-    let mut list = Vec::new();
-    for value in headers.get_all(name) {
-        list.extend_from_slice(value.as_bytes());
-        list.extend_from_slice(b", ");
-    }
-    list.extend_from_slice(element.as_bytes());
-    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(list)) {
-        headers.insert(name, value);
+    match headers.entry(name) {
+        Entry::Vacant(place) => {
+            if let Ok(value) = HeaderValue::from_str(element) {
+                place.insert(value);
+            }
+        }
+        Entry::Occupied(mut place) => {
+            let said: Vec<&[u8]> = place.iter().map(HeaderValue::as_bytes).chain([element.as_bytes()]).collect();
+            if let Ok(value) = HeaderValue::from_bytes(&said.join(&b", "[..])) {
+                place.insert(value);
+            }
+        }
     }
 }
 
@@ -121,7 +135,8 @@ mod tests {
             headers.append(*name, HeaderValue::from_static(value));
         }
         let request = Request::builder().header("host", host).body(()).unwrap();
-        tell(&mut headers, client.parse().unwrap(), Scheme::Https, &Host::of(&request).unwrap(), 8443, trusted);
+        let host = Host::of(&request).unwrap();
+        tell(&mut headers, Told { client: Some(client), scheme: Scheme::Https, host: &host, port: 8443, trusted });
         tell_prefix(&mut headers, "/api");
         headers
     }

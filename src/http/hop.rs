@@ -1,5 +1,7 @@
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 
+use super::disguise::remove_where;
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
@@ -32,9 +34,9 @@ pub(super) fn remove(headers: &mut HeaderMap) {
         }
         headers.remove(CONNECTION);
     }
-    for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &TE, &TRANSFER_ENCODING, &UPGRADE] {
-        headers.remove(name);
-    }
+    remove_where(headers, |name| {
+        [TE, TRANSFER_ENCODING, UPGRADE].contains(name) || [KEEP_ALIVE, PROXY_CONNECTION].contains(name)
+    });
 }
 
 /// Whether the list-valued field has the token, in any case.

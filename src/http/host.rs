@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use http::header::HOST;
 use http::uri::Authority;
@@ -7,10 +8,14 @@ use http::{Method, Request, Version};
 use crate::name::HostName;
 
 /// The host that a request is for: one, and the same wherever the request names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Host {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Host(Option<Arc<Named>>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Named {
     /// As the client wrote it, with its port if it wrote one.
-    authority: Option<Authority>,
+    authority: Authority,
+    /// None if it is an address.
     name: Option<HostName>,
 }
 
@@ -40,6 +45,15 @@ impl Host {
     /// # Errors
     /// The client's: it named none, several, or none that is valid.
     pub fn of<B>(request: &Request<B>) -> Result<Self, InvalidHost> {
+        Self::of_next(request, &Self::none())
+    }
+
+    /// [`Host::of`], for a request behind one for `last` on the same connection: most are for the same, and what has been
+    /// found right once is not looked at again.
+    ///
+    /// # Errors
+    /// As those of [`Host::of`].
+    pub(super) fn of_next<B>(request: &Request<B>, last: &Self) -> Result<Self, InvalidHost> {
         let uri = request.uri();
         let path = uri.path();
         let sound = match *request.method() {
@@ -57,6 +71,12 @@ impl Host {
         let field = fields.next();
         if fields.next().is_some() {
             return Err(InvalidHost::Repeated);
+        }
+        if uri.authority().is_none()
+            && let (Some(value), Some(named)) = (field, &last.0)
+            && value.as_bytes() == named.authority.as_str().as_bytes()
+        {
+            return Ok(last.clone());
         }
         let field = match field {
             Some(value) if value.is_empty() => return Err(InvalidHost::Malformed),
@@ -78,7 +98,7 @@ impl Host {
 
     /// No host, for a request that is refused since it names none that could be relied on.
     pub(super) const fn none() -> Self {
-        Self { authority: None, name: None }
+        Self(None)
     }
 
     fn checked(authority: Authority) -> Result<Self, InvalidHost> {
@@ -101,31 +121,31 @@ impl Host {
         if name.is_none() && !is_address {
             return Err(InvalidHost::Malformed);
         }
-        Ok(Self { authority: Some(authority), name })
+        Ok(Self(Some(Arc::new(Named { authority, name }))))
     }
 
     /// The host with its port, as the client wrote it; `None` for an HTTP/1.0 request that names none.
     #[must_use]
     pub fn authority(&self) -> Option<&Authority> {
-        self.authority.as_ref()
+        self.0.as_ref().map(|named| &named.authority)
     }
 
     /// The host as a name; `None` if it is an address.
     #[must_use]
     pub fn name(&self) -> Option<&HostName> {
-        self.name.as_ref()
+        self.0.as_ref()?.name.as_ref()
     }
 
     /// The text for logs: without port, as the client wrote it.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
-        self.authority.as_ref().map(Authority::host)
+        self.authority().map(Authority::host)
     }
 }
 
 impl fmt::Display for Host {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.authority.as_ref().map_or("-", Authority::as_str))
+        formatter.write_str(self.authority().map_or("-", Authority::as_str))
     }
 }
 
@@ -155,6 +175,34 @@ mod tests {
         assert_eq!(of(Version::HTTP_10, "/", &[]), "-");
         assert_eq!(of(Version::HTTP_11, "/", &["[::1]:8080"]), "[::1]:8080");
         assert_eq!(of(Version::HTTP_11, "/", &["127.0.0.1"]), "127.0.0.1");
+    }
+
+    #[test]
+    fn the_host_before_makes_no_difference() {
+        let requests = [
+            request(Version::HTTP_11, "/", &["a.test"]),
+            request(Version::HTTP_11, "/x", &["a.test"]),
+            request(Version::HTTP_11, "/", &["A.test"]),
+            request(Version::HTTP_11, "/", &["a.test:80"]),
+            request(Version::HTTP_11, "/", &["a.test", "a.test"]),
+            request(Version::HTTP_11, "/", &["a..test"]),
+            request(Version::HTTP_11, "/", &[]),
+            request(Version::HTTP_10, "/", &[]),
+            request(Version::HTTP_11, "http://b.test/", &["a.test"]),
+            request(Version::HTTP_11, "http://a.test/", &["a.test"]),
+            request(Version::HTTP_2, "https://a.test/", &[]),
+            request(Version::HTTP_11, "*", &["a.test"]),
+        ];
+        for last in &requests {
+            let last = Host::of(last).unwrap_or_default();
+            for next in &requests {
+                let found = Host::of_next(next, &last);
+                assert_eq!(found, Host::of(next), "{next:?} behind {last}");
+                // Not only the same host, but as this client wrote it.
+                let written = |host: Result<Host, InvalidHost>| host.map(|host| host.to_string());
+                assert_eq!(written(found), written(Host::of(next)));
+            }
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod incoming;
 mod one;
 mod opening;
 mod pool;
+mod progress;
 mod rate;
 mod request;
 mod request_body;

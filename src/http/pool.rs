@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -39,7 +38,7 @@ pub struct Pool {
 
 #[derive(Debug, Default)]
 struct Shelf {
-    idle: HashMap<PoolKey, Vec<Idle>>,
+    idle: foldhash::HashMap<PoolKey, Vec<Idle>>,
     /// How many there are in all.
     count: usize,
     next: u64,
@@ -321,11 +320,8 @@ async fn watch(pool: Weak<Pool>, bell: Arc<Bell>) {
 
 impl Shelf {
     fn take(&mut self, key: PoolKey) -> Option<Idle> {
-        let Entry::Occupied(mut kept) = self.idle.entry(key) else { return None };
-        let idle = kept.get_mut().pop();
-        if kept.get().is_empty() {
-            kept.remove();
-        }
+        // What is empty then stays for the next that is kept, or until the next sweep.
+        let idle = self.idle.get_mut(&key)?.pop();
         self.count = self.count.saturating_sub(usize::from(idle.is_some()));
         idle
     }

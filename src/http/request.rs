@@ -75,8 +75,7 @@ pub(super) fn prepare(
         headers.remove(EXPECT);
     }
     join_cookies(headers);
-    let port = exchange.connection().listener().port();
-    forwarded::tell(headers, client, forwarding.scheme, exchange.host(), port, trusted);
+    forwarded::tell(headers, exchange.told(forwarding.scheme, trusted));
     if let Some(prefix) = forwarding.rewrite.and_then(PathRewrite::stripped) {
         forwarded::tell_prefix(headers, prefix);
     }
@@ -104,15 +103,10 @@ pub(super) fn say_empty(parts: &mut Parts) {
 }
 
 /// Names the host for one target: the client's, or the target's own.
-pub(super) fn set_host(headers: &mut HeaderMap, exchange: &Exchange, preserve: bool, target: &Target, port: u16) {
-    let own = || match target.host() {
-        crate::upstream::TargetHost::Address(std::net::IpAddr::V6(address)) => format!("[{address}]:{port}"),
-        crate::upstream::TargetHost::Address(std::net::IpAddr::V4(address)) => format!("{address}:{port}"),
-        crate::upstream::TargetHost::Name(name) => format!("{name}:{port}"),
-    };
+pub(super) fn set_host(headers: &mut HeaderMap, exchange: &Exchange, preserve: bool, target: &Target) {
     let value = match exchange.host().authority() {
         Some(authority) if preserve => HeaderValue::from_str(authority.as_str()),
-        Some(_) | None => HeaderValue::from_str(&own()),
+        Some(_) | None => HeaderValue::from_str(&target.authority(exchange.connection().listener().port())),
     };
     if let Ok(value) = value {
         headers.insert(HOST, value);

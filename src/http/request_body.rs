@@ -9,8 +9,8 @@ use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::body::BodyError;
-use super::exchange::Progress;
 use super::incoming::{Incoming, IncomingError};
+use super::progress::Progress;
 use super::rate::{MinRate, Rate};
 use super::stall::{Over, Stall};
 use super::trailers;

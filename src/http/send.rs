@@ -44,7 +44,7 @@ enum Attempt {
 /// Sends the request on a connection that stands, or on a new one; once more on another where the first was stale, or its
 /// target has not taken the request.
 pub(super) async fn send(
-    request: Request<RequestBody>,
+    request: Box<Request<RequestBody>>,
     exchange: &mut Exchange,
     forwarding: &Forwarding<'_>,
 ) -> Result<(Parts, Calling), Failed> {
@@ -71,7 +71,7 @@ pub(super) async fn send(
     let again = opening::fresh(order.unwrap_or_else(turn), mux.as_ref(), exchange, forwarding);
     let lease = Box::pin(again).await?;
     let lease = suited(lease, &request, exchange, forwarding).await?;
-    match Box::pin(attempt(*request, lease, exchange, forwarding)).await {
+    match Box::pin(attempt(request, lease, exchange, forwarding)).await {
         Attempt::Answered(parts, calling) => Ok((parts, calling)),
         Attempt::Failed(failed) => Err(failed),
         // There is no third time.
@@ -108,7 +108,7 @@ async fn suited(
 }
 
 async fn attempt(
-    mut request: Request<RequestBody>,
+    mut request: Box<Request<RequestBody>>,
     lease: Lease,
     exchange: &mut Exchange,
     forwarding: &Forwarding<'_>,
@@ -116,11 +116,10 @@ async fn attempt(
     let target = Arc::clone(lease.target());
     exchange.set_target(target.label());
     exchange.connection().set_target(target.label());
-    let port = target.port(forwarding.plan.listener.port());
     // The host of `CONNECT` is where the tunnel leads (RFC 9112 section 3.2.3).
     let preserve = forwarding.preserve_host || request.method() == Method::CONNECT;
-    set_host(request.headers_mut(), exchange, preserve, &target, port);
-    let mut calling = lease.call(request);
+    set_host(request.headers_mut(), exchange, preserve, &target);
+    let mut calling = lease.call(*request);
     forwarding.plan.meter.meters().checkout(if calling.is_reused() { Checkout::Reused } else { Checkout::Opened });
     let progress = Arc::clone(exchange.progress());
     let passes_on = !exchange.is_in_question();

@@ -5,9 +5,10 @@ use http::{Request, Response, StatusCode};
 
 use super::activity::Activity;
 use super::body::Body;
-use super::exchange::{Exchange, Progress};
+use super::exchange::Exchange;
 use super::host::Host;
 use super::incoming::Incoming;
+use super::progress::Progress;
 use super::rate::MinRate;
 use super::{answer, one, two, websocket};
 use crate::connection::{Connection, Registry, State};
@@ -76,7 +77,7 @@ pub async fn serve<S, H, F>(
 ) -> Outcome
 where
     S: Transport + 'static,
-    H: Fn(Request<Incoming>, Exchange) -> F + Clone + Send + 'static,
+    H: Fn(Box<Request<Incoming>>, Exchange) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     connection.enter(State::Serving);
@@ -120,19 +121,25 @@ impl<H> Desk<H> {
         request: Request<Incoming>,
     ) -> (Arc<Progress>, impl Future<Output = Response<Body>> + Send + use<H, F>)
     where
-        H: Fn(Request<Incoming>, Exchange) -> F,
+        H: Fn(Box<Request<Incoming>>, Exchange) -> F,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
-        let (host, fault) = match Host::of(&request) {
-            Ok(host) => (host, padded(&request).then(|| PADDED.to_owned())),
+        let last = self.activity.host();
+        let (host, fault) = match Host::of_next(&request, &last) {
+            Ok(host) => {
+                if host != last {
+                    self.activity.set_host(&host);
+                }
+                (host, padded(&request).then(|| PADDED.to_owned()))
+            }
             Err(fault) => (Host::none(), Some(fault.to_string())),
         };
         let mut exchange = Exchange::open(&self.registry, &self.connection, &self.activity, &request, host);
         let progress = Arc::clone(exchange.progress());
         let connect = websocket::is_connect(&request);
         let taken = match fault {
-            // Boxed where it is made: it is large, and each move of it would be a copy.
-            None => Ok(Box::pin((self.service)(request, exchange))),
+            // Boxed where they are made: both are large, and each move of them would be a copy.
+            None => Ok(Box::pin((self.service)(Box::new(request), exchange))),
             Some(fault) => {
                 tracing::debug!(%fault, "a request is refused");
                 exchange.set_error(&fault);

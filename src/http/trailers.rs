@@ -43,7 +43,7 @@ pub(super) fn filtered(frame: Frame<Bytes>) -> Frame<Bytes> {
             for name in ["keep-alive", "proxy-connection", "x-request-id"] {
                 trailers.remove(name);
             }
-            forwarded::remove_claims(&mut trailers);
+            forwarded::forbid_claims(&mut trailers);
             Frame::trailers(trailers)
         }
         Err(frame) => frame,

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -88,6 +89,19 @@ impl Target {
     #[must_use]
     pub fn label(&self) -> &Arc<str> {
         &self.label
+    }
+
+    /// What a request names as its host that is for nobody else (RFC 9112 section 3.2), of a client that came to
+    /// `listener_port`.
+    #[must_use]
+    pub fn authority(&self, listener_port: u16) -> Cow<'_, str> {
+        match self.key.port {
+            TargetPort::Fixed(_) => Cow::Borrowed(&self.label),
+            TargetPort::Preserve => {
+                let key = TargetKey { host: self.key.host.clone(), port: TargetPort::Fixed(listener_port) };
+                Cow::Owned(key.to_string())
+            }
+        }
     }
 
     /// Connections to it that stand or are being made, and of one that requests share each of these.
@@ -185,6 +199,8 @@ mod tests {
     fn a_preserved_port_is_the_one_that_the_client_came_to() {
         let host = TargetHost::Address("10.0.0.1".parse().unwrap());
         assert_eq!(Target::new(host.clone(), TargetPort::Preserve).port(443), 443);
+        assert_eq!(Target::new(host.clone(), TargetPort::Preserve).authority(443), "10.0.0.1:443");
+        assert_eq!(Target::new(host.clone(), TargetPort::Fixed(8443)).authority(443), "10.0.0.1:8443");
         assert_eq!(Target::new(host, TargetPort::Fixed(8443)).port(443), 8443);
     }
 

@@ -10,6 +10,10 @@ use super::length::{Declared, Length};
 /// and hyper 100; browsers send about 20.
 pub const FIELDS_MAX: usize = 128;
 
+/// Fields that are added to a head on its way, at most, but for those of the configuration: those that tell who the client
+/// is, the request's id, and Via. Room for them is made at once.
+const ADDED: usize = 7;
+
 /// The fields of a head, and what they say of the message and of the connection.
 #[derive(Debug)]
 pub(super) struct Fields {
@@ -24,7 +28,7 @@ impl Fields {
     /// Takes over what was read from `head`, as slices of it.
     pub(super) fn of(head: &Bytes, read: &[Header<'_>]) -> Result<Self, HeadFault> {
         let mut fields = Self {
-            headers: HeaderMap::with_capacity(read.len()),
+            headers: HeaderMap::with_capacity(read.len() + ADDED),
             declared: Declared::default(),
             close: false,
             keep_alive: false,

@@ -32,13 +32,14 @@ const LIMITS: HeadLimits = HeadLimits { head: RESPONSE_HEAD_MAX, target: RESPONS
 /// A connection to a target on which no request is in progress.
 #[derive(Debug)]
 pub(in crate::http) struct Link {
-    wire: Wire<Stream>,
+    // Boxed: it is moved from the pool to the request and back.
+    wire: Box<Wire<Stream>>,
     target: Arc<Target>,
 }
 
 impl Link {
     pub(in crate::http) fn new(stream: Stream, target: Arc<Target>) -> Self {
-        Self { wire: Wire::new(stream, None), target }
+        Self { wire: Box::new(Wire::new(stream, None)), target }
     }
 
     pub(in crate::http) fn target(&self) -> &Arc<Target> {
@@ -291,7 +292,7 @@ impl Call {
     /// nothing else.
     pub(in crate::http) fn into_link(self) -> (Link, bool) {
         let end = self.is_end();
-        let wire = &self.link.wire;
+        let wire = &*self.link.wire;
         let whole = self.loaded && wire.outbox.is_empty() && end;
         let free = whole && self.keep_alive && !self.deaf && wire.inbox.is_empty();
         (self.link, free)

@@ -91,7 +91,7 @@ impl Route {
 
     async fn answer(
         self: Arc<Self>,
-        request: http::Request<crate::http::Incoming>,
+        request: Box<http::Request<crate::http::Incoming>>,
         mut exchange: Exchange,
     ) -> http::Response<crate::http::Body> {
         let meter = self.meter.clone().unwrap();
@@ -135,7 +135,7 @@ impl Route {
             max_request_body: self.max_request_body,
             min_rate: self.min_rate,
         };
-        forward(request, exchange, forwarding).await
+        forward(request, exchange, &forwarding).await
     }
 }
 

@@ -5,7 +5,7 @@ use h2::SendStream;
 
 use super::sending::Sending;
 use super::wire::Wire;
-use crate::http::exchange::Progress;
+use crate::http::progress::Progress;
 
 /// What a stream's answer has come to, and how much of it the client's socket has. Whoever has it, forgets it in the end.
 #[derive(Clone, Debug)]

@@ -44,7 +44,7 @@ const ROUNDS_MAX: usize = 32;
 pub(in crate::http) async fn serve<S, H, F>(stream: S, settings: &Settings, desk: Desk<H>) -> Outcome
 where
     S: Transport + 'static,
-    H: Fn(Request<Incoming>, Exchange) -> F,
+    H: Fn(Box<Request<Incoming>>, Exchange) -> F,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let activity = Arc::clone(desk.activity());
@@ -98,7 +98,7 @@ enum Link<S> {
 impl<'a, S, T, F> Client<'a, S, T, F>
 where
     S: Transport,
-    T: Fn(Request<Incoming>) -> (Arc<crate::http::exchange::Progress>, F),
+    T: Fn(Request<Incoming>) -> (Arc<crate::http::progress::Progress>, F),
     F: Future<Output = Response<Body>>,
 {
     fn new<H>(wire: &Wire<S>, settings: &'a Settings, desk: &Desk<H>, take: T) -> Self {
