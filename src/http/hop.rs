@@ -26,6 +26,8 @@ const KEPT: [&str; 12] = [
 pub(super) fn remove(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
+            // The one that most say goes anyway.
+            .filter(|token| !token.eq_ignore_ascii_case("keep-alive"))
             .filter(|token| !KEPT.iter().any(|kept| token.eq_ignore_ascii_case(kept)))
             .filter_map(|token| token.parse().ok())
             .collect();

@@ -72,10 +72,12 @@ impl Host {
         if fields.next().is_some() {
             return Err(InvalidHost::Repeated);
         }
-        if uri.authority().is_none()
-            && let (Some(value), Some(named)) = (field, &last.0)
-            && value.as_bytes() == named.authority.as_str().as_bytes()
-        {
+        let written = match (uri.authority(), field) {
+            (Some(target), None) => Some(target.as_str().as_bytes()),
+            (None, Some(field)) => Some(field.as_bytes()),
+            (None, None) | (Some(_), Some(_)) => None,
+        };
+        if written.is_some() && written == last.authority().map(|authority| authority.as_str().as_bytes()) {
             return Ok(last.clone());
         }
         let field = match field {
