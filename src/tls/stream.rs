@@ -48,7 +48,8 @@ pub struct ClientSession {
 /// The first 14 KiB of a connection go out in records of a segment, all others in records of up to 16 KiB.
 #[derive(Debug)]
 pub struct ClientTls<S> {
-    stream: tokio_rustls::server::TlsStream<ReadAhead<S>>,
+    // Boxed: it is handed from stage to stage, each of which would carry the room for it as long as the connection lives.
+    stream: Box<tokio_rustls::server::TlsStream<ReadAhead<S>>>,
     first: FirstRecords,
     /// What the next read fails with: the bytes that came before it were given first.
     failure: Option<io::Error>,
@@ -57,7 +58,7 @@ pub struct ClientTls<S> {
 
 impl<S> ClientTls<S> {
     pub(super) fn new(stream: tokio_rustls::server::TlsStream<ReadAhead<S>>, session: ClientSession) -> Self {
-        Self { stream, first: FirstRecords::new(), failure: None, session: Arc::new(session) }
+        Self { stream: Box::new(stream), first: FirstRecords::new(), failure: None, session: Arc::new(session) }
     }
 
     /// What is known of the connection.

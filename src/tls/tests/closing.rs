@@ -95,7 +95,8 @@ async fn large_and_gathered_writes_arrive_whole() {
 
 #[test]
 fn the_streams_stay_small_enough_to_be_moved() {
-    // Most of it is the library's connection; every handler's future holds one.
-    assert!(size_of::<ClientTls<crate::net::Prefixed<TcpStream>>>() <= 1536);
+    // Every stage of a connection has room for one.
+    assert!(size_of::<ClientTls<crate::net::Prefixed<TcpStream>>>() <= 64);
+    // On the heap where it is held.
     assert!(size_of::<TargetTls<TcpStream>>() <= 1536);
 }
