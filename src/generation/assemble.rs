@@ -74,19 +74,27 @@ fn sites(
             by_address.entry(*address).or_default().push(index);
         }
     }
-    config
-        .listeners
-        .iter()
-        .map(|listener| {
-            let indices = by_address.remove(&listener.address.value).unwrap_or_default();
-            (listener.address.value, Arc::new(site(listener, &indices, config, routes, unrouted)))
-        })
-        .collect()
+    // The ports of a range have the same routes, and one table is enough for them.
+    let mut tables: HashMap<Vec<usize>, Arc<Table>> = HashMap::new();
+    let mut sites = BTreeMap::new();
+    for listener in &config.listeners {
+        let indices = by_address.remove(&listener.address.value).unwrap_or_default();
+        let table = tables.get(&indices).cloned().unwrap_or_else(|| Arc::new(table(&indices, routes)));
+        let site = site(listener, &indices, Arc::clone(&table), config, routes, unrouted);
+        sites.insert(listener.address.value, Arc::new(site));
+        tables.insert(indices, table);
+    }
+    sites
+}
+
+fn table(indices: &[usize], routes: &[Arc<Route>]) -> Table {
+    Table::new(indices.iter().filter_map(|index| routes.get(*index)).map(|route| Arc::clone(&route.rule)))
 }
 
 fn site(
     listener: &config::Listener,
     indices: &[usize],
+    table: Arc<Table>,
     config: &Config,
     routes: &Arc<[Arc<Route>]>,
     unrouted: &Arc<ErrorAnswers>,
@@ -103,7 +111,7 @@ fn site(
         sniff: longest(|timeouts| timeouts.sniff, defaults.sniff),
         linger: longest(|timeouts| timeouts.linger, defaults.linger),
         errors: Arc::clone(unrouted),
-        table: Table::new(indices.iter().filter_map(|index| routes.get(*index)).map(|route| Arc::clone(&route.rule))),
+        table,
         routes: Arc::clone(routes),
     }
 }

@@ -51,7 +51,7 @@ impl<'a> Routes<'a> {
     ) -> Route {
         let timeouts = &route.timeouts;
         Route {
-            rule: Arc::new(route.rule.clone()),
+            rule: Arc::clone(&route.rule),
             meter: self.source.meters.route(&route.rule.name),
             admission: self.admission(route),
             tls: tls.server(route),

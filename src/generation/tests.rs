@@ -78,6 +78,36 @@ help: it is for `shop.test`, `*.shop.test`, `localhost`";
 }
 
 #[test]
+fn an_error_page_of_the_largest_size_is_read_and_one_byte_more_is_not() {
+    let folder = folder();
+    let text = "[defaults]\nerror_pages = { \"5xx\" = \"page.html\" }\n\
+                [[routes]]\nname = \"a\"\nmatch.ports = [80]\ntargets = [\"a.b:1\"]\n";
+    let mut page = vec![b'x'; usize::try_from(super::pages::ERROR_PAGE_SIZE_MAX).unwrap()];
+    fs::write(folder.path().join("page.html"), &page).unwrap();
+    assemble(&source(folder.path()), folder.path(), text, None).unwrap();
+    page.push(b'x');
+    fs::write(folder.path().join("page.html"), &page).unwrap();
+    let faults = assemble(&source(folder.path()), folder.path(), text, None).unwrap_err();
+    assert!(faults.starts_with("s.toml:2:25: page.html: the file is larger than 262144 bytes\n"), "{faults}");
+}
+
+#[test]
+fn the_addresses_of_the_same_routes_share_one_table() {
+    let folder = folder();
+    let route = |name: &str, ports: &str| {
+        format!(
+            "[[routes]]\nname = \"{name}\"\nmatch.ports = {ports}\nmatch.domains = [\"{name}.test\"]\ntargets = [\"a.b:1\"]\n"
+        )
+    };
+    let text = route("one", "[\"8000-8002\"]") + &route("two", "[8002]");
+    let generation = assemble(&source(folder.path()), folder.path(), &text, None).unwrap();
+    let [first, second, third] = generation.sites.values().collect::<Vec<_>>()[..] else { panic!("{generation:?}") };
+    assert!(Arc::ptr_eq(&first.table, &second.table) && !Arc::ptr_eq(&first.table, &third.table));
+    assert_eq!((first.table.in_order().count(), third.table.in_order().count()), (1, 2));
+    assert_ne!(first.address, second.address);
+}
+
+#[test]
 fn each_domain_that_no_certificate_covers_is_named_for_each_route_that_has_it() {
     let text = STORE.to_owned()
         + &terminating("one", "match.domains = [\"www.shop.test\", \"other.test\"]", "")

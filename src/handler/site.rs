@@ -20,8 +20,8 @@ pub struct Site {
     pub linger: Duration,
     /// How failures are shown to clients whose request has no route.
     pub errors: Arc<ErrorAnswers>,
-    /// Which route takes what.
-    pub table: Table,
+    /// Which route takes what; addresses with the same routes share it.
+    pub table: Arc<Table>,
     /// Every route of the generation, by its number.
     pub routes: Arc<[Arc<Route>]>,
 }

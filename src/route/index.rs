@@ -46,7 +46,8 @@ impl<R: Deref<Target = Rule>> HostIndex<R> {
         let mut entries: Vec<_> = entries.collect();
         // Stable, so each list stays in the order of ranks.
         entries.sort_by_key(|(_, host)| *host);
-        let mut index = Self { names: HashMap::new(), nameless: 0..0, entries: [].into(), any_labels_max: 0 };
+        let names = HashMap::with_capacity(entries.len());
+        let mut index = Self { names, nameless: 0..0, entries: [].into(), any_labels_max: 0 };
         let mut start = 0_usize;
         for same in entries.chunk_by(|(_, host), (_, next)| host == next) {
             let end = start.saturating_add(same.len());

@@ -18,7 +18,7 @@ pub(super) fn check(routes: &[Checked], context: &Context<'_>, report: &mut Repo
 /// Before the handshake only the name is known: routes that share one must agree on what happens until its end.
 fn names(routes: &[Checked], context: &Context<'_>, report: &mut Report) {
     // Most names have one route: addresses are only looked at where there are several.
-    let mut by_name: HashMap<Option<&HostPattern>, Vec<(&Checked, Place)>> = HashMap::new();
+    let mut by_name: HashMap<Option<&HostPattern>, Vec<(&Checked, Place)>> = HashMap::with_capacity(routes.len());
     for checked in routes.iter().filter(|checked| checked.route.rule.tls != TlsHandling::Plain) {
         let domains = &checked.route.rule.domains;
         for (name, place) in domains.iter().zip(&checked.route.domains) {
@@ -119,7 +119,7 @@ fn unreachable(routes: &[Checked], context: &Context<'_>, report: &mut Report) {
     }
     let mut shadowed: BTreeMap<u32, (usize, u32)> = BTreeMap::new();
     for (group, count) in groups {
-        let rules: Vec<&Rule> = group.iter().filter_map(|index| routes.get(*index)).map(|c| &c.route.rule).collect();
+        let rules: Vec<&Rule> = group.iter().filter_map(|index| routes.get(*index)).map(|c| &*c.route.rule).collect();
         for (route, by) in route::unreachable(&rules) {
             let entry = shadowed.entry(route.0).or_insert((0, by.0));
             entry.0 = entry.0.saturating_add(count);

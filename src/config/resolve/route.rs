@@ -27,8 +27,9 @@ pub(super) struct Checked {
 
 /// Every enabled route that could be resolved; disabled ones are checked and left out.
 pub(super) fn routes(root: &Root, context: &Context<'_>, report: &mut Report) -> Vec<Checked> {
-    let mut names: HashMap<&str, Place> = HashMap::new();
-    let mut routes = Vec::with_capacity(listed(&root.routes).len());
+    let count = listed(&root.routes).len();
+    let mut names: HashMap<&str, Place> = HashMap::with_capacity(count);
+    let mut routes = Vec::with_capacity(count);
     for table in listed(&root.routes) {
         if let Some(name) = table.value.name.located() {
             check_name(&name.value.0, name.place, report);
@@ -111,7 +112,7 @@ fn route(table: &Located<RouteTable>, id: RouteId, context: &Context<'_>, report
         protocol: protocol(shape.protocol?, &tls),
     };
     let route = Route {
-        rule,
+        rule: Arc::new(rule),
         addresses,
         tls,
         action: action?,

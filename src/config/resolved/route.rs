@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::action::Action;
 use super::policy::{ErrorAnswers, HeaderRules, Hsts, Limits, PassiveHealth, Security, Timeouts};
 use super::tls::Tls;
@@ -18,7 +20,7 @@ pub struct DisabledRoute {
 #[derive(Clone, Debug)]
 pub struct Route {
     /// What it wants to take, with its name and its index.
-    pub rule: Rule,
+    pub rule: Arc<Rule>,
     /// The addresses that it listens on, each once, in the order of the file.
     pub addresses: Vec<ListenAddress>,
     /// What is done with TLS; agrees with the rule's `tls`.
