@@ -70,7 +70,7 @@ pub enum Command {
 /// Which configuration.
 #[derive(Debug, Args)]
 pub struct ConfigOption {
-    /// The configuration file
+    /// The configuration file, or a pipe that gives one within 10 s
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     pub config: PathBuf,
 }
