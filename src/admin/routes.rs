@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::answer::{Answer, json, text};
 use super::query::pairs;
 use crate::generation::Generation;
-use crate::handler::{Action, Forward, Route};
+use crate::handler::{Action, Route};
 use crate::route::{Protocol, RouteId, TlsHandling};
 use crate::server::Control;
 use crate::upstream::{Health, Target};
@@ -67,7 +67,8 @@ struct Aside {
     seconds: f64,
 }
 
-/// Every route with its targets, in the order of the file.
+/// Every route with its targets: those first that have no target which is not set aside, then those that have one which is, then the
+/// others; else in the order of the file.
 pub(super) fn show(control: &Control, query: &str) -> Answer {
     let mut limit = LIMIT;
     for (key, value) in pairs(query) {
@@ -92,9 +93,44 @@ impl Routes {
             }
         }
         let mut listeners = |route: &Route| listeners.remove(&route.rule.id).unwrap_or_default();
-        let routes = generation.routes.iter().take(limit).map(|route| Row::of(route, listeners(route))).collect();
+        let mut ordered: Vec<&Route> = generation.routes.iter().map(|route| &**route).collect();
+        ordered.sort_by_cached_key(|route| Trouble::of(route));
+        let routes = ordered.into_iter().take(limit).map(|route| Row::of(route, listeners(route))).collect();
         Self { generation: generation.number, matched: generation.routes.len(), routes }
     }
+}
+
+/// How much of a route's targets is set aside; the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Trouble {
+    All,
+    Some,
+    None,
+}
+
+impl Trouble {
+    fn of(route: &Route) -> Self {
+        let targets = || targets(route).map(|(_, health)| is_aside(health));
+        match (targets().any(|aside| aside), targets().all(|aside| aside)) {
+            (true, true) => Self::All,
+            (true, false) => Self::Some,
+            (false, _) => Self::None,
+        }
+    }
+}
+
+/// What it forwards to.
+fn targets(route: &Route) -> impl Iterator<Item = (&Target, Option<&Health>)> {
+    let forward = match &route.action {
+        Action::Forward(forward) => Some(forward),
+        Action::Redirect(_) | Action::Respond(_) => None,
+    };
+    let all = forward.into_iter().flat_map(|forward| forward.targets.all());
+    all.map(|(target, health)| (&**target, health.map(|health| &**health)))
+}
+
+fn is_aside(health: Option<&Health>) -> bool {
+    health.is_some_and(|health| health.set_aside().is_some())
 }
 
 impl Row {
@@ -113,9 +149,6 @@ impl Row {
         };
         let listener_count = listeners.len();
         listeners.truncate(SHOWN_MAX);
-        let all = || forward.into_iter().flat_map(|forward: &Forward| forward.targets.all());
-        let is_aside =
-            |health: Option<&std::sync::Arc<Health>>| health.is_some_and(|health| health.set_aside().is_some());
         Self {
             name: rule.name.to_string(),
             listeners,
@@ -129,12 +162,9 @@ impl Row {
             },
             tls,
             action,
-            targets: all()
-                .take(SHOWN_MAX)
-                .map(|(target, health)| TargetRow::of(target, health.map(|h| &**h)))
-                .collect(),
-            target_count: all().count(),
-            set_aside: all().filter(|(_, health)| is_aside(*health)).count(),
+            targets: targets(route).take(SHOWN_MAX).map(|(target, health)| TargetRow::of(target, health)).collect(),
+            target_count: targets(route).count(),
+            set_aside: targets(route).filter(|(_, health)| is_aside(*health)).count(),
             active: counts.active,
             requests: counts.requests,
             errors: counts.errors,

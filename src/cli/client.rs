@@ -97,7 +97,7 @@ fn describe(status: &Status) -> String {
     }
     for aside in status.targets_set_aside.iter().take(TARGETS_SHOWN_MAX) {
         let since = age(aside.seconds);
-        text.push_str(&format!("set aside: {} of {} since {since}: {}\n", aside.target, aside.route, aside.cause));
+        text.push_str(&format!("set aside: {} of {} {since} ago: {}\n", aside.target, aside.route, aside.cause));
     }
     let more = status.targets_set_aside.len().saturating_sub(TARGETS_SHOWN_MAX);
     if more > 0 {

@@ -330,7 +330,15 @@ fn what_is_broken_is_seen_first_and_nothing_is_out_of_sight_at_the_side() {
     assert_eq!(browser.run(shape), json!([0, true, []]));
     let notices = "const one = document.getElementById('notices'); return one.checkVisibility() ? one.innerText : ''";
     let said = browser.run(notices);
-    assert!(said.as_str().unwrap().contains("last reload was refused") && !said.to_string().contains("Leak"), "{said}");
+    let said = said.as_str().unwrap();
+    let down = format!("Route broken: every target is set aside: {} (refused, ", refusing.address);
+    assert!(said.starts_with(&down) && said.contains("last reload was refused") && !said.contains("Leak"), "{said}");
+    let cause = "return [...document.querySelectorAll('#causes tbody th')].map((one) => one.innerText).join()";
+    let cause = browser.run(cause);
+    assert!(
+        cause.as_str().unwrap().contains("The target refused the connection"),
+        "a failure says what it is: {cause}"
+    );
     browser.run(
         "const real = window.fetch;
          window.fetch = async (...of) => {
@@ -344,6 +352,20 @@ fn what_is_broken_is_seen_first_and_nothing_is_out_of_sight_at_the_side() {
     browser.run_until("leak suspects are named", notices, |said| {
         let said = said.as_str().unwrap();
         said.contains("Leak suspect (socket) for 1m 1s: c") && said.contains("Leak suspects: 1 more")
+    });
+    browser.run(
+        "const real = window.fetch;
+         window.fetch = async (...of) => {
+            const answer = await real(...of);
+            // Another daemon is asked for everything at once.
+            if (of[0] === '/status') return new Response(JSON.stringify({ ...await answer.json(), pid: 1 }), { headers: answer.headers });
+            if (!of[0].startsWith('/certificates')) return answer;
+            const one = { source: 'a.pem', names: ['a.test'], routes: [], admin: false, not_before: 0, not_after: 1, expires_in_seconds: -1 };
+            return new Response(JSON.stringify({ matched: 1, certificates: [one] }), { headers: answer.headers });
+         }",
+    );
+    browser.run_until("an expired certificate is named", notices, |said| {
+        said.as_str().unwrap().contains("Certificate of a.test: expired.")
     });
     in_order(&browser, &proxy);
     drop(browser);
@@ -401,7 +423,7 @@ fn the_pictures_of_the_page_are_made_when_asked_for() {
             + &Way::Tcp.route("database", "127.0.0.5", echo.address, "")
             + &Way::Tcp.route("ledger", "127.0.0.6", refusing.address, "")),
     );
-    browser.resize(1280, 1180);
+    browser.resize(1280, 1560);
     browser.go(&url(&proxy));
     browser.type_into("#token", &format!("{TOKEN}\n"));
     let done = AtomicBool::new(false);
@@ -413,7 +435,7 @@ fn the_pictures_of_the_page_are_made_when_asked_for() {
         });
         thread::sleep(Duration::from_secs(150));
         for (scheme, width, height, name) in
-            [("light", 1280, 1180, "page-light"), ("dark", 1280, 1180, "page-dark"), ("dark", 360, 760, "page-narrow")]
+            [("light", 1280, 1560, "page-light"), ("dark", 1280, 1560, "page-dark"), ("dark", 360, 760, "page-narrow")]
         {
             browser.resize(width, height);
             browser.prefer(scheme);
