@@ -182,7 +182,9 @@ fn ports_that_this_user_may_not_have_are_warned_of_and_end_a_run_with_77() {
     let folder = folder_with("");
     fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let program = folder.path().join("smartproxy");
-    fs::copy(BINARY, &program).unwrap();
+    // By another process: one that a test beside this one has just forked may still hold the file open to write, and then it
+    // cannot be run ("Text file busy").
+    assert!(Command::new("cp").arg(BINARY).arg(&program).status().unwrap().success());
     let as_somebody = |command: &str, ports: &str| {
         let file = folder.path().join("low.toml");
         let text = GOOD.replace("\"127.0.0.1:0\"", ports);
