@@ -423,7 +423,7 @@ fn the_pictures_of_the_page_are_made_when_asked_for() {
             + &Way::Tcp.route("database", "127.0.0.5", echo.address, "")
             + &Way::Tcp.route("ledger", "127.0.0.6", refusing.address, "")),
     );
-    browser.resize(1280, 1560);
+    browser.resize(1280, 1250);
     browser.go(&url(&proxy));
     browser.type_into("#token", &format!("{TOKEN}\n"));
     let done = AtomicBool::new(false);
@@ -435,7 +435,7 @@ fn the_pictures_of_the_page_are_made_when_asked_for() {
         });
         thread::sleep(Duration::from_secs(150));
         for (scheme, width, height, name) in
-            [("light", 1280, 1560, "page-light"), ("dark", 1280, 1560, "page-dark"), ("dark", 360, 760, "page-narrow")]
+            [("light", 1280, 1250, "page-light"), ("dark", 1280, 1250, "page-dark"), ("dark", 360, 760, "page-narrow")]
         {
             browser.resize(width, height);
             browser.prefer(scheme);
