@@ -21,6 +21,16 @@ fn asked_for(proxy: &Proxy, host: &str, path: &str) -> u16 {
 }
 
 #[test]
+fn the_socket_is_for_its_owner_and_group_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let echo = Target::echo();
+    let proxy = Proxy::start(&Way::Tcp.route("echo", "127.0.0.2", echo.address, ""));
+    let mode = std::fs::metadata(proxy.path("admin.sock")).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o660, "{mode:o}");
+    proxy.finish();
+}
+
+#[test]
 fn probes_and_scrapers_come_by_any_name_and_what_tells_of_clients_by_none_but_this_hosts() {
     let echo = Target::echo();
     let proxy = Proxy::start(&Way::Tcp.route("echo", "127.0.0.2", echo.address, ""));
