@@ -44,6 +44,8 @@ struct Row {
     target_count: usize,
     /// How many of them are set aside.
     set_aside: usize,
+    /// The servers that `security.forward_auth` asks first.
+    asked: Vec<TargetRow>,
     active: u64,
     requests: u64,
     /// Those of them that were answered with 5xx.
@@ -67,8 +69,8 @@ struct Aside {
     seconds: f64,
 }
 
-/// Every route with its targets: those first that have no target which is not set aside, then those that have one which is, then the
-/// others; else in the order of the file.
+/// Every route with its targets: those first that have none which is not set aside, or no server to ask first, then those that have
+/// one which is, then the others; else in the order of the file.
 pub(super) fn show(control: &Control, query: &str) -> Answer {
     let mut limit = LIMIT;
     for (key, value) in pairs(query) {
@@ -100,7 +102,7 @@ impl Routes {
     }
 }
 
-/// How much of a route's targets is set aside; the worst first.
+/// How much of what a route needs is set aside, of its targets or of the servers that it asks first; the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Trouble {
     All,
@@ -110,12 +112,14 @@ enum Trouble {
 
 impl Trouble {
     fn of(route: &Route) -> Self {
-        let targets = || targets(route).map(|(_, health)| is_aside(health));
-        match (targets().any(|aside| aside), targets().all(|aside| aside)) {
-            (true, true) => Self::All,
-            (true, false) => Self::Some,
+        let of = |aside: Vec<bool>| match (aside.contains(&true), aside.contains(&false)) {
+            (true, false) => Self::All,
+            (true, true) => Self::Some,
             (false, _) => Self::None,
-        }
+        };
+        let targets = targets(route).map(|(_, health)| is_aside(health)).collect();
+        let asked = asked(route).map(|(_, health)| is_aside(health)).collect();
+        of(targets).min(of(asked))
     }
 }
 
@@ -126,6 +130,12 @@ fn targets(route: &Route) -> impl Iterator<Item = (&Target, Option<&Health>)> {
         Action::Redirect(_) | Action::Respond(_) => None,
     };
     let all = forward.into_iter().flat_map(|forward| forward.targets.all());
+    all.map(|(target, health)| (&**target, health.map(|health| &**health)))
+}
+
+/// What it asks first.
+fn asked(route: &Route) -> impl Iterator<Item = (&Target, Option<&Health>)> {
+    let all = route.http.forward_auth.iter().flat_map(|asked| asked.targets.all());
     all.map(|(target, health)| (&**target, health.map(|health| &**health)))
 }
 
@@ -165,6 +175,7 @@ impl Row {
             targets: targets(route).take(SHOWN_MAX).map(|(target, health)| TargetRow::of(target, health)).collect(),
             target_count: targets(route).count(),
             set_aside: targets(route).filter(|(_, health)| is_aside(*health)).count(),
+            asked: asked(route).take(SHOWN_MAX).map(|(target, health)| TargetRow::of(target, health)).collect(),
             active: counts.active,
             requests: counts.requests,
             errors: counts.errors,

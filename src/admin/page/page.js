@@ -195,16 +195,16 @@
   };
 
   // ---- Routes ----
+  // A target is one for all routes that have it.
+  const standing = ({ target, in_flight: open, set_aside: aside }) => [
+    ["div", (aside ? "mono bad aside" : "mono up") + " dots", target],
+    ...(aside ? [["small", "bad", "set aside " + time(aside.seconds) + " ago: " + aside.cause]] : []),
+    ...(open ? [["small", "", count(open) + " open, of all routes"]] : []),
+  ];
   const targetParts = (route) => {
-    if (route.action !== "forward") return [["span", "dim", route.action === "redirect" ? "redirects by itself" : "answers by itself"]];
-    const parts = [];
-    for (const { target, in_flight: open, set_aside: aside } of route.targets) {
-      parts.push(["div", (aside ? "mono bad aside" : "mono up") + " dots", target]);
-      if (aside) parts.push(["small", "bad", "set aside " + time(aside.seconds) + " ago: " + aside.cause]);
-      // A target is one for all routes that have it.
-      if (open) parts.push(["small", "", count(open) + " open, of all routes"]);
-    }
-    return parts.concat(more(route.targets.length, route.target_count));
+    const own = route.action === "forward" ? route.targets.flatMap(standing).concat(more(route.targets.length, route.target_count))
+      : [["span", "dim", route.action === "redirect" ? "redirects by itself" : "answers by itself"]];
+    return route.asked.length ? [...own, ["small", "", "asks first"], ...route.asked.flatMap(standing)] : own;
   };
   const routes = ({ matched, routes: list }) => {
     const aside = list.reduce((sum, route) => sum + route.set_aside, 0);
@@ -361,9 +361,12 @@
   const why = ({ target, set_aside: aside }) => target + (aside ? " (" + aside.cause + ", " + time(aside.seconds) + " ago)" : "");
   const notices = (now, { routes: list }) => {
     const down = list.filter((route) => route.target_count > 0 && route.set_aside === route.target_count);
-    const lines = named(down, (route) => "Route " + route.name + ": every target is set aside: " +
-      route.targets.slice(0, NAMED_MAX).map(why).join(", ") + (route.target_count > NAMED_MAX ? " and " + count(route.target_count - NAMED_MAX) + " more" : ""),
-    (left) => "And so it is with " + left + " more routes.");
+    const mute = list.filter((route) => route.asked.length > 0 && route.asked.every((one) => one.set_aside));
+    const all = (targets, number) => targets.slice(0, NAMED_MAX).map(why).join(", ") + (number > NAMED_MAX ? " and " + count(number - NAMED_MAX) + " more" : "");
+    const lines = named(down, (route) => "Route " + route.name + ": every target is set aside: " + all(route.targets, route.target_count),
+      (left) => "And so it is with " + left + " more routes.");
+    lines.push(...named(mute, (route) => "Route " + route.name + ": whom it asks first is set aside: " + all(route.asked, route.asked.length),
+      (left) => "And so it is with " + left + " more routes."));
     lines.push(...named(expired, (one) => "Certificate of " + (one.names.join(" ") || one.source) + ": expired.", (left) => "And " + left + " more certificates that have expired."));
     if (now.refused_reload) lines.push("The last reload was refused; its faults stand under Configuration, and what ran before runs on.");
     lines.push(...named(now.leak_suspects, (one) => "Leak suspect (" + one.kind + ") for " + time(one.seconds) + ": " + one.what, (left) => "Leak suspects: " + left + " more, in /status."));
