@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::answer::{Answer, json, text};
 use super::query::{self, NAMES_SHOWN_MAX, ROWS_SHOWN};
 use crate::generation::Generation;
-use crate::handler::{Action, Forward, Route};
+use crate::handler::{Action, Route};
 use crate::route::{Protocol, RouteId, TlsHandling};
 use crate::server::Control;
 use crate::upstream::{Health, Target};
@@ -40,6 +40,8 @@ struct Row {
     target_count: usize,
     /// How many of them are set aside.
     set_aside: usize,
+    /// The servers that `security.forward_auth` asks first.
+    asked: Vec<TargetRow>,
     active: u64,
     requests: u64,
     /// Those of them that were answered with 5xx.
@@ -63,7 +65,8 @@ struct Aside {
     seconds: f64,
 }
 
-/// Every route with its targets, in the order of the file.
+/// Every route with its targets: those first that have none which is not set aside, or no server to ask first, then those that have
+/// one which is, then the others; else in the order of the file.
 pub(super) fn show(control: &Control, query: &str) -> Answer {
     let limit = match query::limit(query) {
         Ok(limit) => limit.unwrap_or(ROWS_SHOWN),
@@ -85,9 +88,52 @@ impl Routes {
             }
         }
         let mut listeners = |route: &Route| listeners.remove(&route.rule.id).unwrap_or_default();
-        let routes = generation.routes.iter().take(limit).map(|route| Row::of(route, listeners(route))).collect();
+        let mut ordered: Vec<&Route> = generation.routes.iter().map(|route| &**route).collect();
+        ordered.sort_by_cached_key(|route| Trouble::of(route));
+        let routes = ordered.into_iter().take(limit).map(|route| Row::of(route, listeners(route))).collect();
         Self { generation: generation.number, matched: generation.routes.len(), limit, routes }
     }
+}
+
+/// How much of what a route needs is set aside, of its targets or of the servers that it asks first; the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Trouble {
+    All,
+    Some,
+    None,
+}
+
+impl Trouble {
+    fn of(route: &Route) -> Self {
+        let of = |aside: Vec<bool>| match (aside.contains(&true), aside.contains(&false)) {
+            (true, false) => Self::All,
+            (true, true) => Self::Some,
+            (false, _) => Self::None,
+        };
+        let targets = targets(route).map(|(_, health)| is_aside(health)).collect();
+        let asked = asked(route).map(|(_, health)| is_aside(health)).collect();
+        of(targets).min(of(asked))
+    }
+}
+
+/// What it forwards to.
+fn targets(route: &Route) -> impl Iterator<Item = (&Target, Option<&Health>)> {
+    let forward = match &route.action {
+        Action::Forward(forward) => Some(forward),
+        Action::Redirect(_) | Action::Respond(_) => None,
+    };
+    let all = forward.into_iter().flat_map(|forward| forward.targets.all());
+    all.map(|(target, health)| (&**target, health.map(|health| &**health)))
+}
+
+/// What it asks first.
+fn asked(route: &Route) -> impl Iterator<Item = (&Target, Option<&Health>)> {
+    let all = route.http.forward_auth.iter().flat_map(|asked| asked.targets.all());
+    all.map(|(target, health)| (&**target, health.map(|health| &**health)))
+}
+
+fn is_aside(health: Option<&Health>) -> bool {
+    health.is_some_and(|health| health.set_aside().is_some())
 }
 
 impl Row {
@@ -106,9 +152,6 @@ impl Row {
         };
         let listener_count = listeners.len();
         listeners.truncate(NAMES_SHOWN_MAX);
-        let all = || forward.into_iter().flat_map(|forward: &Forward| forward.targets.all());
-        let is_aside =
-            |health: Option<&std::sync::Arc<Health>>| health.is_some_and(|health| health.set_aside().is_some());
         Self {
             name: rule.name.to_string(),
             listeners,
@@ -122,12 +165,13 @@ impl Row {
             },
             tls,
             action,
-            targets: all()
+            targets: targets(route)
                 .take(NAMES_SHOWN_MAX)
-                .map(|(target, health)| TargetRow::of(target, health.map(|h| &**h)))
+                .map(|(target, health)| TargetRow::of(target, health))
                 .collect(),
-            target_count: all().count(),
-            set_aside: all().filter(|(_, health)| is_aside(*health)).count(),
+            target_count: targets(route).count(),
+            set_aside: targets(route).filter(|(_, health)| is_aside(*health)).count(),
+            asked: asked(route).take(NAMES_SHOWN_MAX).map(|(target, health)| TargetRow::of(target, health)).collect(),
             active: counts.active,
             requests: counts.requests,
             errors: counts.errors,

@@ -70,7 +70,7 @@ pub enum Command {
 /// Which configuration.
 #[derive(Debug, Args)]
 pub struct ConfigOption {
-    /// The configuration file
+    /// The configuration file, or a pipe that gives one within 10 s
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     pub config: PathBuf,
 }
@@ -239,8 +239,30 @@ pub struct TraceOptions {
     #[arg(long, value_name = "ID", value_parser = connection_number)]
     pub connection: Option<u64>,
     /// End after this time; an hour at most
-    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = trace_time)]
+    #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = TraceTime::parse)]
+    pub time: TraceTime,
+}
+
+/// How long a trace is watched.
+#[derive(Clone, Debug)]
+pub struct TraceTime {
+    /// As it was written.
+    pub text: String,
+    /// What that means.
     pub time: Duration,
+}
+
+impl TraceTime {
+    fn parse(text: &str) -> Result<Self, String> {
+        let time = duration(text)?;
+        if time.is_zero() {
+            return Err("that is no time to see anything in".into());
+        }
+        if time > admin::TRACE_TIME_MAX {
+            return Err("an hour is the longest".into());
+        }
+        Ok(Self { text: text.into(), time })
+    }
 }
 
 /// How the daemon is stopped.
@@ -266,11 +288,6 @@ fn command_name(text: &str) -> Result<String, String> {
         (false, Some(near)) => Err(format!("no such command; did you mean `{near}`?")),
         (false, None) => Err(format!("the commands are {}", names.join(", "))),
     }
-}
-
-fn trace_time(text: &str) -> Result<Duration, String> {
-    let time = duration(text)?;
-    if time <= admin::TRACE_TIME_MAX { Ok(time) } else { Err("an hour is the longest".into()) }
 }
 
 fn top_interval(text: &str) -> Result<Duration, String> {

@@ -101,6 +101,7 @@ pub(super) fn refuse_config(error: &config::LoadError) -> ExitStatus {
     match error {
         config::LoadError::Missing { .. } => ExitStatus::NoInput,
         config::LoadError::Unreadable { source, .. } => ExitStatus::of_io(source),
+        config::LoadError::NotFile { .. } | config::LoadError::Stalled { .. } => ExitStatus::Data,
         config::LoadError::TooLarge { .. } | config::LoadError::NotText { .. } => ExitStatus::Data,
         config::LoadError::Faults(_) => ExitStatus::Config,
     }

@@ -102,7 +102,7 @@ fn describe(status: &Status) -> String {
     }
     for aside in status.targets_set_aside.iter().take(TARGETS_SHOWN_MAX) {
         let since = age(aside.seconds);
-        text.push_str(&format!("set aside: {} of {} since {since}: {}\n", aside.target, aside.route, aside.cause));
+        text.push_str(&format!("set aside: {} of {} {since} ago: {}\n", aside.target, aside.route, aside.cause));
     }
     let more = status.targets_set_aside.len().saturating_sub(TARGETS_SHOWN_MAX);
     if more > 0 {
@@ -276,5 +276,30 @@ mod tests {
         assert!(matches!(collected(body(), 7).await.as_deref(), Ok("1234567")));
         assert!(matches!(collected(body(), 6).await, Err(Lost::TooLong)));
         assert!(TOO_LONG.contains(&format!("{} MiB", ANSWER_LENGTH_MAX / (1024 * 1024))));
+    }
+
+    #[test]
+    fn a_status_names_what_is_wrong() {
+        let suspects: Vec<_> = (0..TARGETS_SHOWN_MAX + 2)
+            .map(|number| serde_json::json!({ "kind": "socket", "what": format!("socket {number}"), "seconds": 301.0 }))
+            .collect();
+        let status = serde_json::json!({
+            "version": "9.9.9", "pid": 1, "state": "ready", "uptime_seconds": 3700.0, "config": "/x.toml", "generation": 4,
+            "generation_assembled_seconds": 1, "routes": 1, "listeners": ["127.0.0.1:80"], "connections": 1,
+            "max_connections": 9000, "leak_suspects": suspects,
+            "targets_set_aside": [{ "route": "shop", "target": "10.0.0.1:80", "cause": "refused", "seconds": 61.0 }],
+            "last_reload": { "result": "refused", "age_seconds": 5.0 }, "refused_reload": "x.toml:1:1: unknown key",
+        });
+        let text = describe(&serde_json::from_value(status).unwrap());
+        for part in [
+            "smartproxy 9.9.9 (process 1): ready for 1h1m\n",
+            "set aside: 10.0.0.1:80 of shop 1m1s ago: refused\n",
+            "leak suspect (socket) for 5m1s: socket 0\n",
+            "leak suspects: 2 more; --json shows them all\n",
+            "last reload: refused 5s ago\n",
+            "generation 4 runs on:\nx.toml:1:1: unknown key\n",
+        ] {
+            assert!(text.contains(part), "{part} is missing:\n{text}");
+        }
     }
 }

@@ -15,7 +15,7 @@ pub enum ExitStatus {
     No,
     /// 64: the command line is wrong.
     Usage,
-    /// 65: the configuration file is not text, or too large to be one.
+    /// 65: the configuration file is not text, too large to be one, or no file at all.
     Data,
     /// 66: the configuration file is missing.
     NoInput,
@@ -68,7 +68,7 @@ impl ExitStatus {
                 "The answer is no: match would not be served, kill has found nobody, drain has cut connections."
             }
             Self::Usage => "The command line is wrong.",
-            Self::Data => "The configuration file is not text, or too large to be one.",
+            Self::Data => "The configuration file is not text, too large to be one, or no file at all.",
             Self::NoInput => "The configuration file is missing.",
             Self::Unavailable => "An address is taken, or the daemon does not answer.",
             Self::System => "The system has failed us.",

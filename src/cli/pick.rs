@@ -111,7 +111,8 @@ impl Pick {
         let shown: Vec<_> = self.targets.iter().map(Candidate::describe).collect();
         let all = shown.join(", ");
         match (&self.first, self.targets.len()) {
-            (Some(only), 1) if self.targets.iter().all(|one| one.set_aside.is_none()) => format!("target: {only}"),
+            // Set aside or not, it is the only one that can be tried.
+            (_, 1) => format!("target: {all}"),
             (Some(first), _) => format!("target: {first}, of {all} ({})", self.algorithm),
             (None, _) => format!("target: one of {all} ({})", self.algorithm),
         }
@@ -128,7 +129,7 @@ impl Candidate {
             text.push_str(" (backup)");
         }
         if let Some(SetAside { cause, seconds }) = &self.set_aside {
-            text.push_str(&format!(" (set aside since {}: {cause})", age(*seconds)));
+            text.push_str(&format!(" (set aside {} ago: {cause})", age(*seconds)));
         }
         text
     }

@@ -14,12 +14,12 @@ use super::socket::Errand;
 pub(super) fn trace(options: &TraceOptions) -> ExitStatus {
     let TraceOptions { daemon, client, route, connection, time } = options;
     let format = if daemon.json { "json" } else { "text" };
-    let mut query = vec![format!("seconds={}", time.as_secs_f64()), format!("format={format}")];
+    let mut query = vec![format!("seconds={}", time.time.as_secs_f64()), format!("format={format}")];
     query.extend(client.map(|client| format!("client={}", percent_encoded(&client.to_string()))));
     query.extend(route.as_ref().map(|route| format!("route={}", percent_encoded(route))));
     query.extend(connection.map(|connection| format!("connection={connection}")));
     let path = format!("/trace?{}", query.join("&"));
-    let begun = || complain(format!("watching for {time:?}; Ctrl-C ends it"));
+    let begun = || complain(format!("watching for {}; Ctrl-C ends it", time.text));
     match follow(daemon, Errand::Trace, &path, begun, write) {
         Ok((StatusCode::OK, _)) => ExitStatus::Ok,
         Ok((StatusCode::TOO_MANY_REQUESTS, body)) => {

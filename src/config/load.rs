@@ -1,15 +1,24 @@
-use std::fs::File;
+use std::fs::{self, File, FileType};
 use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::fault::Faults;
 use super::report::Report;
 use super::source::Source;
 use super::{Admin, Config, file, resolve};
+use crate::net::sys;
 
 /// The largest configuration file that is read, in bytes: 100,000 routes of 600 bytes.
 pub const FILE_SIZE_MAX: u64 = 64 * 1024 * 1024;
+
+/// How long a pipe may take to give its whole configuration: for a program that makes it, which says something when it cannot.
+pub(super) const PIPE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How much of a pipe is read at once: what one holds (pipe(7)).
+const PIPE_PIECE: usize = 64 * 1024;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +37,20 @@ pub enum LoadError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// It is neither a file nor a pipe.
+    #[error("{path} is {what}; a configuration is a regular file, or a pipe that somebody writes it to")]
+    NotFile {
+        /// The path as it was given.
+        path: PathBuf,
+        /// What it is, with an article.
+        what: &'static str,
+    },
+    /// It is a pipe, and nobody has written the whole of it.
+    #[error("{path} is a pipe, and no end of a configuration has come out of it within {} s", PIPE_PATIENCE.as_secs())]
+    Stalled {
+        /// The path as it was given.
+        path: PathBuf,
     },
     /// The file is larger than [`FILE_SIZE_MAX`].
     #[error("{path} is larger than {FILE_SIZE_MAX} bytes")]
@@ -105,17 +128,63 @@ fn read_bytes(path: &Path, size_max: u64) -> Result<Vec<u8>, LoadError> {
         io::ErrorKind::NotFound => LoadError::Missing { path: path.into() },
         _ => LoadError::Unreadable { path: path.into(), source },
     };
+    // Before it is opened, which takes for ever for some and rewinds a tape.
+    let kind = fs::metadata(path).map_err(unreadable)?.file_type();
     let mut bytes = Vec::new();
-    // The length of a pipe is not known before it is read.
-    File::open(path).map_err(unreadable)?.take(size_max + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if kind.is_file() {
+        // It grows, maybe.
+        File::open(path).map_err(unreadable)?.take(size_max + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    } else if kind.is_fifo() {
+        bytes = read_pipe(path, size_max, PIPE_PATIENCE).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => LoadError::Stalled { path: path.into() },
+            _ => unreadable(error),
+        })?;
+    } else {
+        return Err(LoadError::NotFile { path: path.into(), what: name_of(kind) });
+    }
     if bytes.len() as u64 > size_max {
         return Err(LoadError::TooLarge { path: path.into() });
     }
     Ok(bytes)
 }
 
+/// Reads a pipe to its end, one byte more than the largest size, or until there was enough time for all of it: `-c /dev/stdin` and
+/// `-c <(...)` are pipes.
+fn read_pipe(path: &Path, size_max: u64, patience: Duration) -> io::Result<Vec<u8>> {
+    let end = Instant::now() + patience;
+    let pipe = sys::open_at_once(path)?;
+    let (mut bytes, mut piece) = (Vec::new(), vec![0; PIPE_PIECE]);
+    while bytes.len() as u64 <= size_max {
+        // A pipe that nobody has opened to write is not at its end: its writer may be about to come.
+        if !sys::is_readable(&pipe, end.saturating_duration_since(Instant::now()))? {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match (&pipe).read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => bytes.extend_from_slice(piece.get(..count).unwrap_or_default()),
+            // Another reader was faster.
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bytes)
+}
+
+/// What this is that is neither a file nor a pipe.
+fn name_of(kind: FileType) -> &'static str {
+    if kind.is_dir() {
+        "a folder"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
     use crate::config::AdminSocket;
 
@@ -124,8 +193,48 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = Config::from_file(&folder.path().join("absent.toml")).unwrap_err();
         assert!(matches!(error, LoadError::Missing { .. }), "{error}");
-        let error = Config::from_file(folder.path()).unwrap_err();
-        assert!(matches!(error, LoadError::Unreadable { .. }), "{error}");
+    }
+
+    #[test]
+    fn what_is_neither_a_file_nor_a_pipe_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("a.sock");
+        let _bound = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for (path, what) in [(folder.path(), "a folder"), (&socket, "a socket"), (Path::new("/dev/null"), "a device")] {
+            let error = Config::from_file(path).unwrap_err();
+            assert!(matches!(error, LoadError::NotFile { what: named, .. } if named == what), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_pipe_is_read_to_its_end_and_no_longer_than_there_is_patience() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let short = Duration::from_millis(20);
+        // Nobody writes, and somebody who does not come to an end.
+        assert_eq!(read_pipe(&path, 10, short).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let mut writer = File::options().read(true).write(true).open(&path).unwrap();
+        writer.write_all(b"[log]").unwrap();
+        assert_eq!(read_pipe(&path, 10, short).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(writer);
+
+        let write = |text: &'static [u8]| {
+            let path = path.clone();
+            std::thread::spawn(move || {
+                let mut writer = File::options().write(true).open(path).unwrap();
+                // Whoever has read enough has gone.
+                let _ = writer.write_all(text);
+            })
+        };
+        for (text, read) in [(&b"1234567890"[..], 10), (b"12345678901", 11)] {
+            let writing = write(text);
+            assert_eq!(read_pipe(&path, 10, PIPE_PATIENCE).unwrap().len(), read);
+            writing.join().unwrap();
+        }
+        let writing = write(&[b'x'; 100_000]);
+        assert_eq!(read_pipe(&path, 200_000, PIPE_PATIENCE).unwrap().len(), 100_000);
+        writing.join().unwrap();
     }
 
     #[test]

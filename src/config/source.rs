@@ -6,6 +6,9 @@ use super::place::Place;
 /// The most characters of one line that a fault shows.
 const SHOWN_MAX: usize = 200;
 
+/// The most characters of a message or of a help, which may quote a value: more than any of ours has with values as people write them.
+const MESSAGE_MAX: usize = 600;
+
 /// What stands for each character of a secret.
 const DOT: char = '•';
 
@@ -61,6 +64,7 @@ impl Source {
         let (shown, column_shown, width) = clip(&masked(line), column, width.max(1));
         let pad = shown.chars().take(column_shown).map(|character| if character == '\t' { '\t' } else { ' ' });
         let caret = pad.chain(std::iter::repeat_n('^', width)).collect();
+        let (message, help) = (shortened(message), help.map(shortened));
         Fault { path: self.path.clone(), line: index + 1, column: column + 1, message, excerpt: shown, caret, help }
     }
 
@@ -87,6 +91,19 @@ impl std::fmt::Debug for Source {
 
 fn characters(text: &str) -> usize {
     text.chars().count()
+}
+
+/// A text that says how much was left out of its middle where it is too long to be shown: it begins with what was expected and ends
+/// with what is wrong, and between the two is the value.
+fn shortened(text: String) -> String {
+    let length = characters(&text);
+    if length <= MESSAGE_MAX {
+        return text;
+    }
+    let (front, back) = (MESSAGE_MAX / 2, MESSAGE_MAX / 6);
+    let at = |place| text.char_indices().nth(place).map_or(text.len(), |(at, _)| at);
+    let (begin, end) = (text.get(..at(front)).unwrap_or(""), text.get(at(length - back)..).unwrap_or(""));
+    format!("{begin} [… {} characters left out …] {end}", length - front - back)
 }
 
 /// The part of a line around a column, short enough to show; and the column and the width in that part.
@@ -178,6 +195,19 @@ mod tests {
         let (_, column, excerpt, caret) = shown(&longer, "here");
         assert_eq!((column, excerpt.chars().count()), (SHOWN_MAX + 1, SHOWN_MAX));
         assert_eq!(excerpt.get(caret.find('^').unwrap()..).unwrap().get(..4), Some("here"));
+    }
+
+    #[test]
+    fn the_longest_message_is_whole_and_a_longer_one_says_what_it_has_left_out() {
+        let whole = "é".repeat(MESSAGE_MAX);
+        assert_eq!(shortened(whole.clone()), whole);
+        let long = format!("\"{}\" is not a size", "é".repeat(1 << 20));
+        let text = shortened(long.clone());
+        let (begin, rest) = text.split_once(" [… ").unwrap();
+        let (left_out, end) = rest.split_once(" characters left out …] ").unwrap();
+        assert!(begin.starts_with("\"ééé") && end.ends_with("ééé\" is not a size"), "{text}");
+        let shown = characters(begin) + characters(end);
+        assert!(shown <= MESSAGE_MAX && shown + left_out.parse::<usize>().unwrap() == characters(&long), "{text}");
     }
 
     #[test]

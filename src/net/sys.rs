@@ -2,13 +2,16 @@
 #![expect(unsafe_code, reason = "each call here is one system call, with its contract beside it and a test below")]
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use libc::c_int;
 
@@ -90,6 +93,34 @@ pub fn has_queued(listener: &impl AsFd) -> io::Result<bool> {
     // SAFETY: the descriptor is borrowed, so it is open; `asked` is the one entry that the count of 1 says.
     check(unsafe { libc::poll(&raw mut asked, 1, 0) })?;
     Ok(asked.revents & libc::POLLIN != 0)
+}
+
+/// Opens a file to be read, without waiting for whoever writes to a pipe (fifo(7)), nor for them later.
+///
+/// # Errors
+/// The system's.
+pub fn open_at_once(path: &Path) -> io::Result<File> {
+    File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)
+}
+
+/// Waits until there is something to read, or the end, for so long at most; whether there is.
+///
+/// # Errors
+/// The system's, for want of memory.
+pub fn is_readable(descriptor: &impl AsFd, patience: Duration) -> io::Result<bool> {
+    let end = Instant::now() + patience;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        // Never a whole millisecond too short, which would ask again and again.
+        let left = i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
+        let mut asked = libc::pollfd { fd: descriptor.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: the descriptor is borrowed, so it is open; `asked` is the one entry that the count of 1 says.
+        match check(unsafe { libc::poll(&raw mut asked, 1, left) }) {
+            Ok(_) => return Ok(asked.revents != 0),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Takes ownership of a descriptor that the service manager passed to this process, and marks it close-on-exec.

@@ -21,6 +21,16 @@ fn asked_for(proxy: &Proxy, host: &str, path: &str) -> u16 {
 }
 
 #[test]
+fn the_socket_is_for_its_owner_and_group_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let echo = Target::echo();
+    let proxy = Proxy::start(&Way::Tcp.route("echo", "127.0.0.2", echo.address, ""));
+    let mode = std::fs::metadata(proxy.path("admin.sock")).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o660, "{mode:o}");
+    proxy.finish();
+}
+
+#[test]
 fn probes_and_scrapers_come_by_any_name_and_what_tells_of_clients_by_none_but_this_hosts() {
     let echo = Target::echo();
     let proxy = Proxy::start(&Way::Tcp.route("echo", "127.0.0.2", echo.address, ""));
@@ -197,17 +207,25 @@ fn routes_and_certificates_are_listed_on_both_ways_in_with_what_is_known_of_them
     let domains = "match.domains = [\"shop.test\", \"*.shop.test\"]\nload_balancing.algorithm = \"round-robin\"";
     let fixed =
         "\n[[routes]]\nname = \"fixed\"\nmatch.ports = [\"127.0.0.3:0\"]\nmatch.path = \"/fixed/\"\nrespond = {}\n";
-    let proxy = Proxy::start(&(Way::TerminateHttp.route("shop", "127.0.0.2", targets, domains) + fixed));
+    let down = Way::Tcp.route("down", "127.0.0.4", refusing.address, "");
+    let proxy = Proxy::start(&format!(
+        "{}{}{down}",
+        fixed.trim_start(),
+        Way::TerminateHttp.route("shop", "127.0.0.2", targets, domains)
+    ));
     for _ in 0..2 {
         let mut client = Peer::connect(proxy.address("127.0.0.2")).tls(HOST, &CERTIFICATES.client(&[]));
         assert_eq!(client.get(HOST, "/").status(), 200);
         client.finish();
         assert_eq!(client.end(), End::Whole);
     }
-    proxy.metrics_until("both have ended", |metrics| metrics.sum("connections_closed_total", &[]) == 2);
+    let _ = Peer::connect(proxy.address("127.0.0.4")).end();
+    proxy.metrics_until("all have ended", |metrics| metrics.sum("connections_closed_total", &[]) == 3);
     let routes = json(&proxy, "/routes");
-    let (shop, fixed) = (&routes["routes"][0], &routes["routes"][1]);
-    assert_eq!((&routes["matched"], &shop["name"], &shop["tls"]), (&2.into(), &"shop".into(), &"terminate".into()));
+    // The last of the file first, since nothing of it works, then what works in part.
+    let [down, shop, fixed] = routes["routes"].as_array().unwrap().as_slice() else { panic!("{routes:#}") };
+    assert_eq!((&down["name"], &down["set_aside"], &down["target_count"]), (&"down".into(), &1.into(), &1.into()));
+    assert_eq!((&routes["matched"], &shop["name"], &shop["tls"]), (&3.into(), &"shop".into(), &"terminate".into()));
     assert_eq!(shop["domains"], serde_json::json!(["shop.test", "*.shop.test"]));
     assert_eq!((&shop["requests"], &shop["errors"], &shop["active"]), (&2.into(), &0.into(), &0.into()));
     assert_eq!(shop["received_bytes"], proxy.metrics().sum("received_bytes_total", &[("route", "shop")]));

@@ -182,7 +182,9 @@ fn ports_that_this_user_may_not_have_are_warned_of_and_end_a_run_with_77() {
     let folder = folder_with("");
     fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let program = folder.path().join("smartproxy");
-    fs::copy(BINARY, &program).unwrap();
+    // By another process: one that a test beside this one has just forked may still hold the file open to write, and then it
+    // cannot be run ("Text file busy").
+    assert!(Command::new("cp").arg(BINARY).arg(&program).status().unwrap().success());
     let as_somebody = |command: &str, ports: &str| {
         let file = folder.path().join("low.toml");
         let text = GOOD.replace("\"127.0.0.1:0\"", ports);
@@ -392,4 +394,40 @@ fn the_admin_page_changes_nothing_and_answers_no_other_sites_page() {
     }
     drop(peer);
     proxy.finish();
+}
+
+#[test]
+fn a_configuration_comes_out_of_a_file_or_a_pipe_and_whatever_else_is_named() {
+    let folder = folder_with("");
+    let file = folder.path().join("good.toml");
+    fs::write(&file, format!("admin.socket = \"\"\n{GOOD}")).unwrap();
+    for script in ["\"$0\" check -c <(cat \"$1\")", "cat \"$1\" | \"$0\" check -c /dev/stdin"] {
+        let output = Command::new("bash").args(["-c", script, BINARY]).arg(&file).output().unwrap();
+        let (code, answer, errors) = said(&output);
+        assert!(code == 0 && answer.contains(": right: 1 route on 1 address"), "{script}: {code} {answer}{errors}");
+    }
+    for (path, what) in [(folder.path(), "is a folder"), (Path::new("/dev/null"), "is a device")] {
+        for command in ["check", "run", "status"] {
+            let (code, _, errors) = with_file(command, path);
+            assert!(code == 65 && errors.contains(what), "{command}: {code} {errors}");
+        }
+    }
+}
+
+#[test]
+fn a_fault_of_a_huge_value_is_still_a_few_lines() {
+    let folder = folder_with("");
+    let file = folder.path().join("huge.toml");
+    let huge = "x".repeat(1 << 20);
+    fs::write(&file, format!("{GOOD}protocol = \"{huge}\"\ntimeouts.idle = \"{huge}\"\n{huge} = 1\n")).unwrap();
+    let (code, _, errors) = with_file("check", &file);
+    assert!(code == 78 && errors.len() < 5_000, "{code}: {} bytes: {errors:.3000}", errors.len());
+    for part in [
+        "expected \"http\" or \"tcp\", found \"xxx",
+        "xxx\" is not a duration",
+        "[… 1048210 characters left out …]",
+        "[… 1048196 characters left out …]",
+    ] {
+        assert!(errors.contains(part), "{part} is missing: {errors}");
+    }
 }

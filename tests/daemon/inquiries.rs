@@ -387,6 +387,11 @@ fn the_server_is_spoken_to_by_tls_and_another_takes_its_place_when_it_fails() {
     assert_eq!((status("127.0.0.5", "/yes"), status("127.0.0.5", "/no")), (200, 403));
     let (code, text) = proxy.ask("/status");
     assert!(code == 200 && text.contains(&refusing.address.to_string()), "it is set aside: {text}");
+    let routes: serde_json::Value = serde_json::from_str(&proxy.ask("/routes").1).unwrap();
+    let two = routes["routes"].as_array().unwrap().iter().find(|route| route["name"] == "two").unwrap();
+    let [first, second] = two["asked"].as_array().unwrap().as_slice() else { panic!("{two:#}") };
+    assert_eq!((&first["set_aside"]["cause"], &second["set_aside"]), (&"refused".into(), &serde_json::Value::Null));
+    assert_eq!((&two["set_aside"], &two["target_count"]), (&0.into(), &1.into()), "its own target is sound: {two:#}");
     proxy.finish();
 }
 

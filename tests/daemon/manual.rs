@@ -1,6 +1,7 @@
 //! The manual page and the completions: every command and every option is there, and readers can read them.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use clap::CommandFactory;
@@ -162,4 +163,49 @@ fn bash_completes_commands_options_and_values() {
         let text = String::from_utf8_lossy(&output.stdout);
         assert_eq!(text.trim(), expected, "{line}: {}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+#[test]
+fn the_package_installs_the_program_with_its_own_manual_pages_and_completions() {
+    if !found("dpkg-deb") {
+        return;
+    }
+    let (made, root) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // A debug build is large, and need not become small.
+    let mut package = Command::new(tree.join(".ci/package"));
+    let output = package.arg(BINARY).arg(made.path()).env("DPKG_DEB_COMPRESSOR_TYPE", "none").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let file = made.path().join(concat!("smartproxy_", env!("CARGO_PKG_VERSION"), ".deb"));
+    let unpacked = Command::new("dpkg-deb").arg("-x").arg(&file).arg(root.path()).status().unwrap();
+    assert!(unpacked.success());
+    let at = |path: &str| root.path().join(path);
+    let unzipped = |path: &str| {
+        let output = Command::new("gzip").arg("-dc").arg(at(path)).output().unwrap();
+        assert!(output.status.success(), "{path}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(unzipped("usr/share/man/man1/smartproxy.1.gz"), printed(&["man"]));
+    for (command, ..) in commands() {
+        let page = unzipped(&format!("usr/share/man/man1/smartproxy-{command}.1.gz"));
+        assert_eq!(page, printed(&["man", &command]), "{command}");
+    }
+    for (shell, path) in [
+        ("bash", "usr/share/bash-completion/completions/smartproxy"),
+        ("zsh", "usr/share/zsh/vendor-completions/_smartproxy"),
+        ("fish", "usr/share/fish/vendor_completions.d/smartproxy.fish"),
+    ] {
+        assert_eq!(fs::read_to_string(at(path)).unwrap(), printed(&["completions", shell]), "{shell}");
+    }
+    for (path, own) in [
+        ("usr/lib/systemd/system/smartproxy.service", "config/smartproxy.service"),
+        ("etc/smartproxy/smartproxy.toml", "config/smartproxy.toml"),
+        ("usr/share/doc/smartproxy/docs/operations.md", "docs/operations.md"),
+        ("usr/share/doc/smartproxy/config/grafana.json", "config/grafana.json"),
+    ] {
+        assert_eq!(fs::read(at(path)).unwrap(), fs::read(tree.join(own)).unwrap(), "{path}");
+    }
+    assert_eq!(fs::read(at("usr/bin/smartproxy")).unwrap().len() as u64, fs::metadata(BINARY).unwrap().len());
+    let kept = Command::new("dpkg-deb").arg("--info").arg(&file).arg("conffiles").output().unwrap();
+    assert_eq!(kept.stdout, b"/etc/smartproxy/smartproxy.toml\n", "an upgrade would write over the configuration");
 }

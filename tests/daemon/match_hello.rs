@@ -122,7 +122,7 @@ fn the_target_is_told_as_the_configuration_picks_it_and_as_the_daemon_knows_it()
     assert_eq!((&hashed["first"], &hashed["algorithm"]), (&second.clone().into(), &"ip-hash".into()), "{hashed}");
     assert_eq!(hashed["targets"][0]["set_aside"]["cause"], "refused", "{hashed}");
     let (_, text, _) = ask(&proxy, &["http://shop.test:0/", "--from", &from]);
-    assert!(text.contains(&format!("target: {second}, of {first} (set aside since")), "{text}");
+    assert!(text.contains(&format!("target: {second}, of {first} (set aside ")), "{text}");
     assert!(text.contains(&format!("target: one of {first}, {second} (weight 2) (round-robin)")), "{text}");
     proxy.finish();
     // Without the daemon it is what the configuration says.

@@ -1,10 +1,8 @@
 //! The page for people, in a real browser.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+mod pictures;
+
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
@@ -313,16 +311,23 @@ fn what_is_broken_is_seen_first_and_nothing_is_out_of_sight_at_the_side() {
     let sound = (1..=11).map(|place| {
         Way::Passthrough.route(&format!("warehouse-{place}"), &format!("127.0.0.{}", place + 1), echo.address, domains)
     });
-    let config = sound.collect::<String>() + &Way::Tcp.route("broken", "127.0.0.20", refusing.address, "");
+    let asks = format!("security.forward_auth = {{ targets = [\"{}\"], path = \"/\" }}", refusing.address);
+    let config = sound.collect::<String>()
+        + &Way::Tcp.route("broken", "127.0.0.20", refusing.address, "")
+        + &Way::Http.route("guarded", "127.0.0.21", echo.address, &asks);
     let proxy = Proxy::start(&config);
     let _ = Peer::connect(proxy.address("127.0.0.20")).end();
+    let mut client = Peer::connect(proxy.address("127.0.0.21"));
+    assert_eq!(client.get(HOST, "/").status(), 502);
+    client.finish();
     proxy.reload_refused(&format!("{config}nothing = 1\n"));
     browser.resize(1280, 900);
     browser.go(&url(&proxy));
     let names = "return [...document.querySelectorAll('#routes tbody th')].map((one) => one.firstChild.textContent)";
-    let names = browser.run_until("the routes are there", names, |names| names[0] == "broken" && names[11].is_string());
+    let names = browser.run_until("the routes are there", names, |names| names[0] == "broken" && names[12].is_string());
     let order: Vec<_> = (1..=11).map(|place| format!("warehouse-{place}")).collect();
-    assert_eq!(names.as_array().unwrap()[1..], order, "the others stay in the order of the file");
+    assert_eq!(names[1], "guarded");
+    assert_eq!(names.as_array().unwrap()[2..], order, "the others stay in the order of the file");
     let shape = "const scroll = document.querySelector('#routes').parentElement;
         const pieces = [...document.querySelectorAll('#routes .dots')].flatMap((one) => [...one.childNodes]).filter((one) => one.data);
         const lines = (piece) => { const range = document.createRange(); range.selectNode(piece); return range.getClientRects().length; };
@@ -330,7 +335,17 @@ fn what_is_broken_is_seen_first_and_nothing_is_out_of_sight_at_the_side() {
     assert_eq!(browser.run(shape), json!([0, true, []]));
     let notices = "const one = document.getElementById('notices'); return one.checkVisibility() ? one.innerText : ''";
     let said = browser.run(notices);
-    assert!(said.as_str().unwrap().contains("last reload was refused") && !said.to_string().contains("Leak"), "{said}");
+    let said = said.as_str().unwrap();
+    let down = format!("Route broken: every target is set aside: {} (refused, ", refusing.address);
+    let mute = format!("Route guarded: whom it asks first is set aside: {} (refused, ", refusing.address);
+    assert!(said.contains(&mute), "{said}");
+    assert!(said.starts_with(&down) && said.contains("last reload was refused") && !said.contains("Leak"), "{said}");
+    let cause = "return [...document.querySelectorAll('#causes tbody th')].map((one) => one.innerText).join()";
+    let cause = browser.run(cause);
+    assert!(
+        cause.as_str().unwrap().contains("The target refused the connection"),
+        "a failure says what it is: {cause}"
+    );
     browser.run(
         "const real = window.fetch;
          window.fetch = async (...of) => {
@@ -344,6 +359,20 @@ fn what_is_broken_is_seen_first_and_nothing_is_out_of_sight_at_the_side() {
     browser.run_until("leak suspects are named", notices, |said| {
         let said = said.as_str().unwrap();
         said.contains("Leak suspect (socket) for 1m 1s: c") && said.contains("Leak suspects: 1 more")
+    });
+    browser.run(
+        "const real = window.fetch;
+         window.fetch = async (...of) => {
+            const answer = await real(...of);
+            // Another daemon is asked for everything at once.
+            if (of[0] === '/status') return new Response(JSON.stringify({ ...await answer.json(), pid: 1 }), { headers: answer.headers });
+            if (!of[0].startsWith('/certificates')) return answer;
+            const one = { source: 'a.pem', names: ['a.test'], routes: [], admin: false, not_before: 0, not_after: 1, expires_in_seconds: -1 };
+            return new Response(JSON.stringify({ matched: 1, certificates: [one] }), { headers: answer.headers });
+         }",
+    );
+    browser.run_until("an expired certificate is named", notices, |said| {
+        said.as_str().unwrap().contains("Certificate of a.test: expired.")
     });
     in_order(&browser, &proxy);
     drop(browser);
@@ -377,95 +406,4 @@ fn keyboard(browser: &Browser) {
         reached.push(now[0].clone());
     }
     assert_eq!(reached, all);
-}
-
-/// The pictures in `docs/`, made anew by `UPDATE_PICTURES=1 cargo test --test daemon pictures`.
-#[test]
-fn the_pictures_of_the_page_are_made_when_asked_for() {
-    if std::env::var_os("UPDATE_PICTURES").is_none() {
-        return;
-    }
-    let Some(browser) = Browser::found() else { return };
-    let (echo, shop, refusing) = (Target::echo(), Target::http("shop"), Refusing::new());
-    let shop_targets = format!("{}\", \"{}", shop.address, refusing.address);
-    let proxy = Proxy::start(
-        &(format!("admin.token = \"{TOKEN}\"\n")
-            + &Way::TerminateHttp.route(
-                "shop",
-                "127.0.0.2",
-                shop_targets,
-                "match.domains = [\"shop.test\", \"*.shop.test\"]",
-            )
-            + &Way::Passthrough.route("vault", "127.0.0.3", echo.address, "match.domains = [\"vault.example\"]")
-            + &Way::Http.route("api", "127.0.0.4", shop.address, "match.path = \"/api/\"")
-            + &Way::Tcp.route("database", "127.0.0.5", echo.address, "")
-            + &Way::Tcp.route("ledger", "127.0.0.6", refusing.address, "")),
-    );
-    browser.resize(1280, 1180);
-    browser.go(&url(&proxy));
-    browser.type_into("#token", &format!("{TOKEN}\n"));
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| traffic(&proxy, &done));
-        // As long as it takes until there is something to see.
-        browser.run_until("there is enough", "return document.querySelectorAll('#live tbody tr').length", |rows| {
-            rows.as_u64() > Some(8)
-        });
-        thread::sleep(Duration::from_secs(150));
-        for (scheme, width, height, name) in
-            [("light", 1280, 1180, "page-light"), ("dark", 1280, 1180, "page-dark"), ("dark", 360, 760, "page-narrow")]
-        {
-            browser.resize(width, height);
-            browser.prefer(scheme);
-            renewed(&browser);
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-            std::fs::write(folder.join(format!("{name}.png")), browser.picture()).unwrap();
-        }
-        done.store(true, Ordering::Release);
-    });
-    drop(browser);
-}
-
-/// Traffic for a picture, that goes up and down.
-fn traffic(proxy: &Proxy, done: &AtomicBool) {
-    let hosts = ["www.shop.test", "eu.shop.test", "img.shop.test", "shop.test"];
-    let mut kept: VecDeque<Peer> = VecDeque::new();
-    let mut busy = echoing(proxy, "127.0.0.5");
-    for second in 0_u32.. {
-        if done.load(Ordering::Acquire) {
-            break;
-        }
-        let next = Instant::now() + Duration::from_secs(1);
-        let wave = f64::from(second) / 11.0;
-        let level = 5.0 + 3.0 * wave.sin() + 2.0 * (wave * 2.3).cos();
-        for _ in 0..level.max(0.0) as u32 {
-            let mut client = Peer::connect(proxy.address("127.0.0.4"));
-            let _ = client.get("api.example", "/api/items");
-            client.finish();
-            let _ = client.end();
-        }
-        let host = hosts[second as usize % hosts.len()];
-        let mut client = Peer::connect(proxy.address("127.0.0.2")).tls(host, &CERTIFICATES.client(&[]));
-        let _ = client.get(host, "/");
-        kept.push_back(client);
-        if second % 5 == 0 {
-            let _ = Peer::connect(proxy.address("127.0.0.6")).end();
-            Peer::connect(proxy.address("127.0.0.5")).reset();
-        }
-        if kept.len() > 9 {
-            let mut oldest = kept.pop_front().unwrap();
-            oldest.finish();
-            let _ = oldest.end();
-        }
-        if second % 15 == 14 {
-            busy.reset();
-            busy = echoing(proxy, "127.0.0.5");
-        }
-        let length = (3_000.0 * level) as usize;
-        busy.send_what_is_taken(&vec![b'x'; length]);
-        busy.receive(length);
-        thread::sleep(next.saturating_duration_since(Instant::now()));
-    }
-    busy.reset();
-    kept.into_iter().for_each(Peer::reset);
 }

@@ -97,7 +97,7 @@ fn what_is_set_aside_is_shown_kept_over_a_reload_and_forgotten_with_its_policy()
     assert_eq!(aside["target"].as_str(), Some(&*silent.address.to_string()), "{status}");
     let shown = proxy.command(&["status"]).output().unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.contains(&format!("set aside: {} of shop since ", silent.address)), "{shown}");
+    assert!(shown.contains(&format!("set aside: {} of shop ", silent.address)), "{shown}");
 
     proxy.reload(&(config("1h") + &route("preserve_host = false")));
     at_once(&proxy);

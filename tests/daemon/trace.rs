@@ -32,6 +32,24 @@ fn events(text: &str) -> Vec<Value> {
 }
 
 #[test]
+fn a_time_is_said_as_it_was_written() {
+    let echo = Target::echo();
+    let proxy = Proxy::start(&Way::Tcp.route("echo", "127.0.0.2", echo.address, ""));
+    let output = |time: &str| {
+        let output = proxy.command(&["trace", "--client", "127.9.9.9", "--for", time]).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(output("100ms"), (Some(0), "watching for 100ms; Ctrl-C ends it\n".into()));
+    for (time, why) in
+        [("0s", "no time to see anything in"), ("61m", "an hour is the longest"), ("1", "write the unit")]
+    {
+        let (code, errors) = output(time);
+        assert!(code == Some(64) && errors.contains(&format!("'{time}'")) && errors.contains(why), "{errors}");
+    }
+    proxy.finish();
+}
+
+#[test]
 fn a_trace_tells_what_the_wanted_connections_go_through_and_ends_by_itself() {
     let (echo, refusing, target) = (Target::echo(), Refusing::new(), Target::http("target"));
     let config = Way::Tcp.route("echo", "127.0.0.2", echo.address, "")

@@ -177,14 +177,17 @@
     say($("causes").tHead.rows[0].cells[1], back < 1 ? "Of late" : "In " + time(Math.min(300, back)));
     nothing($("causes").tBodies[0], "None has ended yet.", list.length === 0);
     fill($("causes").tBodies[0], list, (one) => one.cause, (one) => [
-      { head: true, own: (cell) => {
+      { head: true, kind: "wrap", own: (cell) => {
         if (!cell.firstChild) {
           const bar = document.createElement("span");
           bar.className = "bar" + (one.failure ? " fails" : "");
-          cell.append(one.cause, bar);
-          cell.title = one.meaning;
+          const meaning = document.createElement("small");
+          const text = one.meaning.replaceAll("`", "");
+          meaning.textContent = one.failure ? text : "";
+          cell.append(one.cause, bar, meaning);
+          cell.title = text;
         }
-        cell.lastChild.style.width = ((one.count / most) * 100).toFixed(1) + "%";
+        cell.querySelector(".bar").style.width = ((one.count / most) * 100).toFixed(1) + "%";
       } },
       { kind: "n", parts: number(one.count) },
       { kind: "n dim", parts: number(one.total) },
@@ -192,24 +195,22 @@
   };
 
   // ---- Routes ----
+  // A target is one for all routes that have it.
+  const standing = ({ target, in_flight: open, set_aside: aside }) => [
+    ["div", (aside ? "mono bad aside" : "mono up") + " dots", target],
+    ...(aside ? [["small", "bad", "set aside " + time(aside.seconds) + " ago: " + aside.cause]] : []),
+    ...(open ? [["small", "", count(open) + " open, of all routes"]] : []),
+  ];
   const targetParts = (route) => {
-    if (route.action !== "forward") return [["span", "dim", route.action === "redirect" ? "redirects by itself" : "answers by itself"]];
-    const parts = [];
-    for (const { target, in_flight: open, set_aside: aside } of route.targets) {
-      parts.push(["div", (aside ? "mono bad aside" : "mono up") + " dots", target]);
-      if (aside) parts.push(["small", "bad", "set aside since " + time(aside.seconds) + ": " + aside.cause]);
-      // A target is one for all routes that have it.
-      if (open) parts.push(["small", "", count(open) + " open, of all routes"]);
-    }
-    return parts.concat(more(route.targets.length, route.target_count));
+    const own = route.action === "forward" ? route.targets.flatMap(standing).concat(more(route.targets.length, route.target_count))
+      : [["span", "dim", route.action === "redirect" ? "redirects by itself" : "answers by itself"]];
+    return route.asked.length ? [...own, ["small", "", "asks first"], ...route.asked.flatMap(standing)] : own;
   };
   const routes = ({ matched, routes: list }) => {
     const aside = list.reduce((sum, route) => sum + route.set_aside, 0);
     say($("routes-count"), count(matched) + (matched > list.length ? ", of which the first " + count(list.length) + " are shown" : "") +
       (aside ? "; targets set aside: " + count(aside) : ""));
-    // What is broken first; else as in the file.
-    const ordered = [...list].sort((one, other) => (other.set_aside > 0) - (one.set_aside > 0));
-    fill($("routes").tBodies[0], ordered, (route) => route.name, (route) => {
+    fill($("routes").tBodies[0], list, (route) => route.name, (route) => {
       const what = [route.protocol === "tcp" ? "TCP" : "HTTP", route.tls === "plain" ? "" : route.tls].filter(Boolean).join(", ");
       const asks = route.domains.concat(route.path ? [route.path] : []).join(" ");
       return [
@@ -337,7 +338,9 @@
   $("live").tBodies[0].addEventListener("pointerleave", () => { hold = false; });
 
   // ---- Certificates and configuration ----
+  let expired = [];
   const certificates = ({ matched, certificates: list }) => {
+    expired = list.filter((one) => one.expires_in_seconds < 0);
     say($("certificates-count"), matched > list.length ? count(matched) + ", of which the first to expire are shown" : count(matched));
     nothing($("certificates").tBodies[0], "No route terminates TLS.", list.length === 0);
     let number = 0;
@@ -353,15 +356,24 @@
       ];
     });
   };
-  const notices = (now) => {
-    const lines = now.leak_suspects.slice(0, 3).map((one) => "Leak suspect (" + one.kind + ") for " + time(one.seconds) + ": " + one.what);
-    if (now.leak_suspects.length > 3) lines.push("Leak suspects: " + count(now.leak_suspects.length - 3) + " more, in /status.");
-    if (now.refused_reload) lines.unshift("The last reload was refused; its faults stand under Configuration, and what ran before runs on.");
+  const NAMED_MAX = 3;
+  const named = (list, say, rest) => list.slice(0, NAMED_MAX).map(say).concat(list.length > NAMED_MAX ? [rest(count(list.length - NAMED_MAX))] : []);
+  const why = ({ target, set_aside: aside }) => target + (aside ? " (" + aside.cause + ", " + time(aside.seconds) + " ago)" : "");
+  const notices = (now, { routes: list }) => {
+    const down = list.filter((route) => route.target_count > 0 && route.set_aside === route.target_count);
+    const mute = list.filter((route) => route.asked.length > 0 && route.asked.every((one) => one.set_aside));
+    const all = (targets, number) => targets.slice(0, NAMED_MAX).map(why).join(", ") + (number > NAMED_MAX ? " and " + count(number - NAMED_MAX) + " more" : "");
+    const lines = named(down, (route) => "Route " + route.name + ": every target is set aside: " + all(route.targets, route.target_count),
+      (left) => "And so it is with " + left + " more routes.");
+    lines.push(...named(mute, (route) => "Route " + route.name + ": whom it asks first is set aside: " + all(route.asked, route.asked.length),
+      (left) => "And so it is with " + left + " more routes."));
+    lines.push(...named(expired, (one) => "Certificate of " + (one.names.join(" ") || one.source) + ": expired.", (left) => "And " + left + " more certificates that have expired."));
+    if (now.refused_reload) lines.push("The last reload was refused; its faults stand under Configuration, and what ran before runs on.");
+    lines.push(...named(now.leak_suspects, (one) => "Leak suspect (" + one.kind + ") for " + time(one.seconds) + ": " + one.what, (left) => "Leak suspects: " + left + " more, in /status."));
     put($("notices"), lines.map((line) => ["p", "", line]));
     $("notices").hidden = lines.length === 0;
   };
   const status = (now) => {
-    notices(now);
     say($("version"), now.version);
     say($("state"), now.state);
     $("state").className = "state " + (now.state === "ready" ? "good" : "warn");
@@ -407,6 +419,7 @@
     if (token && !$("token-form").contains(document.activeElement)) $("token-form").hidden = true;
     if (!mayChange || !token) $("token-form").hidden = true;
     status(now);
+    notices(now, all);
     traffic(past);
     causes(past);
     routes(all);

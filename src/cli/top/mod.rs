@@ -28,6 +28,9 @@ use super::socket::{self, Errand};
 /// How often it is looked whether there is news while no key is pressed: shorter than anybody notices.
 const PACE: Duration = Duration::from_millis(50);
 
+/// How many keys are taken before it is drawn: more than a filter is long, and few enough that an endless paste is seen to go on.
+const KEYS_MAX: usize = 1000;
+
 /// Shows what the daemon is doing, until the user has seen enough.
 pub(super) fn top(options: &TopOptions) -> ExitStatus {
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
@@ -60,7 +63,7 @@ pub(super) fn top(options: &TopOptions) -> ExitStatus {
     // A panic gives the terminal back before it says its word.
     let shown = ratatui::try_init().and_then(|mut terminal| {
         let draw = |model: &Model| terminal.draw(|frame| draw(frame, model, Paint { coloured })).map(drop);
-        show(&mut model, &heard, &tasks, draw)
+        show(&mut model, &heard, &tasks, next_event, draw)
     });
     let restored = ratatui::try_restore();
     match shown.and(restored) {
@@ -69,20 +72,28 @@ pub(super) fn top(options: &TopOptions) -> ExitStatus {
     }
 }
 
+/// What comes from the terminal, if it comes within that time.
+fn next_event(patience: Duration) -> io::Result<Option<Event>> {
+    if event::poll(patience)? { event::read().map(Some) } else { Ok(None) }
+}
+
 /// Shows what there is, and does what the keys say.
 fn show(
     model: &mut Model,
     heard: &Receiver<News>,
     tasks: &UnboundedSender<Task>,
+    mut next: impl FnMut(Duration) -> io::Result<Option<Event>>,
     mut draw: impl FnMut(&Model) -> io::Result<()>,
 ) -> io::Result<()> {
     draw(model)?;
     loop {
         let mut changed = false;
-        if event::poll(PACE)? {
+        // All that is there at once is taken before anything is drawn: what is pasted is many keys.
+        for place in 0..KEYS_MAX {
+            let Some(event) = next(if place == 0 { PACE } else { Duration::ZERO })? else { break };
             changed = true;
             // Others report releases too.
-            if let Event::Key(key) = event::read()?
+            if let Event::Key(key) = event
                 && key.kind != KeyEventKind::Release
             {
                 let task = match model.press(key) {

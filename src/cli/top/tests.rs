@@ -1,13 +1,17 @@
+use std::collections::VecDeque;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::Color;
 
 use super::model::{Deed, Mode, Model, Sight};
+use super::show;
 use super::tally::Tally;
 use super::view::{Paint, draw};
+use super::watcher::Task;
 use crate::cli::connections::Connections;
 
 /// What the daemon says in the given second, with these connections.
@@ -175,6 +179,28 @@ fn a_connection_is_killed_only_when_that_was_confirmed() {
     press(&mut model, KeyCode::Char('k'));
     assert_eq!(press(&mut model, KeyCode::Char('y')), Deed::Kill(23));
     assert_eq!(model.mode, Mode::Looking);
+}
+
+#[test]
+fn all_keys_that_wait_are_taken_before_it_is_drawn() {
+    let pasted = |text: &str| text.chars().map(KeyCode::Char).collect::<Vec<_>>();
+    let parts = [pasted("/shop"), pasted(&"x".repeat(100)), vec![KeyCode::Backspace; 100], vec![KeyCode::Enter]];
+    let mut waiting: VecDeque<_> = parts.concat().into_iter().map(Some).chain([None]).collect();
+    waiting.push_back(Some(KeyCode::Char('q')));
+    let (mut model, mut drawn) = (model(&[17]), Vec::new());
+    let ((_news, heard), (tasks, mut given)) = (channel(), tokio::sync::mpsc::unbounded_channel());
+    let next = |_| {
+        let key = waiting.pop_front().expect("it leaves at q");
+        Ok(key.map(|key| Event::Key(KeyEvent::new(key, KeyModifiers::NONE))))
+    };
+    let draw = |model: &Model| {
+        drawn.push(model.filter.clone());
+        Ok(())
+    };
+    show(&mut model, &heard, &tasks, next, draw).unwrap();
+    assert_eq!(drawn, ["", "shop"], "once before the paste, and once after it");
+    assert!(matches!(given.try_recv(), Ok(Task::Ask(path)) if path.ends_with("&route=shop")));
+    assert!(given.try_recv().is_err());
 }
 
 /// A daemon in trouble, whose names and numbers are long.

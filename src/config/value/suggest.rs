@@ -3,9 +3,12 @@
 pub fn nearest<'c>(text: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let lower = text.to_ascii_lowercase();
     // A third of the letters wrong is still the same word to a person; one letter always is.
-    let distance_max = (text.chars().count() / 3).max(1);
+    let length = text.chars().count();
+    let distance_max = (length / 3).max(1);
     candidates
         .into_iter()
+        // They differ by what one is longer than the other at least; to find out the rest takes the room of both multiplied.
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= distance_max)
         .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_ascii_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= distance_max)
         .min_by_key(|(distance, _)| *distance)
