@@ -1,4 +1,4 @@
-//! What is behind the peers: small servers on loopback, in a thread of their own.
+//! What is behind the peers: small servers on loopback, in a thread that they share with the load.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -6,6 +6,7 @@ use std::sync::mpsc::channel;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 
 /// What a small answer's body is.
 pub(crate) const SMALL: usize = 128;
@@ -17,8 +18,10 @@ pub(crate) const LARGE: usize = 1024 * 1024;
 const CHUNK: usize = 256 * 1024;
 
 /// Where each backend listens.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Backends {
+    /// The thread that they run on.
+    pub(crate) runtime: Handle,
     /// Sends back what it gets.
     pub(crate) echo: SocketAddr,
     /// Sends for as long as anybody reads.
@@ -41,6 +44,7 @@ impl Backends {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let started = Self {
+                    runtime: Handle::current(),
                     echo: serve(echo).await,
                     source: serve(source).await,
                     sink: serve(sink).await,

@@ -106,32 +106,36 @@ pub(crate) fn measure(
 const LEAST_CPU: f64 = 0.03;
 
 /// A load that goes on for as long as it is let: what it costs is looked at twice, and what lies between is counted.
-fn flow<F: Future<Output = ()>>(
+///
+/// It runs on the thread of the backends, and that never sleeps: on one machine who sends pays for waking who receives, so
+/// that a peer which has both wait for it would pay for that too, unlike across a network.
+fn flow<F: Future<Output = ()> + Send + 'static>(
     unit: Unit,
     peer: &Running<'_>,
     world: &World,
-    work: impl FnOnce(Arc<Tally>) -> F + Send,
+    work: impl FnOnce(Arc<Tally>) -> F,
 ) -> Result<Sample, String> {
     let tally = Arc::new(Tally::default());
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let (begun, ended) = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                tokio::select! {
-                    () = work(Arc::clone(&tally)) => {}
-                    _ = stopped => {}
-                }
-            });
-        });
-        let look = || (Instant::now(), peer.usage(), tally.done.load(Ordering::Relaxed));
-        std::thread::sleep(world.pace.warm_up);
-        let begun = look();
-        std::thread::sleep(world.pace.measured);
-        let ended = look();
-        drop(stop);
-        (begun, ended)
+    let runtime = &world.backends.runtime;
+    let load = runtime.spawn(work(Arc::clone(&tally)));
+    let awake = runtime.spawn(async {
+        loop {
+            tokio::task::yield_now().await;
+        }
     });
+    let look = || (Instant::now(), peer.usage(), tally.done.load(Ordering::Relaxed));
+    std::thread::sleep(world.pace.warm_up);
+    let begun = look();
+    std::thread::sleep(world.pace.measured);
+    let ended = look();
+    for task in [load, awake] {
+        task.abort();
+        if let Err(error) = runtime.block_on(task)
+            && error.is_panic()
+        {
+            std::panic::resume_unwind(error.into_panic());
+        }
+    }
     let failed = tally.failed.load(Ordering::Relaxed);
     let (seconds, done) = ((ended.0 - begun.0).as_secs_f64(), (ended.2 - begun.2) as f64);
     if failed > 0 || done == 0.0 {
