@@ -6,22 +6,18 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::answer::{Answer, json, text};
-use super::query::pairs;
+use super::query::{self, NAMES_SHOWN_MAX, ROWS_SHOWN};
 use crate::generation::Generation;
 use crate::server::Control;
 use crate::tls::{Certificate, ServerPolicy};
 
-/// Certificates that are shown unless more are asked for.
-const LIMIT: usize = 1_000;
-
-/// Names and routes that are shown of one; how many there are is said too.
-const SHOWN_MAX: usize = 16;
-
 /// The certificates of the running generation.
 #[derive(Serialize)]
 struct Certificates {
-    /// How many there are, of which these may be the first.
+    /// How many there are.
     matched: usize,
+    /// How many of them are shown at most.
+    limit: usize,
     certificates: Vec<Row>,
 }
 
@@ -54,13 +50,10 @@ struct Users {
 
 /// Every certificate that clients or operators may be shown, the next to expire first.
 pub(super) fn show(control: &Control, query: &str) -> Answer {
-    let mut limit = LIMIT;
-    for (key, value) in pairs(query) {
-        match (key.as_str(), value.parse()) {
-            ("limit", Ok(rows)) => limit = rows,
-            _ => return text(StatusCode::BAD_REQUEST, "the query may be limit=NUMBER\n"),
-        }
-    }
+    let limit = match query::limit(query) {
+        Ok(limit) => limit.unwrap_or(ROWS_SHOWN),
+        Err(problem) => return text(StatusCode::BAD_REQUEST, problem + "\n"),
+    };
     json(StatusCode::OK, &Certificates::of(&control.current().load(), limit, SystemTime::now()))
 }
 
@@ -89,14 +82,15 @@ impl Certificates {
         found.sort_by(|(a, _), (b, _)| a.not_after().cmp(&b.not_after()).then_with(|| a.source().cmp(b.source())));
         let matched = found.len();
         found.truncate(limit);
-        Self { matched, certificates: found.into_iter().map(|(one, users)| Row::of(&one, users, now)).collect() }
+        let certificates = found.into_iter().map(|(one, users)| Row::of(&one, users, now)).collect();
+        Self { matched, limit, certificates }
     }
 }
 
 impl Users {
     fn add(&mut self, routes: impl Iterator<Item = String>, count: usize) {
         self.count += count;
-        self.routes.extend(routes.take(SHOWN_MAX.saturating_sub(self.routes.len())));
+        self.routes.extend(routes.take(NAMES_SHOWN_MAX.saturating_sub(self.routes.len())));
     }
 }
 
@@ -107,7 +101,7 @@ impl Row {
         let not_after = seconds(certificate.not_after());
         Self {
             source: certificate.source().into(),
-            names: shown.take(SHOWN_MAX).collect(),
+            names: shown.take(NAMES_SHOWN_MAX).collect(),
             name_count: names.len() + addresses.len(),
             routes: users.routes,
             route_count: users.count,
@@ -125,5 +119,61 @@ fn seconds(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => whole(since.as_secs()),
         Err(before) => whole(before.duration().as_secs()).saturating_neg(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::generation::Source;
+    use crate::telemetry::Meters;
+
+    /// What is shown of routes, each with these domains and a certificate of its own for them; or of this many times the same.
+    fn shown(routes: &[Vec<String>], times: usize, limit: usize) -> Value {
+        let mut text = String::from("admin.socket = \"\"\n");
+        for (number, domains) in routes.iter().flat_map(|domains| vec![domains; times]).enumerate() {
+            // Another port, so that no route stands in the way of another.
+            let _ = write!(
+                text,
+                "[[routes]]\nname = \"r{number}\"\nmatch.ports = [{}]\nmatch.domains = {domains:?}\n\
+                 tls = {{ mode = \"terminate\", certificate = \"self-signed\" }}\ntargets = [\"10.0.0.1:80\"]\n",
+                8_000 + number
+            );
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.toml");
+        std::fs::write(&path, text).unwrap();
+        let generation = Source::new(&path, Arc::new(Meters::new())).unwrap().load(None).unwrap();
+        serde_json::to_value(Certificates::of(&generation, limit, SystemTime::now())).unwrap()
+    }
+
+    #[test]
+    fn one_certificate_above_the_limit_is_counted_and_not_shown_and_the_limit_is_said() {
+        for certificates in [2, 3] {
+            let routes: Vec<_> = (0..certificates).map(|number| vec![format!("s{number}.test")]).collect();
+            let answer = shown(&routes, 1, 2);
+            assert_eq!(answer["certificates"].as_array().unwrap().len(), 2);
+            assert_eq!((&answer["matched"], &answer["limit"]), (&json!(certificates), &json!(2)));
+        }
+    }
+
+    #[test]
+    fn one_name_or_route_of_a_certificate_above_the_limit_is_counted_and_not_shown() {
+        // One made for these names is for localhost and its addresses too.
+        let own = shown(&[vec!["s.test".into()]], 1, 1)["certificates"][0]["name_count"].as_u64().unwrap();
+        let own = usize::try_from(own).unwrap() - 1;
+        for each in [NAMES_SHOWN_MAX, NAMES_SHOWN_MAX + 1] {
+            let domains = (own..each).map(|number| format!("s{number}.test")).collect();
+            let answer = shown(&[domains], each, 1);
+            let only = &answer["certificates"][0];
+            for (list, count) in [("names", "name_count"), ("routes", "route_count")] {
+                assert_eq!(only[list].as_array().unwrap().len(), NAMES_SHOWN_MAX, "{list}");
+                assert_eq!(only[count], json!(each), "{count}");
+            }
+        }
     }
 }

@@ -1,3 +1,23 @@
+/// Rows of a table that are shown unless a query says how many: a page of some hundred KiB.
+pub(super) const ROWS_SHOWN: usize = 1_000;
+
+/// Names, addresses and the like that are shown of one row; how many there are is said beside them.
+pub(super) const NAMES_SHOWN_MAX: usize = 16;
+
+/// How many rows are wanted, by a query that may say `limit` and nothing else; or what is wrong with it, in a sentence.
+pub(super) fn limit(query: &str) -> Result<Option<usize>, String> {
+    let mut limit = None;
+    for (key, value) in pairs(query) {
+        limit = Some(if key == "limit" { rows(&value)? } else { return Err("the query may be limit=NUMBER".into()) });
+    }
+    Ok(limit)
+}
+
+/// The value of a `limit`.
+pub(super) fn rows(value: &str) -> Result<usize, String> {
+    value.parse().map_err(|_| "limit is a number of rows".into())
+}
+
 /// The pairs of a query, decoded (RFC 3986 section 2.1). What is no pair, or no text once decoded, is left as it stands: it
 /// then is no word that anybody knows.
 pub(super) fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::answer::{Answer, json, text};
-use super::query::pairs;
+use super::query;
 use crate::generation::Generation;
 use crate::handler::Action;
 use crate::server::Control;
@@ -35,18 +35,14 @@ struct Aside {
 
 /// Every target of every route, and every server that one asks first: those that are set aside first, then those with the most connections.
 pub(super) fn targets(control: &Control, query: &str) -> Answer {
-    let mut limit = usize::MAX;
-    for (key, value) in pairs(query) {
-        match (key.as_str(), value.parse()) {
-            ("limit", Ok(rows)) => limit = rows,
-            ("limit", Err(_)) => return text(StatusCode::BAD_REQUEST, "limit is a number of rows\n"),
-            _ => return text(StatusCode::BAD_REQUEST, "the query may have limit\n"),
-        }
-    }
+    let limit = match query::limit(query) {
+        Ok(limit) => limit,
+        Err(problem) => return text(StatusCode::BAD_REQUEST, problem + "\n"),
+    };
     let mut targets = rows(&control.current().load());
     targets.sort_by_key(|row| (row.set_aside.is_none(), Reverse(row.in_flight)));
     let matched = targets.len();
-    targets.truncate(limit);
+    targets.truncate(limit.unwrap_or(matched));
     json(StatusCode::OK, &Targets { matched, targets })
 }
 

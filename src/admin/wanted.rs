@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::query::pairs;
+use super::query::{pairs, rows};
 use crate::connection::{Snapshot, State};
 use crate::net::AddressSet;
 
@@ -92,7 +92,7 @@ impl Wanted {
                 "bytes" => wanted.bytes = Some(value.parse().map_err(|_| "bytes is a number of bytes".to_owned())?),
                 "sort" => wanted.sort = Some(column(&value)?),
                 "reverse" => wanted.reverse = yes("reverse", &value)?,
-                "limit" => wanted.limit = Some(value.parse().map_err(|_| "limit is a number of rows".to_owned())?),
+                "limit" => wanted.limit = Some(rows(&value)?),
                 "dry_run" => wanted.dry_run = yes("dry_run", &value)?,
                 _ => return Err(KEYS.into()),
             }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::HOST;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -27,11 +27,16 @@ use crate::outcome::with_causes;
 /// How long the daemon may take to answer. A reload of a hundred thousand routes takes seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The longest answer: fifty thousand connections of 500 bytes, with room.
+/// The longest answer that is read: a hundred thousand connections of 500 bytes, with room.
 const ANSWER_LENGTH_MAX: usize = 64 * 1024 * 1024;
+
+/// What is said of a longer one.
+pub(super) const TOO_LONG: &str =
+    "the answer is longer than 64 MiB, and no more is read: ask for less of it, by a filter or by --limit";
 
 /// How many targets that are set aside are shown to people: as many as a screen takes beside the rest.
 const TARGETS_SHOWN_MAX: usize = 15;
+
 /// A reload that the daemon has refused.
 #[derive(Serialize)]
 struct Refused<'a> {
@@ -199,6 +204,8 @@ pub(super) fn runtime() -> Result<Runtime, ExitStatus> {
 pub(super) enum Lost {
     /// Nobody could be asked.
     Unreachable(io::Error),
+    /// The answer is longer than [`ANSWER_LENGTH_MAX`].
+    TooLong,
     /// Somebody was, and went away.
     Within(Box<dyn std::error::Error + Send + Sync>),
 }
@@ -214,6 +221,10 @@ impl Lost {
     pub(super) fn tell(self, socket: &Path, errand: Errand) -> ExitStatus {
         match self {
             Self::Unreachable(error) => socket::unreachable(socket, &error, errand),
+            Self::TooLong => {
+                complain(format!("{}: {TOO_LONG}", socket.display()));
+                ExitStatus::Unavailable
+            }
             Self::Within(error) => {
                 complain(format!("{}: the daemon went away in the middle: {}", socket.display(), with_causes(&*error)));
                 ExitStatus::Unavailable
@@ -238,6 +249,32 @@ async fn open(socket: &Path, method: Method, path: &str) -> Result<Response<Inco
 
 async fn whole(answer: Response<Incoming>) -> Result<(StatusCode, String), Lost> {
     let status = answer.status();
-    let body = Limited::new(answer.into_body(), ANSWER_LENGTH_MAX).collect().await?.to_bytes();
-    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    Ok((status, collected(answer.into_body(), ANSWER_LENGTH_MAX).await?))
+}
+
+/// The whole of a body, if it has no more bytes than that.
+async fn collected<B>(body: B, length_max: usize) -> Result<String, Lost>
+where
+    B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    match Limited::new(body, length_max).collect().await {
+        Ok(body) => Ok(String::from_utf8_lossy(&body.to_bytes()).into_owned()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Lost::TooLong),
+        Err(error) => Err(Lost::Within(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_of_the_greatest_length_is_read_and_one_byte_more_says_what_to_do() {
+        let body = || Full::new(Bytes::from_static(b"1234567"));
+        assert!(matches!(collected(body(), 7).await.as_deref(), Ok("1234567")));
+        assert!(matches!(collected(body(), 6).await, Err(Lost::TooLong)));
+        assert!(TOO_LONG.contains(&format!("{} MiB", ANSWER_LENGTH_MAX / (1024 * 1024))));
+    }
 }

@@ -8,7 +8,7 @@ use super::exit::{ExitStatus, fail};
 use super::output::complain;
 use crate::sniff::{ClientHello, HELLO_LENGTH_MAX, HelloReader, Progress};
 
-/// The longest file: a ClientHello at its longest is 64 KiB, and four times that as a dump with offsets and characters.
+/// The longest file that is read: a ClientHello at its longest is 64 KiB, and four times that as a dump with offsets and characters.
 const FILE_LENGTH_MAX: u64 = 1024 * 1024;
 
 /// RFC 8446 section 5.1: `ContentType.handshake`; section 4: `HandshakeType.client_hello`.
@@ -28,18 +28,16 @@ pub(super) fn read(path: &Path) -> Result<ClientHello, ExitStatus> {
         let error = io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         return Err(fail(status, &error));
     }
-    let found = if bytes.len() as u64 > FILE_LENGTH_MAX {
-        Err("it is longer than 1 MiB, so it is no recorded ClientHello".into())
-    } else {
-        find(bytes)
-    };
-    found.map_err(|problem| {
+    find(bytes).map_err(|problem| {
         complain(format!("{}: {problem}", path.display()));
         ExitStatus::Data
     })
 }
 
 fn find(bytes: Vec<u8>) -> Result<ClientHello, String> {
+    if bytes.len() as u64 > FILE_LENGTH_MAX {
+        return Err("it is longer than 1 MiB, so it is no recorded ClientHello".into());
+    }
     // A dump is told by what it is not: around it stands whatever a terminal was sent, which need be no text at all.
     let bytes = match (begin(&bytes), bytes.first()) {
         (Some(_), _) | (None, Some(&MESSAGE_CLIENT_HELLO)) => bytes,
@@ -200,6 +198,20 @@ mod tests {
                 assert!(name.is_some_and(|name| name.as_str() == "shop.test"), "{around:?}: {found:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_recording_of_the_greatest_length_is_read_and_one_byte_more_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hello.bin");
+        let mut recorded = hello();
+        recorded.resize(usize::try_from(FILE_LENGTH_MAX).unwrap(), 0);
+        std::fs::write(&path, &recorded).unwrap();
+        assert!(read(&path).is_ok_and(|hello| hello.server_name.is_some()));
+        recorded.push(0);
+        assert!(find(recorded.clone()).unwrap_err().contains("longer than 1 MiB"));
+        std::fs::write(&path, &recorded).unwrap();
+        assert_eq!(read(&path).unwrap_err(), ExitStatus::Data);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, sleep, timeout};
 
 use super::model::{Sight, TargetRow};
 use super::tally::Tally;
-use crate::cli::client::{Lost, converse};
+use crate::cli::client::{Lost, TOO_LONG, converse};
 use crate::cli::exit::ExitStatus;
 use crate::net::sys::{self, Peer};
 use crate::outcome::with_causes;
@@ -112,6 +112,7 @@ impl Watcher {
             Ok(sight) => News::Seen(Box::new(sight)),
             Err(Blind::Odd(what)) => News::Trouble(what),
             Err(Blind::Lost(Lost::Unreachable(error))) => News::Trouble(format!("the daemon is gone: {error}")),
+            Err(Blind::Lost(Lost::TooLong)) => News::Trouble(TOO_LONG.into()),
             Err(Blind::Lost(Lost::Within(error))) => News::Trouble(format!("no answer: {}", with_causes(&*error))),
         }
     }
