@@ -3,6 +3,7 @@
 //! Each module is a room of the design; imports go down this list only (`tests/tidy` holds the table).
 
 // Rank 0: no policy.
+pub mod disk;
 pub mod name;
 pub mod net;
 pub mod outcome;

@@ -1,10 +1,9 @@
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::hash::{Hash, InvalidHash};
+use crate::disk::{self, FileError};
 
 /// The largest file of users that is read, in bytes: tens of thousands of them.
 pub const FILE_SIZE_MAX: u64 = 4 * 1024 * 1024;
@@ -26,21 +25,9 @@ pub struct Users {
 /// Why there are no users.
 #[derive(Debug, thiserror::Error)]
 pub enum UsersError {
-    /// No such file.
-    #[error("{}: the file does not exist", .0.display())]
-    Missing(PathBuf),
-    /// A folder, a pipe, a device.
-    #[error("{}: this is not a file", .0.display())]
-    NotFile(PathBuf),
-    /// The system does not give it.
-    #[error("{}: the file cannot be read", .0.display())]
-    Unreadable(PathBuf, #[source] io::Error),
-    /// More than [`FILE_SIZE_MAX`].
-    #[error("{}: the file is larger than {FILE_SIZE_MAX} bytes", .0.display())]
-    TooLarge(PathBuf),
-    /// Not UTF-8.
-    #[error("{}: the file is not UTF-8 text", .0.display())]
-    NotText(PathBuf),
+    /// Its file cannot be had.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Nobody could come in.
     #[error("{}: the file names no user, so nobody could come in", .0.display())]
     Empty(PathBuf),
@@ -84,7 +71,7 @@ impl Users {
     /// # Errors
     /// The file cannot be had, or lines in it are wrong.
     pub fn load(path: &Path) -> Result<Self, UsersError> {
-        let text = content(path)?;
+        let text = disk::text(path, FILE_SIZE_MAX)?;
         Self::parse(&text).map_err(|(lines, more)| match lines.as_slice() {
             [] => UsersError::Empty(path.into()),
             [_, ..] => UsersError::Lines(path.into(), lines, more),
@@ -148,24 +135,6 @@ fn user<'a>(line: &'a str, number: usize, seen: &mut HashMap<&'a str, usize>) ->
     let text = rest.split(':').next().unwrap_or(rest);
     let hash = Hash::parse(text).map_err(|fault| InvalidLine::Hash { name: name.into(), fault })?;
     Ok((name, hash))
-}
-
-fn content(path: &Path) -> Result<String, UsersError> {
-    let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => UsersError::Missing(path.into()),
-        _ => UsersError::Unreadable(path.into(), error),
-    };
-    // Asked before it is opened: opening a pipe waits for its writer.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(UsersError::NotFile(path.into()));
-    }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(FILE_SIZE_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > FILE_SIZE_MAX {
-        return Err(UsersError::TooLarge(path.into()));
-    }
-    String::from_utf8(bytes).map_err(|_| UsersError::NotText(path.into()))
 }
 
 #[cfg(test)]
@@ -234,8 +203,8 @@ mod tests {
     fn a_file_that_cannot_be_had_or_names_nobody_says_so() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users");
-        assert!(matches!(Users::load(&path), Err(UsersError::Missing(_))));
-        assert!(matches!(Users::load(folder.path()), Err(UsersError::NotFile(_))));
+        assert!(matches!(Users::load(&path), Err(UsersError::File(FileError::Missing(_)))));
+        assert!(matches!(Users::load(folder.path()), Err(UsersError::File(FileError::NotFile(_)))));
         for (content, says) in [(&b""[..], "names no user"), (b"# nobody\n\n", "names no user"), (b"\xff", "UTF-8")] {
             std::fs::write(&path, content).unwrap();
             let error = Users::load(&path).unwrap_err().to_string();
@@ -247,6 +216,6 @@ mod tests {
         assert_eq!(Users::load(&path).unwrap().count(), 1);
         text.push('x');
         std::fs::write(&path, &text).unwrap();
-        assert!(matches!(Users::load(&path), Err(UsersError::TooLarge(_))));
+        assert!(matches!(Users::load(&path), Err(UsersError::File(FileError::TooLarge(..)))));
     }
 }

@@ -83,11 +83,7 @@ impl<'a> Logins<'a> {
                 let help = format!("`htpasswd -B {path} NAME` adds a user");
                 self.faults.push(self.config.fault_with_help(&file.place, with_causes(error), help));
             }
-            UsersError::Missing(_)
-            | UsersError::NotFile(_)
-            | UsersError::Unreadable(..)
-            | UsersError::TooLarge(_)
-            | UsersError::NotText(_) => self.faults.push(self.config.fault(&file.place, with_causes(error))),
+            UsersError::File(_) => self.faults.push(self.config.fault(&file.place, with_causes(error))),
         }
     }
 }

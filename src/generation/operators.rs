@@ -1,6 +1,5 @@
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,8 +9,12 @@ use aws_lc_rs::digest::{Digest, SHA256, digest};
 
 use super::certificates::Tls;
 use crate::config::{AdminTls, AdminToken, InvalidToken, Located, Token};
+use crate::disk::{self, FileError};
 use crate::route::TlsVersion;
 use crate::tls::{Certificate, CertificateSource, ClientAuth, ServerParameters, ServerPolicy};
+
+/// The most bytes of a token's file: the longest token, and a line's end.
+const TOKEN_FILE_SIZE_MAX: u64 = Token::LENGTH_MAX as u64 + 2;
 
 /// The bit of a file's mode by which users who neither own it nor are in its group may read it (inode(7)).
 const READ_BY_OTHERS: u32 = 0o004;
@@ -62,14 +65,8 @@ impl fmt::Debug for OperatorToken {
 /// Why a token's file gives none.
 #[derive(Debug, thiserror::Error)]
 enum TokenError {
-    #[error("{}: the file does not exist", .0.display())]
-    Missing(PathBuf),
-    #[error("{}: this is not a file", .0.display())]
-    NotFile(PathBuf),
-    #[error("{}: the file cannot be read", .0.display())]
-    Unreadable(PathBuf, #[source] io::Error),
-    #[error("{}: the file is longer than one token", .0.display())]
-    TooLong(PathBuf),
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("{}: {why}", path.display())]
     Invalid { path: PathBuf, why: InvalidToken },
 }
@@ -89,8 +86,8 @@ impl Tls<'_> {
 
     fn token(&mut self, path: &Located<PathBuf>) -> Option<OperatorToken> {
         match read(&path.value) {
-            Ok((token, mode)) => {
-                if mode & READ_BY_OTHERS != 0 {
+            Ok(token) => {
+                if fs::metadata(&path.value).is_ok_and(|metadata| metadata.mode() & READ_BY_OTHERS != 0) {
                     self.warn(format!(
                         "{}: every user of this host can read the token, which opens kill, reload and drain; `chmod 600` it",
                         path.value.display()
@@ -122,29 +119,11 @@ impl Tls<'_> {
     }
 }
 
-/// The token in a file, which is all of it but the end of its line, and the file's mode.
-fn read(path: &Path) -> Result<(Token, u32), TokenError> {
-    let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => TokenError::Missing(path.into()),
-        _ => TokenError::Unreadable(path.into(), error),
-    };
-    // Asked before it is opened: opening a pipe waits for its writer.
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(TokenError::NotFile(path.into()));
-    }
-    // The longest token, and a line's end.
-    let most = Token::LENGTH_MAX + 2;
-    let mut bytes = Vec::with_capacity(most);
-    File::open(path).map_err(unreadable)?.take(most as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() > most {
-        return Err(TokenError::TooLong(path.into()));
-    }
-    let text = String::from_utf8(bytes);
-    let invalid = |why| TokenError::Invalid { path: path.into(), why };
-    let text = text.map_err(|_| invalid(InvalidToken::Character))?;
-    let token = Token::parse(text.trim_end_matches(['\n', '\r'])).map_err(invalid)?;
-    Ok((token, metadata.mode()))
+/// The token in a file, which is all of it but the end of its line.
+fn read(path: &Path) -> Result<Token, TokenError> {
+    let text = disk::text(path, TOKEN_FILE_SIZE_MAX)?;
+    let token = Token::parse(text.trim_end_matches(['\n', '\r']));
+    token.map_err(|why| TokenError::Invalid { path: path.into(), why })
 }
 
 #[cfg(test)]
@@ -157,7 +136,7 @@ mod tests {
         let path = folder.path().join("admin.token");
         let of = |text: &str| {
             std::fs::write(&path, text).unwrap();
-            read(&path).map(|(token, _)| token.secret().to_owned()).map_err(|error| error.to_string())
+            read(&path).map(|token| token.secret().to_owned()).map_err(|error| error.to_string())
         };
         let (secret, longest) = ("0123456789abcdef".repeat(2), "x".repeat(Token::LENGTH_MAX));
         for end in ["", "\n", "\r\n"] {
@@ -169,13 +148,13 @@ mod tests {
             (String::new(), "at least 32"),
             (format!("{secret}\n{secret}\n"), "letters, digits"),
             (format!("{longest}x\n"), "at most 512"),
-            (format!("{longest}{longest}"), "longer than one token"),
+            (format!("{longest}x\r\n"), "larger than 514 bytes"),
         ] {
             let error = of(&text).unwrap_err();
             assert!(error.contains(said) && !error.contains(&secret), "{error}");
         }
-        assert!(matches!(read(folder.path()), Err(TokenError::NotFile(_))));
-        assert!(matches!(read(&folder.path().join("none")), Err(TokenError::Missing(_))));
+        assert!(matches!(read(folder.path()), Err(TokenError::File(FileError::NotFile(_)))));
+        assert!(matches!(read(&folder.path().join("none")), Err(TokenError::File(FileError::Missing(_)))));
     }
 
     #[test]

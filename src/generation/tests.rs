@@ -78,6 +78,20 @@ help: it is for `shop.test`, `*.shop.test`, `localhost`";
 }
 
 #[test]
+fn an_error_page_of_the_largest_size_is_read_and_one_byte_more_is_not() {
+    let folder = folder();
+    let text = "[defaults]\nerror_pages = { \"5xx\" = \"page.html\" }\n\
+                [[routes]]\nname = \"a\"\nmatch.ports = [80]\ntargets = [\"a.b:1\"]\n";
+    let mut page = vec![b'x'; usize::try_from(super::pages::ERROR_PAGE_SIZE_MAX).unwrap()];
+    fs::write(folder.path().join("page.html"), &page).unwrap();
+    assemble(&source(folder.path()), folder.path(), text, None).unwrap();
+    page.push(b'x');
+    fs::write(folder.path().join("page.html"), &page).unwrap();
+    let faults = assemble(&source(folder.path()), folder.path(), text, None).unwrap_err();
+    assert!(faults.starts_with("s.toml:2:25: page.html: the file is larger than 262144 bytes\n"), "{faults}");
+}
+
+#[test]
 fn the_addresses_of_the_same_routes_share_one_table() {
     let folder = folder();
     let route = |name: &str, ports: &str| {

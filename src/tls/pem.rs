@@ -1,9 +1,9 @@
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls_pemfile::Item;
+
+use crate::disk::{self, FileError};
 
 /// The largest PEM file that is read, in bytes: about 500 certificates, several times a system's whole list of roots.
 pub const PEM_FILE_SIZE_MAX: u64 = 1024 * 1024;
@@ -15,21 +15,9 @@ const ENCRYPTED_MARKS: [&[u8]; 2] = [b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b
 /// Why a PEM file gave no certificates or no key. Nothing of the file's content is ever part of it.
 #[derive(Debug, thiserror::Error)]
 pub enum PemError {
-    /// There is no such file.
-    #[error("{}: the file does not exist", .0.display())]
-    Missing(PathBuf),
-    /// The process may not read it.
-    #[error("{}: the file may not be read; let the user that the proxy runs as read it", .0.display())]
-    Forbidden(PathBuf),
-    /// It is a folder, a pipe or a device.
-    #[error("{}: this is not a file", .0.display())]
-    NotFile(PathBuf),
-    /// Reading it failed in another way.
-    #[error("{}: the file cannot be read", .0.display())]
-    Unreadable(PathBuf, #[source] io::Error),
-    /// It is longer than [`PEM_FILE_SIZE_MAX`].
-    #[error("{}: the file is larger than {PEM_FILE_SIZE_MAX} bytes, which no PEM file needs", .0.display())]
-    TooLarge(PathBuf),
+    /// It cannot be had.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A section of it cannot be read.
     #[error("{}: the file is not well-formed PEM: {}", .0.display(), .1)]
     Malformed(PathBuf, &'static str),
@@ -50,7 +38,7 @@ pub enum PemError {
 /// Reads every certificate of a PEM file, in its order; other sections are passed over.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
     let mut certificates = Vec::new();
-    for item in items(path, &content(path)?)? {
+    for item in items(path, &disk::bytes(path, PEM_FILE_SIZE_MAX)?)? {
         if let Item::X509Certificate(certificate) = item {
             certificates.push(certificate);
         }
@@ -63,7 +51,7 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 
 /// Reads the one private key of a PEM file, in any of its three encodings; other sections are passed over.
 pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
-    let content = content(path)?;
+    let content = disk::bytes(path, PEM_FILE_SIZE_MAX)?;
     // Asked first: the reader passes over sections of this kind as if they were not there.
     if ENCRYPTED_MARKS.iter().any(|mark| content.windows(mark.len()).any(|window| window == *mark)) {
         return Err(PemError::EncryptedKey(path.into()));
@@ -81,25 +69,6 @@ pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemErro
         }
     }
     found.ok_or_else(|| PemError::NoKey(path.into()))
-}
-
-fn content(path: &Path) -> Result<Vec<u8>, PemError> {
-    let classify = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => PemError::Missing(path.into()),
-        io::ErrorKind::PermissionDenied => PemError::Forbidden(path.into()),
-        _ => PemError::Unreadable(path.into(), error),
-    };
-    // Asked before opening: opening a pipe waits for its writer.
-    if !fs::metadata(path).map_err(classify)?.is_file() {
-        return Err(PemError::NotFile(path.into()));
-    }
-    let mut content = Vec::new();
-    let file = File::open(path).map_err(classify)?;
-    file.take(PEM_FILE_SIZE_MAX.saturating_add(1)).read_to_end(&mut content).map_err(classify)?;
-    if u64::try_from(content.len()).unwrap_or(u64::MAX) > PEM_FILE_SIZE_MAX {
-        return Err(PemError::TooLarge(path.into()));
-    }
-    Ok(content)
 }
 
 fn items(path: &Path, content: &[u8]) -> Result<Vec<Item>, PemError> {
@@ -129,7 +98,7 @@ fn sections(mut rest: &[u8]) -> Result<Vec<Item>, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::fs;
 
     use proptest::prelude::*;
 
@@ -201,24 +170,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_read_says_why() {
-        let folder = Folder::new();
-        assert!(matches!(certificates(&folder.0.path().join("absent")), Err(PemError::Missing(_))));
-        assert!(matches!(certificates(folder.0.path()), Err(PemError::NotFile(_))));
-        let path = folder.file("");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-        // A privileged user reads it all the same, and finds it empty.
-        assert!(matches!(certificates(&path), Err(PemError::Forbidden(_) | PemError::NoCertificate(_))));
-    }
-
-    #[test]
     fn a_file_of_the_largest_size_is_read_and_one_byte_more_is_not() {
         let folder = Folder::new();
         let mut content = pair().0.into_bytes();
         content.resize(usize::try_from(PEM_FILE_SIZE_MAX).unwrap(), b'\n');
         assert_eq!(certificates(&folder.file(&content)).unwrap().len(), 1);
         content.push(b'\n');
-        assert!(matches!(certificates(&folder.file(&content)), Err(PemError::TooLarge(_))));
+        assert!(matches!(certificates(&folder.file(&content)), Err(PemError::File(FileError::TooLarge(..)))));
     }
 
     proptest! {

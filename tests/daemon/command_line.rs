@@ -124,7 +124,7 @@ fn check_and_run_try_the_ways_in_for_operators() {
         ("listen = \"192.0.2.1:9900\"", "2:10: ", "other hosts reach 192.0.2.1:9900"),
         (&format!("listen = \"192.0.2.1:9900\"\n{token}"), "2:10: ", "no interface of this host has the address"),
         ("token_file = \"none.token\"", "2:14: ", "none.token: the file does not exist"),
-        ("token_file = \"ca.pem\"", "2:14: ", "ca.pem: the file is longer than one token"),
+        ("token_file = \"ca.pem\"", "2:14: ", "ca.pem: the file is larger than 514 bytes"),
         ("tls = { certificate = \"ca.pem\", key = \"client.key\" }", "2:23: ", "does not belong to the private key"),
         (
             "listen = \"127.0.0.3:9900\"\n[[routes]]\nname = \"two\"\nmatch.ports = [9900]\nrespond = {}",
