@@ -59,7 +59,7 @@ impl TargetSeries {
             ),
             resolved: make.moments(
                 "smartproxy_target_resolved_timestamp_seconds",
-                "When the name of a target last led to addresses.",
+                "When the system last gave addresses for the name of a target; stands still while its last ones are used in place of new ones.",
                 &["target"],
             ),
             users: Users::default(),
@@ -119,7 +119,7 @@ impl TargetMeter {
         self.first_byte_seconds.get_or_init(made).observe(seconds(after));
     }
 
-    /// Its name has led to addresses.
+    /// The system has given addresses for its name.
     pub fn resolved(&self, at: SystemTime) {
         let made = || self.meters.targets.resolved.with_label_values(&[&*self.label]);
         self.resolved.get_or_init(made).set(unix_seconds(at));

@@ -15,6 +15,8 @@ pub use connect::{
     connect, connect_in,
 };
 pub use health::{Health, HealthPolicy, SetAside};
-pub use resolve::{FAILED_FOR, FRESH_FOR, LOOKUPS_MAX, NAMES_MAX, ResolveError, count_lookups, lookups_running};
+pub use resolve::{
+    FAILED_FOR, FRESH_FOR, LOOKUPS_MAX, NAMES_MAX, ResolveError, STALE_FOR, count_lookups, lookups_running,
+};
 pub use stream::Stream;
 pub use target::{InFlight, Target, TargetHost, TargetKey, TargetPort};

@@ -1,3 +1,5 @@
+mod last_good;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -8,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
+use self::last_good::LastGood;
 use crate::name::HostName;
 use crate::telemetry::{LookupMeter, LookupResult, Meters};
 
@@ -19,6 +22,13 @@ pub const FRESH_FOR: Duration = Duration::from_secs(5);
 
 /// How long a name that could not be resolved is not asked for again.
 pub const FAILED_FOR: Duration = Duration::from_secs(1);
+
+/// How long the last addresses of a name are used where the system's resolver fails, says that the name has none, or says
+/// nothing.
+///
+/// A name server that is gone for a while is no reason to send clients away from targets that stand. RFC 8767 section 5 lets
+/// stale data be used for days; within an hour somebody can see to it, and few addresses become another's.
+pub const STALE_FOR: Duration = Duration::from_secs(3600);
 
 /// How many names are remembered, besides those that are being asked for.
 pub const NAMES_MAX: usize = 4096;
@@ -46,8 +56,17 @@ pub enum ResolveError {
     Timeout,
 }
 
-/// The addresses of a name, the preferred first; or why there are none.
-pub(super) type Answer = Result<Arc<[IpAddr]>, ResolveError>;
+/// The addresses of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The preferred first.
+    pub(super) addresses: Arc<[IpAddr]>,
+    /// Whether they are the last that the system gave, and it gives none now.
+    pub(super) stale: bool,
+}
+
+/// The addresses of a name; or why there are none.
+pub(super) type Answer = Result<Found, ResolveError>;
 
 type Ask = dyn Fn(&HostName) -> io::Result<Vec<IpAddr>> + Send + Sync;
 
@@ -65,10 +84,25 @@ pub(super) struct Resolver {
     meter: OnceLock<LookupMeter>,
 }
 
+/// What is known of a name.
 #[derive(Debug)]
-enum Entry {
+struct Entry {
+    latest: Latest,
+    last_good: Option<LastGood>,
+}
+
+#[derive(Clone, Debug)]
+enum Latest {
     Pending(watch::Receiver<Option<Answer>>),
     Known { answer: Answer, until: Instant },
+}
+
+/// What is remembered of a name, for one who wants it now.
+enum Remembered {
+    Answer(Answer),
+    Pending(watch::Receiver<Option<Answer>>),
+    /// Good enough for now, but it should be asked again.
+    Stale(Found),
 }
 
 impl Resolver {
@@ -103,33 +137,63 @@ impl Resolver {
     /// Cancel safe: a question that has been asked is answered for those who come later.
     pub(super) async fn addresses(self: &Arc<Self>, name: &HostName) -> Answer {
         let receiver = match self.remembered(name) {
-            Some(Entry::Known { answer, .. }) => return answer,
-            Some(Entry::Pending(receiver)) => receiver,
+            Some(Remembered::Answer(answer)) => return answer,
+            Some(Remembered::Pending(receiver)) => receiver,
+            Some(Remembered::Stale(found)) => {
+                // Nobody waits for what has failed before, and other names go first.
+                if let Ok(permit) = Arc::clone(&self.lookups).try_acquire_owned() {
+                    self.remembered_or_asked(name, permit);
+                }
+                return Ok(found);
+            }
             None => {
                 let permit = Arc::clone(&self.lookups).acquire_owned().await.map_err(|_| unanswered())?;
                 match self.remembered_or_asked(name, permit) {
-                    Entry::Known { answer, .. } => return answer,
-                    Entry::Pending(receiver) => receiver,
+                    Latest::Known { answer, .. } => return answer,
+                    Latest::Pending(receiver) => receiver,
                 }
             }
         };
         answered(receiver).await
     }
 
-    fn remembered(&self, name: &HostName) -> Option<Entry> {
-        valid(&self.names(), name, Instant::now())
+    /// What to go on with if the system has not answered in time: the last addresses that it gave, if they are not too old.
+    pub(super) fn instead(&self, name: &HostName) -> Option<Found> {
+        let now = Instant::now();
+        let mut names = self.names();
+        let entry = names.get_mut(name)?;
+        if let Latest::Known { answer: Ok(found), until } = &entry.latest
+            && now < *until
+        {
+            // It has come at the last moment.
+            return Some(found.clone());
+        }
+        let (found, news) = entry.last_good.as_mut()?.instead(now);
+        drop(names);
+        if let Some(news) = news {
+            news.tell(name, Some(&ResolveError::Timeout));
+        }
+        found
+    }
+
+    fn remembered(&self, name: &HostName) -> Option<Remembered> {
+        self.names().get(name)?.remembered(Instant::now())
     }
 
     /// What is known by now, or else what is being asked from now on.
-    fn remembered_or_asked(self: &Arc<Self>, name: &HostName, permit: OwnedSemaphorePermit) -> Entry {
+    fn remembered_or_asked(self: &Arc<Self>, name: &HostName, permit: OwnedSemaphorePermit) -> Latest {
         let now = Instant::now();
         let mut names = self.names();
-        if let Some(entry) = valid(&names, name, now) {
-            return entry;
+        if let Some(latest) = names.get(name).and_then(|entry| entry.latest.valid(now)) {
+            return latest;
         }
-        make_room(&mut names, self.names_max, now);
+        if !names.contains_key(name) {
+            make_room(&mut names, self.names_max, now);
+        }
         let (sender, receiver) = watch::channel(None);
-        names.insert(name.clone(), Entry::Pending(receiver.clone()));
+        let pending = Latest::Pending(receiver);
+        let entry = names.entry(name.clone()).or_insert_with(|| Entry { latest: pending.clone(), last_good: None });
+        entry.latest = pending.clone();
         drop(names);
         let question = Question {
             resolver: Arc::clone(self),
@@ -144,7 +208,7 @@ impl Resolver {
         if let Err(error) = thread.spawn(move || question.ask()) {
             tracing::debug!(target: "smartproxy::connect", %name, %error, "no thread to resolve a name with");
         }
-        Entry::Pending(receiver)
+        pending
     }
 
     fn names(&self) -> MutexGuard<'_, HashMap<HostName, Entry>> {
@@ -153,11 +217,34 @@ impl Resolver {
     }
 }
 
-fn valid(names: &HashMap<HostName, Entry>, name: &HostName, now: Instant) -> Option<Entry> {
-    match names.get(name)? {
-        Entry::Known { answer, until } if now < *until => Some(Entry::Known { answer: answer.clone(), until: *until }),
-        Entry::Known { .. } => None,
-        Entry::Pending(receiver) => Some(Entry::Pending(receiver.clone())),
+impl Entry {
+    fn remembered(&self, now: Instant) -> Option<Remembered> {
+        let stale = || self.last_good.as_ref().and_then(|last| last.standing_in(now));
+        match &self.latest {
+            Latest::Known { answer, until } if now < *until => Some(Remembered::Answer(answer.clone())),
+            Latest::Known { .. } => stale().map(Remembered::Stale),
+            Latest::Pending(receiver) => Some(
+                stale().map_or_else(|| Remembered::Pending(receiver.clone()), |found| Remembered::Answer(Ok(found))),
+            ),
+        }
+    }
+
+    /// Until when it is of use; `None` is that somebody is asking.
+    fn until(&self) -> Option<Instant> {
+        match self.latest {
+            Latest::Pending(_) => None,
+            Latest::Known { until, .. } => {
+                Some(self.last_good.as_ref().map_or(until, |last| last.usable_until().max(until)))
+            }
+        }
+    }
+}
+
+impl Latest {
+    /// The same, unless it has to be asked again.
+    fn valid(&self, now: Instant) -> Option<Self> {
+        let expired = matches!(self, Self::Known { until, .. } if *until <= now);
+        (!expired).then(|| self.clone())
     }
 }
 
@@ -183,7 +270,7 @@ struct Question {
     asked: Instant,
     /// The same moment on the clock of a thread without a runtime.
     began: std::time::Instant,
-    answer: Answer,
+    answer: Result<Arc<[IpAddr]>, ResolveError>,
     sender: watch::Sender<Option<Answer>>,
     // Given back last.
     _permit: OwnedSemaphorePermit,
@@ -210,28 +297,41 @@ impl Drop for Question {
             };
             meter.count(result, took);
         }
-        let valid_for = if self.answer.is_ok() { FRESH_FOR } else { FAILED_FOR };
-        let until = self.asked + took + valid_for;
-        let known = Entry::Known { answer: self.answer.clone(), until };
-        self.resolver.names().insert(self.name.clone(), known);
-        self.sender.send_replace(Some(self.answer.clone()));
+        let now = self.asked + took;
+        let until = now + if self.answer.is_ok() { FRESH_FOR } else { FAILED_FOR };
+        let mut names = self.resolver.names();
+        let mut last_good = names.remove(&self.name).and_then(|entry| entry.last_good);
+        let (answer, news) = match &self.answer {
+            Ok(addresses) => {
+                let before = last_good.replace(LastGood::new(Arc::clone(addresses), now));
+                let found = Found { addresses: Arc::clone(addresses), stale: false };
+                (Ok(found), before.and_then(|before| before.followed(now)))
+            }
+            Err(error) => {
+                let (found, news) = last_good.as_mut().map_or((None, None), |last| last.instead(now));
+                (found.ok_or_else(|| error.clone()), news)
+            }
+        };
+        let latest = Latest::Known { answer: answer.clone(), until };
+        names.insert(self.name.clone(), Entry { latest, last_good });
+        drop(names);
+        if let Some(news) = news {
+            news.tell(&self.name, self.answer.as_ref().err());
+        }
+        self.sender.send_replace(Some(answer));
     }
 }
 
-/// Makes room for one more: forgets what is expired, or else the answer that expires next.
+/// Makes room for one more: forgets what is of no use any more, or else what will be so next.
 fn make_room(names: &mut HashMap<HostName, Entry>, limit: usize, now: Instant) {
     if names.len() < limit {
         return;
     }
-    names.retain(|_, entry| !matches!(entry, Entry::Known { until, .. } if *until <= now));
+    names.retain(|_, entry| entry.until().is_none_or(|until| now < until));
     if names.len() < limit {
         return;
     }
-    let until = |entry: &Entry| match entry {
-        Entry::Pending(_) => None,
-        Entry::Known { until, .. } => Some(*until),
-    };
-    let known = names.iter().filter_map(|(name, entry)| until(entry).map(|until| (until, name)));
+    let known = names.iter().filter_map(|(name, entry)| Some((entry.until()?, name)));
     if let Some(next) = known.min().map(|(_, name)| name.clone()) {
         names.remove(&next);
     }

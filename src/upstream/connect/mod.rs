@@ -231,16 +231,22 @@ impl<'a> Course<'a> {
     ) -> Option<Opened<'a>> {
         let late = Failure::ResolveFailed(ResolveError::Timeout);
         let (at, passed) = first.limit(self.plan.timeouts.connect, late);
-        let failure = match timeout_at(at, self.resolver.addresses(name)).await {
-            Ok(Ok(found)) => {
-                target.meter(self.plan.meter.meters()).resolved(SystemTime::now());
-                return self.open_one_of(&found, first, target, error).await;
-            }
-            Ok(Err(unknown)) => Failure::ResolveFailed(unknown),
-            Err(_elapsed) => passed,
+        let found = match timeout_at(at, self.resolver.addresses(name)).await {
+            Ok(answer) => answer.map_err(Failure::ResolveFailed),
+            Err(_elapsed) => self.resolver.instead(name).ok_or(passed),
         };
-        error.add(first.failed(failure));
-        None
+        match found {
+            Ok(found) => {
+                if !found.stale {
+                    target.meter(self.plan.meter.meters()).resolved(SystemTime::now());
+                }
+                self.open_one_of(&found.addresses, first, target, error).await
+            }
+            Err(failure) => {
+                error.add(first.failed(failure));
+                None
+            }
+        }
     }
 
     async fn open_one_of(

@@ -2,12 +2,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use super::*;
+use crate::telemetry::Kept;
 
 fn name(text: &str) -> HostName {
     HostName::parse(text).unwrap()
 }
 
 const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+fn fresh() -> Found {
+    Found { addresses: [ADDRESS].into(), stale: false }
+}
+
+fn stale() -> Found {
+    Found { addresses: [ADDRESS].into(), stale: true }
+}
 
 /// A resolver that counts how often it asks, and knows every name but `missing` and `empty`.
 fn counting(names_max: usize) -> (Arc<Resolver>, Arc<AtomicUsize>) {
@@ -28,7 +37,7 @@ fn counting(names_max: usize) -> (Arc<Resolver>, Arc<AtomicUsize>) {
 async fn an_answer_is_used_until_it_is_no_longer_fresh() {
     let (resolver, asked) = counting(NAMES_MAX);
     for _ in 0..3 {
-        assert_eq!(*resolver.addresses(&name("app")).await.unwrap(), [ADDRESS]);
+        assert_eq!(resolver.addresses(&name("app")).await.unwrap(), fresh());
     }
     tokio::time::advance(FRESH_FOR - Duration::from_secs(1)).await;
     resolver.addresses(&name("app")).await.unwrap();
@@ -79,7 +88,7 @@ async fn of_many_who_want_a_name_one_asks_and_its_leaving_harms_nobody() {
     assert!(first.await.unwrap_err().is_cancelled());
     release.send(()).unwrap();
     for other in others {
-        assert_eq!(*other.await.unwrap().unwrap(), [ADDRESS]);
+        assert_eq!(other.await.unwrap().unwrap(), fresh());
     }
     assert!(announced.try_recv().is_err());
 }
@@ -102,7 +111,7 @@ fn a_worker_that_stops_leaves_its_question_to_the_others() {
     // Waits for its blocking threads, if it had any here.
     drop(stopping);
     release.send(()).unwrap();
-    assert_eq!(*other.block_on(waiting).unwrap().unwrap(), [ADDRESS]);
+    assert_eq!(other.block_on(waiting).unwrap().unwrap(), fresh());
     assert!(announced.try_recv().is_err());
 }
 
@@ -113,6 +122,104 @@ async fn a_question_that_panics_is_an_error_and_may_be_asked_again() {
         assert!(matches!(resolver.addresses(&name("app")).await, Err(ResolveError::System(_))));
         tokio::time::advance(FAILED_FOR + Duration::from_secs(1)).await;
     }
+}
+
+/// A resolver that finds the address until it is told otherwise, and what its threads say.
+fn changing() -> (Arc<Resolver>, Arc<Mutex<System>>, Kept) {
+    let (said, state) = (Kept::default(), Arc::new(Mutex::new(System::Finds)));
+    let (log, asked) = (said.clone(), Arc::clone(&state));
+    let ask = move |_: &HostName| {
+        let log = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || log.clone()).with_ansi(false).finish();
+        // For as long as the thread of the question lives.
+        std::mem::forget(tracing::subscriber::set_default(subscriber));
+        let system = *asked.lock().unwrap();
+        match system {
+            System::Finds => Ok(vec![ADDRESS]),
+            System::FindsNothing => Ok(Vec::new()),
+            System::Fails => Err(io::Error::other("no name server")),
+            System::Panics => panic!("as a fault of ours would"),
+        }
+    };
+    (Resolver::new(ask, NAMES_MAX, LOOKUPS_MAX), state, said)
+}
+
+#[derive(Clone, Copy)]
+enum System {
+    Finds,
+    FindsNothing,
+    Fails,
+    Panics,
+}
+
+/// Waits until nobody is asking, and gives what is known then.
+async fn settled(resolver: &Resolver) -> Answer {
+    let entry = |names: &HashMap<HostName, Entry>| names.get(&name("app")).unwrap().latest.clone();
+    let latest = entry(&resolver.names());
+    match latest {
+        Latest::Pending(receiver) => answered(receiver).await,
+        Latest::Known { answer, .. } => answer,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_addresses_are_used_while_the_system_gives_none_and_it_is_said_once() {
+    for trouble in [System::Fails, System::FindsNothing, System::Panics] {
+        let (resolver, system, said) = changing();
+        assert_eq!(resolver.addresses(&name("app")).await.unwrap(), fresh());
+        *system.lock().unwrap() = trouble;
+        for _ in 0..3 {
+            tokio::time::advance(FRESH_FOR + Duration::from_secs(1)).await;
+            assert_eq!(resolver.addresses(&name("app")).await.unwrap(), stale());
+            assert_eq!(settled(&resolver).await.unwrap(), stale());
+        }
+        let text = said.text();
+        assert_eq!(text.matches("WARN").count(), 1, "{text}");
+        assert!(text.contains("the addresses that it had are used") && text.contains("name=app"), "{text}");
+        tokio::time::advance(STALE_FOR).await;
+        assert!(resolver.addresses(&name("app")).await.is_err(), "too old");
+        *system.lock().unwrap() = System::Finds;
+        tokio::time::advance(FAILED_FOR + Duration::from_secs(1)).await;
+        assert_eq!(resolver.addresses(&name("app")).await.unwrap(), fresh());
+        let text = said.text();
+        assert_eq!((text.matches("WARN").count(), text.matches("INFO").count()), (1, 1), "{text}");
+        assert!(text.contains("the name can be resolved again"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_system_that_has_not_answered_in_time_before() {
+    let (resolver, announced, release) = held();
+    release.send(()).unwrap();
+    assert_eq!(resolver.addresses(&name("app")).await.unwrap(), fresh());
+    announced.recv().unwrap();
+    tokio::time::pause();
+    tokio::time::advance(FRESH_FOR + Duration::from_secs(1)).await;
+    tokio::time::resume();
+    let waiting = {
+        let resolver = Arc::clone(&resolver);
+        tokio::spawn(async move { resolver.addresses(&name("app")).await })
+    };
+    tokio::task::yield_now().await;
+    announced.recv().unwrap();
+    assert!(!waiting.is_finished(), "the first who asks gives the system its time");
+    assert_eq!(resolver.instead(&name("app")), Some(stale()));
+    assert_eq!(resolver.addresses(&name("app")).await.unwrap(), stale());
+    assert_eq!(resolver.instead(&name("other")), None);
+    release.send(()).unwrap();
+    assert_eq!(waiting.await.unwrap().unwrap(), fresh());
+    assert_eq!(resolver.addresses(&name("app")).await.unwrap(), fresh());
+    assert_eq!(resolver.instead(&name("app")), Some(fresh()), "an answer that has come at the last moment");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_whose_last_addresses_are_of_use_is_forgotten_after_those_that_have_none() {
+    let (resolver, _) = counting(2);
+    resolver.addresses(&name("app")).await.unwrap();
+    resolver.addresses(&name("missing")).await.unwrap_err();
+    tokio::time::advance(FRESH_FOR + FAILED_FOR).await;
+    resolver.addresses(&name("other")).await.unwrap();
+    assert!(resolver.names().contains_key(&name("app")) && !resolver.names().contains_key(&name("missing")));
 }
 
 #[tokio::test]
@@ -147,6 +254,6 @@ async fn one_name_above_the_limit_of_lookups_waits_until_another_is_answered() {
 
 #[tokio::test]
 async fn the_systems_resolver_knows_the_local_host() {
-    let addresses = Resolver::system().addresses(&name("localhost")).await.unwrap();
-    assert!(addresses.iter().all(IpAddr::is_loopback), "{addresses:?}");
+    let found = Resolver::system().addresses(&name("localhost")).await.unwrap();
+    assert!(!found.stale && found.addresses.iter().all(IpAddr::is_loopback), "{found:?}");
 }

@@ -2,6 +2,7 @@ use std::io;
 
 use super::*;
 use crate::name::HostName;
+use crate::upstream::FRESH_FOR;
 
 pub(super) fn named(port: u16) -> Member {
     member(TargetHost::Name(HostName::parse("app.internal").unwrap()), TargetPort::Fixed(port))
@@ -71,4 +72,48 @@ async fn a_resolver_that_does_not_answer_takes_the_time_of_one_attempt() {
     assert_eq!(connected.address.socket(), address);
     world.assert_recorded(&[(ConnectResult::ResolveFailed, 1), (ConnectResult::Connected, 1)], 1);
     drop(release);
+}
+
+/// Lets the answers of a resolver grow old, on a clock that goes on afterwards.
+async fn grow_old() {
+    tokio::time::pause();
+    tokio::time::advance(FRESH_FOR + Duration::from_secs(1)).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_target_stays_within_reach_when_its_name_is_lost_and_the_metrics_say_since_when() {
+    let (answers, next) = std::sync::mpsc::channel::<io::Result<Vec<IpAddr>>>();
+    let next = std::sync::Mutex::new(next);
+    let resolver = Resolver::new(move |_| next.lock().unwrap().recv().map_err(io::Error::other)?, 1, 1);
+    let (_listener, address) = listening().await;
+    let mut world = World::new(vec![named(address.port())]).await;
+    let resolved = |world: &World| {
+        let text = world.meters.text();
+        text.lines().find(|line| line.starts_with("smartproxy_target_resolved_timestamp")).unwrap().to_owned()
+    };
+    let connect = async |world: &World| connect_with(&world.plan(), world.order(), &resolver).await.unwrap();
+    answers.send(Ok(vec![ALIVE.into()])).unwrap();
+    connect(&world).await;
+    let first = resolved(&world);
+    // The system fails, and then it does not answer.
+    grow_old().await;
+    answers.send(Err(io::Error::other("no name server"))).unwrap();
+    connect(&world).await;
+    grow_old().await;
+    connect(&world).await;
+    assert_eq!(resolved(&world), first);
+    answers.send(Ok(vec![ALIVE.into()])).unwrap();
+    while resolver.addresses(&HostName::parse("app.internal").unwrap()).await.unwrap().stale {
+        tokio::task::yield_now().await;
+    }
+    connect(&world).await;
+    let second = resolved(&world);
+    assert_ne!(second, first);
+    // What has worked before is given its time.
+    world.timeouts.connect = Duration::from_millis(20);
+    grow_old().await;
+    connect(&world).await;
+    assert_eq!(resolved(&world), second);
+    world.assert_recorded(&[(ConnectResult::Connected, 5)], 0);
 }
