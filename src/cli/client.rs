@@ -267,8 +267,35 @@ where
 #[cfg(test)]
 mod tests {
     use http_body_util::Full;
+    use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn one_line_of_trouble_above_the_limit_is_counted_and_not_shown() {
+        let of = |each: usize| {
+            let aside =
+                |number| json!({ "route": "r", "target": format!("t{number}"), "cause": "refused", "seconds": 1.0 });
+            let suspect = |number| json!({ "kind": "socket", "what": format!("s{number}"), "seconds": 1.0 });
+            let status = json!({
+                "version": "1", "pid": 1, "state": "ready", "uptime_seconds": 1.0, "config": "c", "generation": 1,
+                "generation_assembled_seconds": 1, "routes": 1, "listeners": [], "connections": 0, "max_connections": 1,
+                "targets_set_aside": (0..each).map(aside).collect::<Vec<_>>(),
+                "leak_suspects": (0..each).map(suspect).collect::<Vec<_>>(),
+            });
+            let text = describe(&serde_json::from_value(status).unwrap());
+            let count = |what: &str| text.lines().filter(|line| line.starts_with(what)).count();
+            (count("set aside: t"), count("leak suspect ("), text)
+        };
+        let (targets, suspects, text) = of(TARGETS_SHOWN_MAX);
+        assert_eq!((targets, suspects), (TARGETS_SHOWN_MAX, TARGETS_SHOWN_MAX));
+        assert!(!text.contains("more"), "{text}");
+        let (targets, suspects, text) = of(TARGETS_SHOWN_MAX + 1);
+        assert_eq!((targets, suspects), (TARGETS_SHOWN_MAX, TARGETS_SHOWN_MAX));
+        for more in ["set aside: 1 more; --json shows them all", "leak suspects: 1 more; --json shows them all"] {
+            assert!(text.contains(more), "{text}");
+        }
+    }
 
     #[tokio::test]
     async fn an_answer_of_the_greatest_length_is_read_and_one_byte_more_says_what_to_do() {

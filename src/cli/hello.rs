@@ -36,7 +36,7 @@ pub(super) fn read(path: &Path) -> Result<ClientHello, ExitStatus> {
 
 fn find(bytes: Vec<u8>) -> Result<ClientHello, String> {
     if bytes.len() as u64 > FILE_LENGTH_MAX {
-        return Err(format!("it is longer than {FILE_LENGTH_MAX} bytes, so it is no recorded ClientHello"));
+        return Err("it is longer than 1 MiB, so it is no recorded ClientHello".into());
     }
     // A dump is told by what it is not: around it stands whatever a terminal was sent, which need be no text at all.
     let bytes = match (begin(&bytes), bytes.first()) {
@@ -209,7 +209,7 @@ mod tests {
         std::fs::write(&path, &recorded).unwrap();
         assert!(read(&path).is_ok_and(|hello| hello.server_name.is_some()));
         recorded.push(0);
-        assert!(find(recorded.clone()).unwrap_err().contains("longer than 1048576 bytes"));
+        assert!(find(recorded.clone()).unwrap_err().contains("longer than 1 MiB"));
         std::fs::write(&path, &recorded).unwrap();
         assert_eq!(read(&path).unwrap_err(), ExitStatus::Data);
     }

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clients_limit_holds_and_its_entry_goes_with_its_last_connection() {
+    fn b11_the_clients_limit_holds_and_its_entry_goes_with_its_last_connection() {
         let admission = Admission { max_connections_per_ip: 1, ..Admission::default() };
         let slot = admission.admit(address("10.0.0.1")).unwrap();
         assert_eq!(admission.admit(address("::ffff:10.0.0.1")).err(), Some(Refusal::ClientConnectionLimit));

@@ -112,7 +112,7 @@ mod tests {
     use crate::connection::{Admission, Gate, HOST_SHOWN_MAX};
     use crate::drain::Order;
     use crate::outcome::Phase;
-    use crate::telemetry::{AccessLog, Meters};
+    use crate::telemetry::{AccessLog, Kept, Meters};
 
     fn registry() -> Arc<Registry> {
         let meters = Arc::new(Meters::new());
@@ -170,6 +170,36 @@ mod tests {
             assert!(text.contains(&format!("connections_closed_total{ending}")), "{ending} in {text}");
         }
         assert!(text.contains("smartproxy_connections_accepted_total 3"));
+    }
+
+    #[tokio::test]
+    async fn each_change_of_state_is_one_line_of_the_debug_log() {
+        let kept = Kept::default();
+        let log = kept.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter("smartproxy::connection=debug")
+            .with_writer(move || log.clone())
+            .with_ansi(false)
+            .finish();
+        let _default = tracing::subscriber::set_default(subscriber);
+        let (registry, gate) = (registry(), Arc::new(Gate::new(1)));
+        let guard = open(&registry, &gate).await;
+        // The states of a relay, from the first to the last, and of a task that says one twice.
+        let steps = [State::Sniffing, State::Routing, State::Connecting, State::Relaying, State::HalfClosed];
+        for state in steps {
+            guard.connection().enter(state);
+            guard.connection().enter(state);
+        }
+        let number = guard.connection().id().0;
+        guard.close(Outcome::new(Phase::Relay, Party::Client, Cause::Finished));
+        let text = kept.text();
+        let told: Vec<_> = text.lines().filter(|line| line.contains(&format!("connection={number} "))).collect();
+        let states = [&[State::Accepted][..], &steps, &[State::Closed]].concat();
+        assert_eq!(told.len(), states.len() - 1, "{text}");
+        for (line, pair) in told.iter().zip(states.windows(2)) {
+            let expected = format!("from=\"{}\" to=\"{}\" after_ms=", pair[0].as_str(), pair[1].as_str());
+            assert!(line.contains("DEBUG") && line.contains(&expected), "{line}: {expected}");
+        }
     }
 
     #[tokio::test]

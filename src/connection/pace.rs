@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_of_what_moved_lately_however_old_the_connection_is() {
+    fn b21_a_rate_is_of_what_moved_lately_however_old_the_connection_is() {
         let pace = Pace::default();
         // A thousand bytes in each second, for an hour.
         for second in 1..=3_600_u32 {

@@ -54,7 +54,7 @@ pub fn bytes(path: &Path, size_max: u64) -> Result<Vec<u8>, FileError> {
 /// Reads a text file of at most `size_max` bytes.
 ///
 /// # Errors
-/// As of [`bytes`], or the file is no UTF-8 text.
+/// As of [`bytes()`], or the file is no UTF-8 text.
 pub fn text(path: &Path, size_max: u64) -> Result<String, FileError> {
     String::from_utf8(bytes(path, size_max)?).map_err(|_| FileError::NotText(path.into()))
 }

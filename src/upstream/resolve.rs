@@ -159,9 +159,16 @@ impl Resolver {
 
     /// What to go on with if the system has not answered in time: the last addresses that it gave, if they are not too old.
     pub(super) fn instead(&self, name: &HostName) -> Option<Found> {
+        let now = Instant::now();
         let mut names = self.names();
-        let last_good = names.get_mut(name)?.last_good.as_mut()?;
-        let (found, news) = last_good.instead(Instant::now());
+        let entry = names.get_mut(name)?;
+        if let Latest::Known { answer: Ok(found), until } = &entry.latest
+            && now < *until
+        {
+            // It has come at the last moment.
+            return Some(found.clone());
+        }
+        let (found, news) = entry.last_good.as_mut()?.instead(now);
         drop(names);
         if let Some(news) = news {
             news.tell(name, Some(&ResolveError::Timeout));

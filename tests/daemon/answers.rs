@@ -1,5 +1,7 @@
 //! What a route changes in requests and answers, in the real process, over HTTP/1.1 and HTTP/2 alike.
 
+use smartproxy::telemetry::LOGGED_FIELD_MAX;
+
 use crate::harness::{Curl, HOST, Message, Peer, Proxy, Refusing, Target, Way};
 
 /// The two versions, as curl names them.
@@ -314,11 +316,14 @@ fn a_line_of_the_access_log_holds_what_was_asked_for_and_no_secret() {
         return;
     }
     let target = Target::mirror();
-    let config =
-        String::from("log.mask_query = [\"token\"]\nlog.headers = [\"user-agent\", \"referer\", \"x-absent\"]\n")
-            + &Way::TerminateHttp.route("logged", "127.0.0.2", target.address, "");
+    let config = String::from(
+        "log.mask_query = [\"token\"]\nlog.headers = [\"user-agent\", \"referer\", \"x-absent\", \"x-long\"]\n",
+    ) + &Way::TerminateHttp.route("logged", "127.0.0.2", target.address, "");
     let proxy = Proxy::start(&config);
-    let more = ["-A", "an \"agent\"", "-e", "https://a.test/?token=s3cret&x=1"];
+    // One byte more than is logged of a value.
+    let longest = "l".repeat(LOGGED_FIELD_MAX);
+    let long = format!("x-long: {longest}x");
+    let more = ["-A", "an \"agent\"", "-e", "https://a.test/?token=s3cret&x=1", "-H", &long];
     for (version, protocol) in [("--http1.1", "http/1.1"), ("--http2", "h2")] {
         let answer = ask(&proxy, version, "127.0.0.2", "/p?a=b&%54oken=s3cret", &more);
         assert_eq!(answer.text().lines().next(), Some("GET /p?a=b&%54oken=s3cret HTTP/1.1"));
@@ -335,6 +340,7 @@ fn a_line_of_the_access_log_holds_what_was_asked_for_and_no_secret() {
             "https://a.test/?token=***&x=1",
         ];
         assert_eq!(held.map(|key| line[key].as_str().unwrap_or_default()), expected, "{line}");
+        assert_eq!(line["header_x_long"], longest, "{line}");
         assert!(line.get("header_x_absent").is_none() && !line.to_string().contains("s3cret"), "{line}");
         assert_eq!(
             (&line["status"], &line["request"]),

@@ -70,7 +70,7 @@ fn a_recorded_hello_is_routed_as_the_daemon_routes_it() {
     for (name, bytes, expected, part) in [
         ("cut.bin", &hello("shop.test", &[])[..100], 65, "not whole"),
         ("none.bin", &b"GET / HTTP/1.1\r\n\r\n"[..], 65, "no TLS ClientHello"),
-        ("long.bin", &vec![22; (1 << 20) + 1][..], 65, "longer than 1048576 bytes"),
+        ("long.bin", &vec![22; (1 << 20) + 1][..], 65, "longer than 1 MiB"),
     ] {
         let file = proxy.path(name);
         fs::write(&file, bytes).unwrap();

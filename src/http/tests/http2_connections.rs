@@ -36,7 +36,7 @@ async fn a_request_above_the_targets_limit_on_streams_gets_a_connection_beside()
 }
 
 #[tokio::test]
-async fn a_connection_that_gets_goaway_is_replaced_and_its_streams_end_well() {
+async fn b6_a_connection_that_gets_goaway_is_replaced_and_its_streams_end_well() {
     let (release, released) = watch::channel(false);
     let (leaving, mut left) = watch::channel(false);
     let target = Scripted::new(move |peer, number| {
@@ -146,7 +146,7 @@ async fn who_waits_for_a_connection_opens_it_when_the_one_before_has_left() {
 }
 
 #[tokio::test]
-async fn a_stream_outlives_the_time_of_idle_connections_and_its_connections_goaway() {
+async fn b5_a_stream_outlives_the_time_of_idle_connections_and_its_connections_goaway() {
     let (release, released) = watch::channel(0);
     let target = Scripted::new(move |peer, _| {
         let released = released.clone();

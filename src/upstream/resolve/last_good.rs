@@ -70,10 +70,10 @@ impl News {
                 %name,
                 error = why.map(|error| tracing::field::display(with_causes(error))),
                 at_most = ?STALE_FOR,
-                "the name has no addresses any more: those that it had are used until it has some again"
+                "the name cannot be resolved any more: the addresses that it had are used until it can"
             ),
             Self::Fresh(after) => {
-                tracing::info!(target: "smartproxy::connect", %name, ?after, "the name has addresses again");
+                tracing::info!(target: "smartproxy::connect", %name, ?after, "the name can be resolved again");
             }
         }
     }
