@@ -3,25 +3,36 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark writes its own input")]
 
+mod daemon;
+mod pairs;
+
 use std::hint::black_box;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use divan::Bencher;
+use rustix::time::{ClockId, clock_gettime};
 use smartproxy::connection::{ConnectionGuard, Gate, Registry, State};
 use smartproxy::net::{ClientAddress, ListenAddress};
 use smartproxy::outcome::{Cause, Outcome, Party, Phase};
 use smartproxy::telemetry::{AccessLog, ConnectResult, Meters, RouteMeter, StatusClass};
+
+use crate::pairs::{Pairs, Turn};
 
 const LIVE: usize = 50_000;
 const ROUTES: usize = 100;
 
 fn main() {
     divan::main();
-    throughput_while_looked_at();
+    // What one of them was asked for by name, it is that one only.
+    if std::env::args().skip(1).all(|argument| argument.starts_with("--")) {
+        daemon::books_after_churn();
+        daemon::throughput_while_looked_at();
+        registry_while_looked_at();
+    }
 }
 
 /// A registry with connections on many routes, each with what a list shows of it.
@@ -98,6 +109,13 @@ fn count_a_request(bencher: Bencher) {
     });
 }
 
+/// What every event of a connection costs while nobody traces: the question whether anybody does.
+#[divan::bench(sample_size = 1000)]
+fn tell_nobody(bencher: Bencher) {
+    let tracers = filled().registry.tracers();
+    bencher.bench(|| black_box(tracers).is_watching());
+}
+
 /// What an attempt to connect and the end of its connection cost in metrics.
 #[divan::bench(sample_size = 1000)]
 fn count_a_connection(bencher: Bencher) {
@@ -115,43 +133,37 @@ fn count_a_connection(bencher: Bencher) {
 /// the limit allows up to 20,000.
 #[divan::bench(sample_count = 20)]
 fn descriptors_of_20_000(bencher: Bencher) {
-    static FILES: OnceLock<Vec<std::fs::File>> = OnceLock::new();
     smartproxy::net::sys::raise_descriptor_limit().unwrap();
-    FILES.get_or_init(|| (0..19_000).map_while(|_| std::fs::File::open("/dev/null").ok()).collect());
+    let files: Vec<_> = (0..19_000).map_while(|_| std::fs::File::open("/dev/null").ok()).collect();
     bencher.bench(|| {
         let open = smartproxy::net::open_descriptors().unwrap();
         open.into_iter().filter_map(smartproxy::net::sys::socket_inode).count()
     });
+    drop(files);
 }
 
-/// Connections that one thread opens, routes, moves bytes on and closes beside 50,000 live ones: how many in a second, alone
-/// and while another thread scrapes the metrics each second and lists the connections, as Prometheus and a page do.
-///
-/// Both run in turns, so that what else the machine does falls on both alike.
-fn throughput_while_looked_at() {
-    const TURNS: usize = 10;
-    const TURN: Duration = Duration::from_millis(1_000);
+/// Connections that one thread opens, routes, moves bytes on and closes beside 50,000 live ones: alone, and while another thread
+/// scrapes the metrics and lists all connections once.
+fn registry_while_looked_at() {
     let filled = filled();
     let gate = Arc::new(Gate::new(64));
-    let (alone, looked_at) = (AtomicU64::new(0), AtomicU64::new(0));
     let (looking, over) = (AtomicBool::new(false), AtomicBool::new(false));
-    thread::scope(|scope| {
+    let pairs = thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Acquire) {
-                if looking.load(Ordering::Acquire) {
+                if looking.swap(false, Ordering::AcqRel) {
                     black_box(filled.registry.settle());
                     black_box(filled.registry.meters().text());
                     black_box(filled.registry.connections().iter().map(|one| one.snapshot()).collect::<Vec<_>>());
-                    looking.store(false, Ordering::Release);
                 }
                 thread::sleep(Duration::from_millis(1));
             }
         });
-        for turn in 0..TURNS * 2 {
-            let counted = if turn % 2 == 0 { &alone } else { &looked_at };
-            looking.store(turn % 2 == 1, Ordering::Release);
-            let end = Instant::now() + TURN;
-            while Instant::now() < end {
+        let pairs = Pairs::measure(|is_looked_at| {
+            looking.store(is_looked_at, Ordering::Release);
+            let (begun, used) = (Instant::now(), processor_time());
+            let mut operations = 0;
+            while processor_time() - used < pairs::TURN {
                 for number in 0..100 {
                     let guard = open(&filled.registry, &gate, number);
                     guard.connection().set_route(&filled.routes[number]);
@@ -159,17 +171,18 @@ fn throughput_while_looked_at() {
                     guard.connection().traffic().add_out(1);
                     guard.close(Outcome::new(Phase::Relay, Party::Client, Cause::Finished));
                 }
-                counted.fetch_add(100, Ordering::Relaxed);
+                operations += 100;
             }
-        }
+            Turn { operations, elapsed: begun.elapsed(), processor: processor_time() - used }
+        });
         over.store(true, Ordering::Release);
+        pairs
     });
-    let (alone, looked_at) = (alone.into_inner() as f64, looked_at.into_inner() as f64);
-    let seconds = TURNS as f64 * TURN.as_secs_f64();
-    println!(
-        "connections opened and closed beside {LIVE} live ones: {:.0}/s alone, {:.0}/s looked at: {:+.2} %",
-        alone / seconds,
-        looked_at / seconds,
-        (looked_at / alone - 1.0) * 100.0
-    );
+    pairs.tell(&format!("connections opened and closed beside {LIVE} live ones, by one thread"));
+}
+
+/// What this thread has used so far.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
 }
