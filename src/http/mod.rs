@@ -30,6 +30,7 @@ mod seat;
 mod send;
 mod serve;
 mod stall;
+mod taking;
 #[cfg(test)]
 mod tests;
 mod trailers;

@@ -100,7 +100,7 @@ impl http_body::Body for RequestBody {
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
                 this.progress.add_in(length);
                 if let Some(rate) = &mut this.rate {
-                    rate.moved(length);
+                    rate.moved(length, Instant::now());
                 }
                 if let Some(allowed) = &mut this.allowed {
                     match allowed.checked_sub(length) {

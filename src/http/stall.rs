@@ -38,10 +38,20 @@ impl Stall {
 
     /// [`Stall::poll`], but ready at `slow` if that is before. One timer serves both.
     pub(super) fn poll_with(&mut self, context: &mut Context<'_>, slow: Option<Instant>) -> Poll<Over> {
+        self.poll_behind(context, Duration::ZERO, slow)
+    }
+
+    /// [`Stall::poll_with`] by a clock that is `behind` of ours, as it stands still at times.
+    pub(super) fn poll_behind(
+        &mut self,
+        context: &mut Context<'_>,
+        behind: Duration,
+        slow: Option<Instant>,
+    ) -> Poll<Over> {
         let silent = if self.timeout.is_zero() {
             None
         } else {
-            self.since.get_or_insert_with(Instant::now).checked_add(self.timeout)
+            self.since.get_or_insert_with(|| Instant::now() - behind).checked_add(self.timeout)
         };
         let (at, over) = match (silent, slow) {
             (None, None) => return Poll::Pending,
@@ -49,6 +59,7 @@ impl Stall {
             (Some(silent), None) => (silent, Over::Silent),
             (_, Some(slow)) => (slow, Over::Slow),
         };
+        let Some(at) = at.checked_add(behind) else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
         if timer.deadline() != at {
             timer.as_mut().reset(at);

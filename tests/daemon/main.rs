@@ -37,6 +37,7 @@ mod page;
 mod passive_health;
 mod passwords;
 mod proxy_header;
+mod rates;
 mod reload;
 mod requests;
 mod service;

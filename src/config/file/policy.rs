@@ -106,7 +106,7 @@ section! {
         max_request_body: Size = Size(0),
         /// Size of a request's head, "8KiB" to "1MiB".
         max_request_head: Size = Size(64 * 1024),
-        /// What a client has to send or take a second on average, while it is waited for, after 5 s; "0" = anything.
+        /// What a client has to send or take a second on average, while it is waited for, after 5 s and over 30 s; "0" = any.
         min_rate: Size = Size(0),
     }
 }

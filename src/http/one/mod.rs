@@ -12,7 +12,6 @@ mod feed;
 mod outbox;
 mod outgoing;
 mod serve;
-mod taking;
 mod wire;
 
 pub(super) use call::{Broken, Call, Link};

@@ -19,7 +19,7 @@ use crate::http::body::Body;
 use crate::http::codec::{HeadFault, HeadLimits, HeadScan, RequestHead};
 use crate::http::exchange::Exchange;
 use crate::http::incoming::Incoming;
-use crate::http::rate;
+use crate::http::rate::HeadTime;
 use crate::http::serve::{Desk, Settings};
 use crate::http::unacknowledged::Due;
 use crate::net::Transport;
@@ -76,8 +76,10 @@ struct Client<'a, S> {
     expires: Option<Instant>,
     /// No request has been in progress since then.
     idle_since: Instant,
-    /// A head has begun then and is not complete.
-    head_since: Option<Instant>,
+    /// Of a head that has begun and is not complete.
+    head: Option<HeadTime>,
+    /// What an answered request has left of its body is thrown away since then.
+    discarding_since: Option<Instant>,
     /// When the client is looked at of whom nothing is read.
     look: Option<Instant>,
     /// The client may still be sending what nobody will read.
@@ -106,7 +108,8 @@ impl<'a, S: Transport> Client<'a, S> {
             leaving: None,
             expires,
             idle_since: Instant::now(),
-            head_since: None,
+            head: None,
+            discarding_since: None,
             look: None,
             unread: false,
         }
@@ -140,7 +143,7 @@ impl<'a, S: Transport> Client<'a, S> {
                 return end;
             }
             self.idle_since = Instant::now();
-            self.head_since = None;
+            self.discarding_since = None;
             self.wire.outbox.shrink();
         }
     }
@@ -168,7 +171,7 @@ impl<'a, S: Transport> Client<'a, S> {
             match self.scan.request(&mut self.wire.inbox, &limits) {
                 Ok(Some(head)) => {
                     self.scan = HeadScan::default();
-                    self.head_since = None;
+                    self.head = None;
                     return Poll::Ready(Ok(head));
                 }
                 Ok(None) => {}
@@ -179,7 +182,11 @@ impl<'a, S: Transport> Client<'a, S> {
             }
             let begun = self.scan.begun();
             if begun {
-                self.head_since.get_or_insert_with(Instant::now);
+                let (come, now) = (self.wire.inbox.len() as u64, Instant::now());
+                match &mut self.head {
+                    Some(head) => head.come(come, now),
+                    None => self.head = Some(HeadTime::begin(self.settings.min_rate, come, now)),
+                }
             }
             match self.wire.poll_fill(context, Keep::Copied) {
                 Poll::Ready(Ok(0)) => {
@@ -195,19 +202,18 @@ impl<'a, S: Transport> Client<'a, S> {
                 // Only now: what has come by then is still answered.
                 Poll::Pending if !begun && let Some(outcome) = self.leaving => return ended(End::Left(outcome)),
                 Poll::Pending => {
-                    let (at, outcome) = match self.head_since {
-                        Some(since) => {
-                            let (timeout, least) = (self.settings.request_head, self.settings.min_rate);
-                            let come = self.wire.inbox.len() as u64;
-                            let (patience, cause) = rate::head_patience(timeout, least, come);
-                            (since + patience, serving(Party::Client, cause))
+                    let over = match &mut self.head {
+                        Some(head) => {
+                            let over = head.over(self.settings.request_head, Instant::now());
+                            over.map(|(at, cause)| (at, serving(Party::Client, cause)))
                         }
                         None => {
-                            (self.idle_since + self.settings.keep_alive, serving(Party::Proxy, Cause::KeepAliveTimeout))
+                            let idle = serving(Party::Proxy, Cause::KeepAliveTimeout);
+                            Some((self.idle_since + self.settings.keep_alive, idle))
                         }
                     };
                     return self
-                        .poll_time(context, timer, Some((at, End::Left(outcome))))
+                        .poll_time(context, timer, over.map(|(at, outcome)| (at, End::Left(outcome))))
                         .map(|end| Err(NoHead::End(end)));
                 }
             }
@@ -359,7 +365,7 @@ impl<'a, S: Transport> Client<'a, S> {
             Discarded::All | Discarded::Never => Poll::Ready(Ok(())),
             Discarded::Lost => Poll::Ready(Err(End::Lost(serving(Party::Client, Cause::Reset)))),
             Discarded::Waiting => {
-                let since = *self.head_since.get_or_insert_with(Instant::now);
+                let since = *self.discarding_since.get_or_insert_with(Instant::now);
                 let late = (since + self.settings.linger, End::Left(serving(Party::Client, Cause::LingerTimeout)));
                 self.poll_time(context, timer, Some(late)).map(|_end| Ok(()))
             }

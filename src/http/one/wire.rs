@@ -10,9 +10,9 @@ use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
 use super::outbox::Outbox;
-use super::taking::Taking;
 use crate::connection::Connection;
 use crate::http::rate::MinRate;
+use crate::http::taking::Taking;
 use crate::http::unacknowledged::{Due, Unacknowledged};
 use crate::net::{Transport, sys};
 
@@ -48,6 +48,8 @@ pub(super) struct Wire<S> {
     stall: Option<Unacknowledged>,
     /// What the peer has to take on average, while it holds an answer up.
     least: Option<MinRate>,
+    /// How much of the answer has been written.
+    written: u64,
     taking: Option<Taking>,
     touched: bool,
     wrote: bool,
@@ -65,6 +67,7 @@ impl<S: Transport> Wire<S> {
             unflushed: false,
             stall: None,
             least: None,
+            written: 0,
             taking: None,
             touched: false,
             wrote: false,
@@ -134,14 +137,15 @@ impl<S: Transport> Wire<S> {
     /// Another answer begins, whose rate is its own.
     pub(super) fn next_answer(&mut self) {
         self.taking = None;
+        self.written = 0;
     }
 
     /// When a peer that holds the answer up is too slow, if it has to keep to a rate. To be asked when nothing more can be
     /// written.
     pub(super) fn slow_at(&mut self) -> Option<Instant> {
-        let (least, _stall) = (self.least?, self.stall?);
+        let (least, _stall, now) = (self.least?, self.stall?, Instant::now());
         let unsent = sys::unsent_bytes(self.stream.tcp()).unwrap_or(0) as u64;
-        self.taking.get_or_insert_with(|| Taking::new(least, unsent)).held(unsent, Instant::now())
+        self.taking.get_or_insert_with(|| Taking::new(least, self.written, unsent, now)).held(unsent, now)
     }
 
     /// Reads once, behind what is in the inbox. Gives how many bytes have come; none is the end of the peer's direction.
@@ -202,6 +206,7 @@ impl<S: Transport> Wire<S> {
             let written = ready!(self.noted(result))?;
             self.unflushed = true;
             self.wrote = true;
+            self.written = self.written.saturating_add(written as u64);
             if let Some(connection) = &self.counted {
                 connection.traffic().add_out(written as u64);
             }

@@ -2,6 +2,7 @@
 
 mod endings;
 mod engine;
+mod frames;
 mod framing;
 mod http2;
 mod http2_bodies;

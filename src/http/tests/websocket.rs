@@ -16,7 +16,7 @@ fn accept(head: &str) -> String {
     super::super::websocket::accept(key.as_bytes())
 }
 
-fn switching(head: &str) -> String {
+pub(super) fn switching(head: &str) -> String {
     let accept = accept(head);
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\

@@ -131,7 +131,7 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
                 }
                 Phase::Sending(sending) => {
                     self.leftover.poll(context, &self.ties);
-                    let sent = match sending.poll(context) {
+                    let sent = match sending.poll(context, wire) {
                         Poll::Ready(sent) => sent,
                         Poll::Pending => return Poll::Pending,
                     };
@@ -206,6 +206,21 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
 }
 
 impl<F> Answering<F> {
+    /// Whether it has part of an answer's body that the client has not taken.
+    pub(super) fn is_sending(&self) -> bool {
+        match self.phase {
+            Phase::Sending(_) | Phase::Broken(..) => true,
+            Phase::Handling(..) | Phase::Breaking(..) | Phase::Tunnel(_) | Phase::Sent => false,
+        }
+    }
+
+    pub(super) fn is_tunnel(&self) -> bool {
+        match self.phase {
+            Phase::Tunnel(_) => true,
+            Phase::Handling(..) | Phase::Sending(_) | Phase::Broken(..) | Phase::Breaking(..) | Phase::Sent => false,
+        }
+    }
+
     /// It is dropped: notes what has not reached the client, and will not.
     pub(super) fn cut<S>(&mut self, wire: &Wire<S>) {
         if let Some(ended) = self.ended.take() {

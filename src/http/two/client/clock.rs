@@ -1,8 +1,7 @@
 use tokio::time::Instant;
 
-use super::wire::{HeadBegun, Wire};
+use super::wire::Wire;
 use crate::connection::Connection;
-use crate::http::rate;
 use crate::http::serve::Settings;
 use crate::http::unacknowledged::Due;
 use crate::net::Transport;
@@ -26,6 +25,15 @@ pub(super) struct Deadline {
     pub(super) at: Instant,
     pub(super) then: Then,
     pub(super) outcome: Outcome,
+}
+
+/// What a connection is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Work {
+    /// A request is in progress.
+    pub(super) busy: bool,
+    /// What the client does not take, if it takes nothing, is of answers.
+    pub(super) answers: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,23 +70,16 @@ impl<'a> Clock<'a> {
         self.leaving.map(|(outcome, _)| outcome)
     }
 
-    /// The time that runs now, if one does: what is waited for, or the connection's lifetime if that ends before. `busy`: a
-    /// request is in progress.
-    pub(super) fn deadline<S: Transport>(&mut self, now: Instant, wire: &Wire<S>, busy: bool) -> Option<Deadline> {
-        let waiting = match (self.waiting(now, wire, busy), self.head(wire)) {
-            (Some(waiting), Some(late)) => Some(if waiting.at <= late.at { waiting } else { late }),
-            (waiting, late) => waiting.or(late),
-        };
+    /// The time that runs now, if one does: what is waited for, or the connection's lifetime if that ends before.
+    pub(super) fn deadline<S: Transport>(&mut self, now: Instant, wire: &Wire<S>, work: Work) -> Option<Deadline> {
+        let late = |(at, cause)| Deadline { at, then: Then::Cut, outcome: serving(Party::Client, cause) };
+        let head = wire.head_over(self.settings.request_head, now).map(late);
+        let slow = wire.slow_at(now, work.answers).map(|at| late((at, Cause::ResponseSlow)));
+        let waiting = self.waiting(now, wire, work.busy);
+        let waiting = waiting.into_iter().chain(head).chain(slow).min_by_key(|deadline| deadline.at);
         let Some(at) = self.expires else { return waiting };
         let lifetime = Deadline { at, then: Then::Cut, outcome: serving(Party::Proxy, Cause::LifetimeReached) };
         Some(waiting.filter(|deadline| deadline.at <= at).unwrap_or(lifetime))
-    }
-
-    /// The time of a head that is under way.
-    fn head<S>(&self, wire: &Wire<S>) -> Option<Deadline> {
-        let HeadBegun { since, come, .. } = wire.head_begun()?;
-        let (patience, cause) = rate::head_patience(self.settings.request_head, self.settings.min_rate, come);
-        Some(Deadline { at: since + patience, then: Then::Cut, outcome: serving(Party::Client, cause) })
     }
 
     /// The time of what is being waited for, if anything is.

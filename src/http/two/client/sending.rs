@@ -7,6 +7,7 @@ use h2::{Reason, SendStream};
 use http_body::{Body as _, Frame};
 use tokio::time::Instant;
 
+use super::wire::Wire;
 use crate::http::body::{Body, BodyError};
 use crate::http::rate::{MinRate, Rate};
 use crate::http::stall::{Over, Stall};
@@ -22,10 +23,9 @@ pub(super) struct Sending {
     stream: SendStream<Bytes>,
     /// Waits for the client's windows.
     waiting: Bytes,
+    /// By a clock that stands still while the client holds up all of its connection, which has times of its own for that.
     stall: Stall,
-    least: Option<MinRate>,
-    /// How the client keeps to the least rate, from the first time on that it has held the answer up: what its windows and
-    /// its kernel took before was no wait, and does not count for it.
+    /// How the client keeps to the rate that it has to keep to, by the same clock.
     rate: Option<Rate>,
 }
 
@@ -54,7 +54,7 @@ pub(super) enum Sent {
 impl Sending {
     pub(super) fn new(body: Body, stream: SendStream<Bytes>, pace: Pace) -> Self {
         let Pace { patience, least } = pace;
-        Self { body, stream, waiting: Bytes::new(), stall: Stall::new(patience), least, rate: None }
+        Self { body, stream, waiting: Bytes::new(), stall: Stall::new(patience), rate: least.map(Rate::new) }
     }
 
     /// Resets its stream.
@@ -73,13 +73,13 @@ impl Sending {
     }
 
     /// Sends what can be sent.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Sent> {
+    pub(super) fn poll<S>(&mut self, context: &mut Context<'_>, wire: &Wire<S>) -> Poll<Sent> {
         loop {
             if self.stream.poll_reset(context).is_ready() {
                 return Poll::Ready(Sent::Gone);
             }
             if !self.waiting.is_empty() {
-                match self.poll_waiting(context) {
+                match self.poll_waiting(context, wire) {
                     Poll::Ready(None) => continue,
                     Poll::Ready(Some(sent)) => return Poll::Ready(sent),
                     Poll::Pending => return Poll::Pending,
@@ -102,7 +102,7 @@ impl Sending {
     }
 
     /// Sends of what waits as much as the client's windows have room for.
-    fn poll_waiting(&mut self, context: &mut Context<'_>) -> Poll<Option<Sent>> {
+    fn poll_waiting<S>(&mut self, context: &mut Context<'_>, wire: &Wire<S>) -> Poll<Option<Sent>> {
         // Asked for when there is something to send: what is reserved is taken from the connection's other streams.
         self.stream.reserve_capacity(self.waiting.len());
         while self.stream.capacity() == 0 {
@@ -112,11 +112,10 @@ impl Sending {
                 Poll::Pending => {
                     // The client may have to send the rest of its request before it reads.
                     self.body.mind_request(context);
-                    if self.rate.is_none() {
-                        self.rate = self.least.map(Rate::new);
-                    }
-                    let slow = self.rate.as_mut().and_then(|rate| rate.wait(Instant::now()));
-                    let cause = match ready!(self.stall.poll_with(context, slow)) {
+                    let now = Instant::now();
+                    let behind = wire.blocked_for(now);
+                    let slow = self.rate.as_mut().and_then(|rate| rate.wait(now - behind));
+                    let cause = match ready!(self.stall.poll_behind(context, behind, slow)) {
                         Over::Silent => Cause::BodyTimeout,
                         Over::Slow => Cause::ResponseSlow,
                     };
@@ -129,10 +128,12 @@ impl Sending {
         let room = self.stream.capacity().min(self.waiting.len());
         let data = self.waiting.split_to(room);
         if let Some(rate) = &mut self.rate {
-            rate.moved(room as u64);
+            let now = Instant::now();
+            let now = now - wire.blocked_for(now);
+            rate.moved(room as u64, now);
             // From here on the target is waited for.
             if self.waiting.is_empty() {
-                rate.pause(Instant::now());
+                rate.pause(now);
             }
         }
         if self.waiting.is_empty() && self.body.is_end_stream() {

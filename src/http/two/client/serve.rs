@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::answering::{Answering, Asked};
 use super::bell::{Alarm, Bell};
-use super::clock::{Clock, Then};
+use super::clock::{Clock, Then, Work};
 use super::ending::{self, End};
 use super::intake::Intake;
 use super::sending::Pace;
@@ -48,7 +48,7 @@ where
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let activity = Arc::clone(desk.activity());
-    let wire = Wire::new(stream, desk.connection());
+    let wire = Wire::new(stream, desk.connection(), settings.min_rate);
     let mut client = Client::new(&wire, settings, &desk, |request| desk.take(request));
     // Requests that end with the connection are told why before they are dropped.
     let abandoned = Abandoned::new(&activity);
@@ -255,9 +255,12 @@ where
 
     fn poll_time(&mut self, context: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<End> {
         let now = Instant::now();
-        let Some(deadline) = self.clock.deadline(now, &self.wire, self.activity.live() > self.streams.ended()) else {
-            return Poll::Pending;
+        let live = self.activity.live();
+        let work = Work {
+            busy: live > self.streams.ended(),
+            answers: live > 0 && self.wire.is_blocked() && self.streams.owe_answers(),
         };
+        let Some(deadline) = self.clock.deadline(now, &self.wire, work) else { return Poll::Pending };
         if deadline.at <= now {
             match deadline.then {
                 Then::Look => {}

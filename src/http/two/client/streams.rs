@@ -121,6 +121,12 @@ impl<F: Future<Output = Response<Body>>> Streams<F> {
 }
 
 impl<F> Streams<F> {
+    /// Whether what the client does not take is of answers, and not of tunnels only, which have no rate.
+    pub(super) fn owe_answers(&self) -> bool {
+        let mut live = self.places.iter().filter_map(|place| place.answering.as_ref());
+        !self.ended.is_empty() || live.clone().any(|live| live.is_sending()) || !live.any(|live| live.is_tunnel())
+    }
+
     /// The connection is over: notes what of its answers has not reached the client.
     pub(super) fn cut<S>(&mut self, wire: &Wire<S>) {
         for ended in self.ended.drain(..) {

@@ -10,8 +10,11 @@ use tokio::time::Instant;
 
 use super::frames::FrameBudget;
 use crate::connection::Connection;
+use crate::http::rate::{HeadTime, MinRate};
+use crate::http::taking::Taking;
 use crate::http::unacknowledged::{Due, Unacknowledged};
 use crate::net::{Ending, Transport, sys};
+use crate::outcome::Cause;
 
 /// What is written at once at most: a TLS stream takes no more.
 const OUTBOX_BYTES: usize = 64 * 1024;
@@ -38,6 +41,14 @@ struct Inner<S> {
     unflushed: bool,
     /// What the client has not taken, while a write does not go on.
     stall: Option<Unacknowledged>,
+    /// Writes have not gone on since then.
+    blocked_since: Option<Instant>,
+    /// How long they have not gone on before.
+    blocked: Duration,
+    /// What the client has to send and take on average.
+    least: Option<MinRate>,
+    /// How it takes what is sent to it.
+    taking: Option<Taking>,
     /// What has come is to be looked at by all before the end is told.
     fresh: bool,
     touched: bool,
@@ -49,11 +60,9 @@ struct Inner<S> {
 
 /// A head that has begun to come and is not whole.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct HeadBegun {
+struct HeadBegun {
     number: u64,
-    pub(super) since: Instant,
-    /// How much of it has come.
-    pub(super) come: u64,
+    time: HeadTime,
 }
 
 /// How the client stands.
@@ -84,14 +93,21 @@ impl<S> Wire<S> {
         Standing { touched: inner.touched, ended: inner.end.is_some(), lost: inner.lost }
     }
 
-    /// The head that is under way, if one is: it holds up all of the connection.
-    pub(super) fn head_begun(&self) -> Option<HeadBegun> {
-        self.inner().head
+    /// When the time of the head that is under way is over, if one is, and what that means: it holds up all of the connection.
+    pub(super) fn head_over(&self, timeout: Duration, now: Instant) -> Option<(Instant, Cause)> {
+        self.inner().head.as_mut()?.time.over(timeout, now)
     }
 
     /// Whether the client takes no more for now.
     pub(super) fn is_blocked(&self) -> bool {
         self.inner().stall.is_some()
+    }
+
+    /// For how long in all the client has taken no more.
+    pub(super) fn blocked_for(&self, now: Instant) -> Duration {
+        let inner = self.inner();
+        let present = inner.blocked_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        inner.blocked.saturating_add(present)
     }
 
     /// How much of the body of a stream's answer the client's socket has.
@@ -116,7 +132,7 @@ impl<S> Wire<S> {
 }
 
 impl<S: Transport> Wire<S> {
-    pub(super) fn new(stream: S, connection: &Arc<Connection>) -> Self {
+    pub(super) fn new(stream: S, connection: &Arc<Connection>, least: Option<MinRate>) -> Self {
         Self(Arc::new(Mutex::new(Inner {
             stream,
             connection: Arc::clone(connection),
@@ -125,6 +141,10 @@ impl<S: Transport> Wire<S> {
             written: 0,
             unflushed: false,
             stall: None,
+            blocked_since: None,
+            blocked: Duration::ZERO,
+            least,
+            taking: None,
             fresh: false,
             touched: false,
             end: None,
@@ -144,6 +164,19 @@ impl<S: Transport> Wire<S> {
             inner.stall = Some(stall);
         }
         Some(stall.due(patience))
+    }
+
+    /// When a client that takes no more for now is too slow, if it has to keep to a rate. `counts`: what waits has one.
+    pub(super) fn slow_at(&self, now: Instant, counts: bool) -> Option<Instant> {
+        let mut inner = self.inner();
+        let (least, _stall) = (inner.least?, inner.stall?);
+        if counts {
+            let (unsent, written) = (inner.unsent() as u64, inner.connection.traffic().bytes_out());
+            inner.taking.get_or_insert_with(|| Taking::new(least, written, unsent, now)).held(unsent, now)
+        } else {
+            inner.taking = None;
+            None
+        }
     }
 
     /// Writes what has been gathered; ready when the client's socket has all of it.
@@ -190,6 +223,12 @@ impl<S: Transport> Inner<S> {
             self.written = self.written.saturating_add(count);
             self.unflushed = true;
             self.connection.traffic().add_out(count as u64);
+            if let Some(taking) = &mut self.taking {
+                taking.wrote(count as u64);
+            }
+        }
+        if let Some(taking) = &mut self.taking {
+            taking.flows(Instant::now());
         }
         if !self.outbox.is_empty() {
             self.written = 0;
@@ -213,10 +252,17 @@ impl<S: Transport> Inner<S> {
     fn noted<T>(&mut self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match &result {
             Poll::Pending if self.stall.is_none() => {
-                self.stall = Some(Unacknowledged::begin(self.unsent(), Instant::now()));
+                let now = Instant::now();
+                self.stall = Some(Unacknowledged::begin(self.unsent(), now));
+                self.blocked_since = Some(now);
             }
             Poll::Pending => {}
-            Poll::Ready(Ok(_)) => self.stall = None,
+            Poll::Ready(Ok(_)) => {
+                self.stall = None;
+                if let Some(since) = self.blocked_since.take() {
+                    self.blocked = self.blocked.saturating_add(since.elapsed());
+                }
+            }
             Poll::Ready(Err(_)) => self.lost = true,
         }
         result
@@ -275,8 +321,11 @@ impl<S: Transport> AsyncRead for Wire<S> {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
         inner.head = inner.budget.head().map(|(number, come)| match inner.head {
-            Some(begun) if begun.number == number => HeadBegun { come, ..begun },
-            Some(_) | None => HeadBegun { number, since: Instant::now(), come },
+            Some(mut begun) if begun.number == number => {
+                begun.time.come(come, Instant::now());
+                begun
+            }
+            Some(_) | None => HeadBegun { number, time: HeadTime::begin(inner.least, come, Instant::now()) },
         });
         Poll::Ready(Ok(()))
     }
@@ -332,7 +381,7 @@ mod tests {
     use super::*;
     use crate::connection::{ConnectionGuard, Gate, Registry};
     use crate::net::{ClientAddress, ListenAddress};
-    use crate::outcome::{Cause, Outcome, Party, Phase};
+    use crate::outcome::{Outcome, Party, Phase};
     use crate::telemetry::{AccessLog, Meters};
 
     /// A wire, and the client at its other end.
@@ -344,7 +393,7 @@ mod tests {
         let here = ListenAddress::new(stream.local_addr().unwrap());
         let slot = Arc::new(Gate::new(1)).enter().await;
         let guard = ConnectionGuard::open(&registry, slot, here, ClientAddress::new(address));
-        (Wire::new(stream, guard.connection()), client, guard)
+        (Wire::new(stream, guard.connection(), None), client, guard)
     }
 
     fn finished(guard: ConnectionGuard) {
