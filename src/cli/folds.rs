@@ -30,7 +30,7 @@ const MESSAGE_SHOWN_MAX: usize = 120;
 const TARGET: &str = "smartproxy::folds";
 
 /// What tells two warnings of one place in the program apart: the rest, as an error's text or a connection's number, does not.
-const TELLING: [&str; 6] = ["message", "log.target", "route", "upstream", "address", "certificate"];
+const TELLING: [&str; 6] = ["message", "log.target", "route", "target", "address", "certificate"];
 
 /// Keeps a fault that repeats itself from filling the log: after a few of one kind within a few seconds the others are counted,
 /// and the count is said once.
@@ -52,7 +52,7 @@ struct Fold {
     more: usize,
     message: String,
     route: Option<String>,
-    upstream: Option<String>,
+    target: Option<String>,
 }
 
 /// What of an event says what kind it is.
@@ -60,7 +60,7 @@ struct Telling {
     hasher: DefaultHasher,
     message: String,
     route: Option<String>,
-    upstream: Option<String>,
+    target: Option<String>,
 }
 
 impl Folds {
@@ -123,27 +123,27 @@ impl<S: Subscriber> Layer<S> for Folds {
 
 impl Fold {
     fn new(level: Level, telling: Telling) -> Self {
-        let Telling { message, route, upstream, .. } = telling;
+        let Telling { message, route, target, .. } = telling;
         let first = message.lines().next().unwrap_or_default();
         let message = first.chars().take(MESSAGE_SHOWN_MAX).collect();
-        Self { since: Instant::now(), level, said: 0, more: 0, message, route, upstream }
+        Self { since: Instant::now(), level, said: 0, more: 0, message, route, target }
     }
 
     fn tell(&self) {
-        let Self { more, message, route, upstream, .. } = self;
+        let Self { more, message, route, target, .. } = self;
         let seconds = self.since.elapsed().as_secs().max(1);
-        let (count, route, upstream) = (grouped(*more), route.as_deref(), upstream.as_deref());
+        let (count, route, to) = (grouped(*more), route.as_deref(), target.as_deref());
         if self.level == Level::ERROR {
-            tracing::error!(target: TARGET, more, route, upstream, "… {count} more like this in {seconds} s: {message}");
+            tracing::error!(target: TARGET, more, route, target = to, "… {count} more like this in {seconds} s: {message}");
         } else {
-            tracing::warn!(target: TARGET, more, route, upstream, "… {count} more like this in {seconds} s: {message}");
+            tracing::warn!(target: TARGET, more, route, target = to, "… {count} more like this in {seconds} s: {message}");
         }
     }
 }
 
 impl Telling {
     fn of(event: &Event<'_>) -> Self {
-        let mut telling = Self { hasher: DefaultHasher::new(), message: String::new(), route: None, upstream: None };
+        let mut telling = Self { hasher: DefaultHasher::new(), message: String::new(), route: None, target: None };
         event.record(&mut telling);
         telling
     }
@@ -155,7 +155,7 @@ impl Telling {
         match field.name() {
             "message" => self.message = text,
             "route" => self.route = Some(text),
-            "upstream" => self.upstream = Some(text),
+            "target" => self.target = Some(text),
             _ => {}
         }
     }
@@ -212,7 +212,7 @@ mod tests {
         let lines = written(|_| {
             for route in ["one", "two"] {
                 (0..SAID_MAX).for_each(|_| tracing::warn!(route, "a warning"));
-                (0..SAID_MAX).for_each(|_| tracing::warn!(upstream = route, "a warning"));
+                (0..SAID_MAX).for_each(|_| tracing::warn!(target = route, "a warning"));
             }
             (0..SAID_MAX * 10).for_each(|_| tracing::info!("an event"));
         });

@@ -4,12 +4,11 @@ use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::field::RecordFields;
-use tracing_subscriber::fmt::format::DefaultFields;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::telemetry::{Format, Line, Speaker};
+use crate::telemetry::{Format, Line, Speaker, quoted};
 
 /// Writes an event as one JSON object, in the form and with the words of the access log: the two can be read as one, `time` is
 /// the time in both, and `target` is where a connection goes to in both.
@@ -43,29 +42,68 @@ where
 /// The field that says whose connection it is.
 const CONNECTION: &str = "connection";
 
-/// The fields of an event as text, with the connection where the event itself does not say it.
-#[derive(Debug, Default)]
-pub(super) struct TextFields(DefaultFields);
+/// The message of an event, and its other fields behind it in the form of the access log; with the connection where the event
+/// itself does not say it.
+#[derive(Debug)]
+pub(super) struct TextFields;
 
 impl<'writer> FormatFields<'writer> for TextFields {
     fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
-        let mut says = SaysConnection(false);
-        fields.record(&mut says);
-        self.0.format_fields(writer.by_ref(), fields)?;
-        match Speaker::current().connection() {
-            Some(connection) if !says.0 => write!(writer, " {CONNECTION}={connection}"),
-            Some(_) | None => Ok(()),
+        let mut texts = Texts { message: String::new(), others: Vec::new() };
+        fields.record(&mut texts);
+        if let (false, Some(connection)) = (texts.says(CONNECTION), Speaker::current().connection()) {
+            texts.others.push((CONNECTION, connection.to_string()));
+        }
+        writer.write_str(&texts.message)?;
+        let (name, equals, plain) =
+            if writer.has_ansi_escapes() { ("\x1b[3m", "\x1b[0m\x1b[2m", "\x1b[0m") } else { ("", "", "") };
+        for (field, value) in &texts.others {
+            write!(writer, " {name}{field}{equals}={plain}{}", quoted(value))?;
+        }
+        Ok(())
+    }
+}
+
+/// What an event says.
+struct Texts {
+    message: String,
+    others: Vec<(&'static str, String)>,
+}
+
+impl Texts {
+    fn says(&self, name: &str) -> bool {
+        self.others.iter().any(|(field, _)| *field == name)
+    }
+
+    fn add(&mut self, field: &Field, value: String) {
+        match field.name() {
+            // What a peer has sent may be in it, and is to do nothing to a terminal.
+            "message" => self.message = value.chars().fold(String::new(), harmless),
+            // What the `log` crate says of an event is in the event's own metadata, or where in a library it was said.
+            name if name.starts_with("log.") => {}
+            name => self.others.push((name, value)),
         }
     }
 }
 
-/// Whether an event says its connection.
-struct SaysConnection(bool);
-
-impl Visit for SaysConnection {
-    fn record_debug(&mut self, field: &Field, _: &dyn Debug) {
-        self.0 |= field.name() == CONNECTION;
+impl Visit for Texts {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.add(field, format!("{value:?}"));
     }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, value.into());
+    }
+}
+
+/// A message with one more of its characters. Lists of faults are in lines of their own.
+fn harmless(mut message: String, next: char) -> String {
+    if next.is_control() && next != '\n' {
+        message.extend(next.escape_default());
+    } else {
+        message.push(next);
+    }
+    message
 }
 
 /// Adds what an event tells to its line.
@@ -148,6 +186,23 @@ mod tests {
     }
 
     #[test]
+    fn a_line_of_text_quotes_what_could_be_taken_for_another_field() {
+        let kept = Kept::default();
+        let output = kept.clone();
+        let builder = tracing_subscriber::fmt().with_ansi(false).with_target(false).without_time();
+        let subscriber = builder.fmt_fields(TextFields).with_writer(move || output.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let error = io::Error::other("refused, cause=none \x1b[2J");
+            tracing::warn!(target = "10.0.0.1:80", %error, live = 3_u64, after = ?Some("a"), "not {}\x1b[2J\nwell", "so");
+        });
+        assert_eq!(
+            kept.text(),
+            " WARN not so\\u{1b}[2J\nwell target=10.0.0.1:80 error=\"refused, cause=none \\u001b[2J\" live=3 \
+             after=\"Some(\\\"a\\\")\"\n"
+        );
+    }
+
+    #[test]
     fn a_line_says_for_whose_connection_it_was_written_and_says_it_once() {
         let log = || {
             tracing::info!("before");
@@ -161,7 +216,7 @@ mod tests {
             if json {
                 tracing::subscriber::with_default(builder.event_format(JsonLines).finish(), log);
             } else {
-                tracing::subscriber::with_default(builder.fmt_fields(TextFields::default()).finish(), log);
+                tracing::subscriber::with_default(builder.fmt_fields(TextFields).finish(), log);
             }
             kept.text().lines().map(str::to_owned).collect::<Vec<_>>()
         };

@@ -41,7 +41,7 @@ pub(super) fn start(log: &Log, meters: &Meters) -> io::Result<Started> {
     let lines = tracing_subscriber::fmt::layer().with_writer(output.clone()).log_internal_errors(false);
     let started = match log.format {
         LogFormat::Text => {
-            let lines = lines.with_ansi(coloured()).with_target(false).fmt_fields(TextFields::default());
+            let lines = lines.with_ansi(coloured()).with_target(false).fmt_fields(TextFields);
             subscriber.with(lines).try_init()
         }
         LogFormat::Json => subscriber.with(lines.event_format(JsonLines)).try_init(),

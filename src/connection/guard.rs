@@ -97,6 +97,7 @@ fn describe(line: &mut Line, connection: &Connection, outcome: Outcome) {
     line.field_if("group", snapshot.tls.and_then(|tls| tls.group));
     line.field_if("host", snapshot.host.as_deref());
     line.field_if("target", snapshot.target.as_deref());
+    line.field_if("request", connection.request().as_deref());
     line.field("phase", outcome.phase.as_str());
     line.field("party", outcome.party.as_str());
     line.field("cause", outcome.cause.as_str());

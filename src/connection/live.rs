@@ -52,6 +52,7 @@ struct Details {
     route: Option<Arc<RouteMeter>>,
     failure: Option<Outcome>,
     error: Option<Box<str>>,
+    request: Option<Box<str>>,
     settled_in: u64,
     settled_out: u64,
 }
@@ -83,6 +84,7 @@ impl Connection {
             route: None,
             failure: None,
             error: None,
+            request: None,
             settled_in: 0,
             settled_out: 0,
         };
@@ -345,6 +347,17 @@ impl Connection {
     /// Notes in words what went wrong, for the access log.
     pub fn set_error(&self, error: &str) {
         self.details().error = Some(error.into());
+    }
+
+    /// Notes the id that its client has been told, of a request that was not read.
+    pub fn set_request(&self, id: &str) {
+        self.details().request = Some(id.into());
+    }
+
+    /// The id of a request that was not read.
+    #[must_use]
+    pub fn request(&self) -> Option<Box<str>> {
+        self.details().request.clone()
     }
 
     /// What went wrong, in words.

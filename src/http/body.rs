@@ -216,7 +216,7 @@ impl http_body::Body for Body {
                 Poll::Ready(Some(Ok(trailers::filtered(frame))))
             }
             Some(Err(broken)) => {
-                tracing::debug!(%broken, upstream = %calling.target().label(), "an answer has broken off");
+                tracing::debug!(%broken, target = %calling.target().label(), "an answer has broken off");
                 let (cause, error) = meaning(&broken);
                 this.fail(failure(cause));
                 Poll::Ready(Some(Err(error)))

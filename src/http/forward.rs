@@ -167,7 +167,7 @@ fn answered(
 ) -> Response<Body> {
     exchange.set_first_byte(calling.target());
     if let Err(refused) = response::prepare(&mut parts, upgrade && calling.can_switch(), &exchange, forwarding) {
-        tracing::debug!(%refused, upstream = %calling.target().label(), "a target's answer is refused");
+        tracing::debug!(%refused, target = %calling.target().label(), "a target's answer is refused");
         exchange.set_error(&refused.to_string());
         return failure(Failed::of(Party::Target, Cause::ResponseMalformed), exchange);
     }

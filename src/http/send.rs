@@ -139,7 +139,7 @@ async fn attempt(
         Ok(parts) => return Attempt::Answered(parts, calling),
         Err(broken) => broken,
     };
-    tracing::debug!(error = %with_causes(&broken), upstream = %target.label(), reused = calling.is_reused(), "no answer came");
+    tracing::debug!(error = %with_causes(&broken), target = %target.label(), reused = calling.is_reused(), "no answer came");
     let cause = match &broken {
         Broken::Malformed(_) => Cause::ResponseMalformed,
         // The body has told the exchange what is wrong with it.

@@ -136,7 +136,7 @@ impl<H> Desk<H> {
         };
         let mut exchange = Exchange::open(&self.registry, &self.connection, &self.activity, &request, host);
         let progress = Arc::clone(exchange.progress());
-        let connect = websocket::is_connect(&request);
+        let (connect, unknown) = (websocket::is_connect(&request), websocket::is_unknown(&request));
         let taken = match fault {
             // Boxed where they are made: both are large, and each move of them would be a copy.
             None => Ok(Box::pin((self.service)(Box::new(request), exchange))),
@@ -156,8 +156,8 @@ impl<H> Desk<H> {
                     }
                     response
                 }
-                // One for a protocol that we do not know (RFC 9220 section 3), or that does not say where to.
-                Err(exchange) if connect => answer::failure_with(StatusCode::NOT_IMPLEMENTED, malformed, exchange),
+                // RFC 9220 section 3.
+                Err(exchange) if unknown => answer::failure_with(StatusCode::NOT_IMPLEMENTED, malformed, exchange),
                 Err(exchange) => answer::failure(malformed, exchange),
             }
         };

@@ -61,6 +61,11 @@ pub(super) fn is_connect<B>(request: &Request<B>) -> bool {
     request.method() == Method::CONNECT || request.extensions().get::<Extended>().is_some()
 }
 
+/// Whether a request is an extended `CONNECT` for a protocol that is not known here, after [`recognize`].
+pub(super) fn is_unknown<B>(request: &Request<B>) -> bool {
+    request.method() == Method::CONNECT && request.extensions().get::<Protocol>().is_some()
+}
+
 /// To the client of a `CONNECT` every success is a tunnel (RFC 9110 section 9.3.6, RFC 8441 section 4): one that is none may
 /// not look like it.
 pub(super) fn settle(response: &mut Response<Body>) {

@@ -163,7 +163,11 @@ async fn plain(
                 }
                 Err(refusal) => {
                     let why = TurnedAway::Refused(refusal);
-                    unless_ended(connection, Box::pin(handler::turn_away(stream, version, why, site.linger))).await
+                    unless_ended(
+                        connection,
+                        Box::pin(handler::turn_away(stream, version, why, site.linger, connection)),
+                    )
+                    .await
                 }
             }
         }
@@ -171,12 +175,18 @@ async fn plain(
             let why = if site.table.is_tls_only() { TurnedAway::TlsExpected } else { TurnedAway::NoRoute };
             match opening {
                 Opening::Http1 => {
-                    unless_ended(connection, Box::pin(handler::turn_away(stream, Version::Http1, why, site.linger)))
-                        .await
+                    unless_ended(
+                        connection,
+                        Box::pin(handler::turn_away(stream, Version::Http1, why, site.linger, connection)),
+                    )
+                    .await
                 }
                 Opening::Http2 if why == TurnedAway::TlsExpected => {
-                    unless_ended(connection, Box::pin(handler::turn_away(stream, Version::Http2, why, site.linger)))
-                        .await
+                    unless_ended(
+                        connection,
+                        Box::pin(handler::turn_away(stream, Version::Http2, why, site.linger, connection)),
+                    )
+                    .await
                 }
                 Opening::Http2 | Opening::Tls(_) | Opening::Other => {
                     Outcome::new(Phase::Route, Party::Proxy, Cause::NoRoute)

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -12,6 +13,18 @@ pub enum Format {
     Text,
     /// One JSON object.
     Json,
+}
+
+/// A value as a line of text has it.
+#[must_use]
+pub fn quoted(value: &str) -> Cow<'_, str> {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'=');
+    if !value.is_empty() && value.bytes().all(plain) {
+        value.into()
+    } else {
+        // A JSON string escapes control characters, so a peer can forge no line; serialising a str cannot fail.
+        serde_json::Value::from(value).to_string().into()
+    }
 }
 
 /// One line of the access log, built field by field in one pass.
@@ -45,12 +58,9 @@ impl Line {
     /// Adds a text.
     pub fn field(&mut self, key: &str, value: &str) {
         self.key(key);
-        let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'=');
-        if self.format == Format::Text && !value.is_empty() && value.bytes().all(plain) {
-            self.text.push_str(value);
-        } else {
-            // A JSON string escapes control characters, so a peer can forge no line; serialising a str cannot fail.
-            self.text.push_str(&serde_json::Value::from(value).to_string());
+        match self.format {
+            Format::Text => self.text.push_str(&quoted(value)),
+            Format::Json => self.text.push_str(&serde_json::Value::from(value).to_string()),
         }
     }
 

@@ -26,7 +26,7 @@ pub use access_log::{AccessLog, LOGGED_FIELD_MAX, RequestDetail};
 pub use catalogue::{MetricInfo, MetricKind};
 #[cfg(test)]
 pub use kept::Kept;
-pub use line::{Format, Line};
+pub use line::{Format, Line, quoted};
 pub use mask::QueryMask;
 pub use meters::{Held, Level, LookupMeter, Meters};
 pub use moment::WorkerMoment;

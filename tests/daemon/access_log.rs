@@ -96,6 +96,11 @@ fn lines() -> BTreeMap<&'static str, Vec<Value>> {
     let mut nameless = Peer::connect(proxy.address("127.0.0.7"));
     nameless.send(b"GET / HTTP/1.0\r\n\r\n");
     nameless.rest();
+    let mut turned_away = Peer::connect(proxy.address("127.0.0.2"));
+    turned_away.request(HOST, "/");
+    assert_eq!(turned_away.message().status(), 400);
+    drop(turned_away);
+    proxy.line("connection", "the one turned away", |line| line["cause"] == "tls_expected");
     for route in ["secure", "raw", "refused", "refused-request", "silent", "answer", "known"] {
         proxy.line("connection", route, |line| line["route"] == route);
     }

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::harness::{End, HOST, Peer, Proxy, Target, Way};
+use crate::harness::{CERTIFICATES, End, HOST, Peer, Proxy, Target, Way};
 use crate::http2_spec::frames::{self, PREFACE, SETTINGS, fields, frame};
 
 /// Paths that some server or other takes for `/admin/` or what is below.
@@ -269,6 +269,38 @@ fn what_follows_who_was_let_in_is_asked_for_itself() {
     }
     let shown = [(":path", "/admin/"), (":authority", HOST), ("authorization", "Basic YWxpY2U6Y29ycmVjdA==")];
     assert_eq!(asked_by_http2(&proxy, &shown), (200, "/admin/".into()));
+    proxy.finish();
+}
+
+/// A client may send what it wants on a connection that it has for another host: the certificate says for which it may.
+#[test]
+fn each_stream_of_a_connection_is_routed_and_judged_for_itself() {
+    let route = |name: &str, path: &str| {
+        format!(
+            "[[routes]]\nname = \"{name}\"\nmatch.ports = [\"127.0.0.2:0\"]\nmatch.path = \"{path}\"\ntls.mode = \"terminate\"\n\
+             tls.certificate = {{ certificate = \"server.pem\", key = \"server.key\" }}\nrespond = {{ body = \"{name}\" }}\n"
+        )
+    };
+    let proxy = Proxy::start(&(route("a", "/a/") + &route("b", "/b")));
+    let mut client = Peer::connect(proxy.address("127.0.0.2")).tls(HOST, &CERTIFICATES.client(&["h2"]));
+    client.send(PREFACE);
+    client.send(&frame(SETTINGS, 0, 0, &[]));
+    for (stream, host, path, status, body) in [
+        (1, HOST, "/a/x", 200, "a"),
+        (3, HOST, "/b", 200, "b"),
+        (5, "uncovered.test", "/a/x", 421, "421 "),
+        (7, HOST, "/none", 404, "404 "),
+        (9, HOST, "/a/y", 200, "a"),
+    ] {
+        let head = [&[0x82, 0x87], &fields(&[(":path", path), (":authority", host)])[..]].concat();
+        client.send(&frame(frames::HEADERS, frames::WHOLE, stream, &head));
+        let said = answered(&mut client);
+        assert!(said.0 == status && said.1.starts_with(body), "{host}{path}: {said:?}");
+    }
+    client.finish();
+    drop(client);
+    let line = proxy.line("request", "that for another host", |line| line["status"] == 421);
+    assert_eq!((&line["cause"], &line["protocol"]), (&"misdirected".into(), &"h2".into()), "{line}");
     proxy.finish();
 }
 

@@ -88,7 +88,7 @@ fn what_is_set_aside_is_shown_kept_over_a_reload_and_forgotten_with_its_policy()
     let event = proxy.event("the target is set aside", |_| true);
     let said = |name| field(&event, name).map(str::to_owned);
     assert_eq!(said("route").as_deref(), Some("shop"), "{event}");
-    assert_eq!(said("upstream"), Some(silent.address.to_string()), "{event}");
+    assert_eq!(said("target"), Some(silent.address.to_string()), "{event}");
     assert_eq!((said("cause").as_deref(), said("set_aside").as_deref()), (Some("connect_timeout"), Some("3600s")));
 
     let status: Value = serde_json::from_str(&proxy.ask("/status").1).unwrap();
@@ -125,7 +125,7 @@ fn a_target_that_works_again_gets_its_share_again() {
     });
     returned.unwrap();
     assert_eq!(gauge(&proxy, address).as_deref(), Some("0"));
-    proxy.event("the target is back", |event| field(event, "upstream") == Some(&*address.to_string()));
+    proxy.event("the target is back", |event| field(event, "target") == Some(&*address.to_string()));
     let names: Vec<String> = (0..4).map(|_| request(&proxy, "127.0.0.2").field("x-target").to_owned()).collect();
     assert_eq!(names.iter().filter(|name| *name == "back").count(), 2, "{names:?}");
     proxy.finish();

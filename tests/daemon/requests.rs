@@ -304,6 +304,10 @@ fn a_plain_request_to_an_address_of_tls_routes_or_of_other_clients_is_told_so() 
         let answer = client.message();
         assert_eq!((answer.status(), answer.field("connection")), (status, "close"), "{ip}");
         assert_eq!(answer.text().contains("use https://"), status == 400, "{ip}: {answer:?}");
+        let id = answer.field("x-request-id");
+        assert!(answer.text().ends_with(&format!("\nrequest id: {id}\n")), "{ip}: {answer:?}");
+        let line = proxy.line("connection", "that of the id", |line| line["request"] == id);
+        assert!(["tls_expected", "no_route"].contains(&line["cause"].as_str().unwrap()), "{line}");
         assert_eq!(client.end(), End::Whole, "{ip}");
     }
     // With prior knowledge of HTTP/2 there is nobody to be told; the log says the same.

@@ -1,11 +1,14 @@
 //! Frames of an HTTP/2 client by hand, for what a client of the h2 crate does not do.
 
-const HEADERS: u8 = 0x1;
-const SETTINGS: u8 = 0x4;
+pub(super) const DATA: u8 = 0x0;
+pub(super) const HEADERS: u8 = 0x1;
+pub(super) const RST_STREAM: u8 = 0x3;
+pub(super) const SETTINGS: u8 = 0x4;
+pub(super) const GOAWAY: u8 = 0x7;
 const WINDOW_UPDATE: u8 = 0x8;
 
-const END_STREAM: u8 = 0x1;
-const END_HEADERS: u8 = 0x4;
+pub(super) const END_STREAM: u8 = 0x1;
+pub(super) const END_HEADERS: u8 = 0x4;
 
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 

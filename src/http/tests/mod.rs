@@ -18,6 +18,7 @@ mod pooling;
 mod rates;
 mod seats;
 mod stale;
+mod tunnel_frames;
 mod tunnels;
 mod websocket;
 mod websocket_targets;

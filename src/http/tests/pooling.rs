@@ -132,6 +132,28 @@ async fn a_post_with_a_body_that_met_a_stale_connection_is_not_sent_again() {
     }
 }
 
+/// Without a body nothing but the method says whether it may be done twice (RFC 9110 section 9.2.2).
+#[tokio::test]
+async fn a_request_that_met_a_stale_connection_is_sent_once_more_only_if_it_may_be_done_twice() {
+    for (method, again) in
+        [("PUT", true), ("DELETE", true), ("OPTIONS", true), ("POST", false), ("PATCH", false), ("MOVE", false)]
+    {
+        let target = stale(false).await;
+        let world = World::http1(Route::to(&[target.address])).await;
+        let mut client = world.client().await;
+        client.send(GET).await;
+        client.message().await;
+        until(|| world.pool().idle() == 1).await;
+        client.send(format!("{method} / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n")).await;
+        let (head, _) = client.message().await;
+        let (status, accepted) = if again { ("200", 2) } else { ("502", 1) };
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{method}: {head}");
+        assert_eq!(target.accepted(), accepted, "{method}");
+        drop(client);
+        world.end().await;
+    }
+}
+
 #[tokio::test]
 async fn a_target_that_answers_nothing_is_not_asked_a_third_time() {
     let target = Scripted::new(move |mut peer, number| async move {

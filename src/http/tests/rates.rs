@@ -369,7 +369,8 @@ async fn who_holds_up_a_connection_that_has_tunnels_only_is_not_slow() {
     let mut client = narrow(&world).await;
     client.send(frames::opening()).await;
     client.send(frames::websocket(1)).await;
-    let mut pace = Pace::new((1, milliseconds(100)), LONG);
+    // It takes a while until the kernels are full.
+    let mut pace = Pace::new((1, milliseconds(100)), LONG * 2);
     while let Some(count) = pace.next().await {
         assert!(reads(&mut client, count).await);
     }

@@ -139,8 +139,7 @@ impl<'a> Attempt<'a> {
         tracing::debug!(
             target: "smartproxy::connect",
             connection = self.plan.connection.id().0,
-            // Not `target`: that is where in the program the line comes from.
-            upstream = %self.target.label(),
+            target = %self.target.label(),
             address = self.address.map(tracing::field::display),
             cause,
             error = failure.map(|failure| tracing::field::display(with_causes(failure))),

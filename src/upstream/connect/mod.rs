@@ -168,7 +168,7 @@ impl<'a> Course<'a> {
             tracing::info!(
                 target: "smartproxy::health",
                 route = %self.plan.meter.name(),
-                upstream = %choice.target().label(),
+                target = %choice.target().label(),
                 ?after,
                 "the target is back"
             );
@@ -183,7 +183,7 @@ impl<'a> Course<'a> {
             tracing::warn!(
                 target: "smartproxy::health",
                 route = %self.plan.meter.name(),
-                upstream = %choice.target().label(),
+                target = %choice.target().label(),
                 cause = cause.as_str(),
                 error = %with_causes(&failed.failure),
                 set_aside = ?health.policy().set_aside,

@@ -30,10 +30,12 @@ pub(super) struct Deadline {
 /// What a connection is about.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Work {
+    /// A request is in progress, or its answer has not left.
+    pub(super) live: bool,
     /// A request is in progress.
     pub(super) busy: bool,
-    /// What the client does not take, if it takes nothing, is of answers.
-    pub(super) answers: bool,
+    /// What the client does not take is of tunnels only, which have times of their own and no rate.
+    pub(super) tunnels: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +76,8 @@ impl<'a> Clock<'a> {
     pub(super) fn deadline<S: Transport>(&mut self, now: Instant, wire: &Wire<S>, work: Work) -> Option<Deadline> {
         let late = |(at, cause)| Deadline { at, then: Then::Cut, outcome: serving(Party::Client, cause) };
         let head = wire.head_over(self.settings.request_head, now).map(late);
-        let slow = wire.slow_at(now, work.answers).map(|at| late((at, Cause::ResponseSlow)));
-        let waiting = self.waiting(now, wire, work.busy);
+        let slow = wire.slow_at(now, work.live && !work.tunnels).map(|at| late((at, Cause::ResponseSlow)));
+        let waiting = self.waiting(now, wire, work);
         let waiting = waiting.into_iter().chain(head).chain(slow).min_by_key(|deadline| deadline.at);
         let Some(at) = self.expires else { return waiting };
         let lifetime = Deadline { at, then: Then::Cut, outcome: serving(Party::Proxy, Cause::LifetimeReached) };
@@ -83,12 +85,15 @@ impl<'a> Clock<'a> {
     }
 
     /// The time of what is being waited for, if anything is.
-    fn waiting<S: Transport>(&mut self, now: Instant, wire: &Wire<S>, busy: bool) -> Option<Deadline> {
+    fn waiting<S: Transport>(&mut self, now: Instant, wire: &Wire<S>, work: Work) -> Option<Deadline> {
+        let busy = work.busy;
         self.idle_since = if busy { None } else { Some(*self.idle_since.get_or_insert(now)) };
         let settings = self.settings;
         let (patience, cause) =
             if busy { (settings.body, Cause::BodyTimeout) } else { (settings.linger, Cause::LingerTimeout) };
-        if let Some(due) = wire.due(now, patience) {
+        if !work.tunnels
+            && let Some(due) = wire.due(now, patience)
+        {
             let outcome = serving(Party::Client, cause);
             return Some(match due {
                 Due::Look(at) => Deadline { at, then: Then::Look, outcome },

@@ -257,8 +257,9 @@ where
         let now = Instant::now();
         let live = self.activity.live();
         let work = Work {
+            live: live > 0,
             busy: live > self.streams.ended(),
-            answers: live > 0 && self.wire.is_blocked() && self.streams.owe_answers(),
+            tunnels: self.wire.is_blocked() && !self.streams.owe_answers(),
         };
         let Some(deadline) = self.clock.deadline(now, &self.wire, work) else { return Poll::Pending };
         if deadline.at <= now {

@@ -139,7 +139,7 @@ async fn each_failed_attempt_is_one_line_with_all_that_is_known_of_it() {
     // The filter takes the longer name of `smartproxy::connection` too.
     assert_eq!(text.lines().filter(|line| line.contains(" smartproxy::connect: ")).count(), 1, "{text}");
     let fields = format!(
-        "DEBUG smartproxy::connect: connection=1 upstream={dead} address={dead} cause=\"refused\" \
+        "DEBUG smartproxy::connect: connection=1 target={dead} address={dead} cause=\"refused\" \
          error=the target refused the connection; does it run, and on this port? elapsed_ms="
     );
     assert!(text.contains(&fields), "{text}");

@@ -176,10 +176,10 @@ async fn the_log_says_once_that_a_target_is_set_aside_and_once_that_it_is_back()
         text.lines().filter_map(|line| line.split_once(" smartproxy::health: ")).map(|(_, rest)| rest).collect();
     let expected = [
         format!(
-            "the target is set aside: it is tried only where no other is left route=shop upstream={address} \
+            "the target is set aside: it is tried only where no other is left route=shop target={address} \
              cause=\"refused\" error=the target refused the connection; does it run, and on this port? set_aside=10s"
         ),
-        format!("the target is back route=shop upstream={address} after=30s"),
+        format!("the target is back route=shop target={address} after=30s"),
     ];
     assert_eq!(told, expected, "{text}");
     assert!(text.contains(" WARN ") && text.contains(" INFO "), "{text}");
