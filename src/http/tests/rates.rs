@@ -305,13 +305,7 @@ async fn an_answer_that_is_taken_below_the_rate_is_cut_and_one_above_it_goes_on(
     let (_target, mut world) = world_with(16 * 1024, false, |peer, _| endless(peer)).await;
     let mut fast = narrow(&world).await;
     fast.send(GET).await;
-    // What is read has to make the window grow by a segment before the kernel says so.
-    let mut pace = Pace::new((8 * 1024, milliseconds(25)), LONG);
-    while let Some(count) = pace.next().await {
-        assert!(reads(&mut fast, count).await);
-    }
-    fast.reset();
-    assert_eq!(world.outcome().await, by_client(Cause::Reset));
+    is_let_read(&mut world, fast).await;
 
     let mut slow = narrow(&world).await;
     slow.send(GET).await;
@@ -320,6 +314,17 @@ async fn an_answer_that_is_taken_below_the_rate_is_cut_and_one_above_it_goes_on(
     drop(slow);
     let lines = world.end().await;
     assert!(lines[1].contains("party=client cause=response_slow"), "{lines:?}");
+}
+
+/// Reads above the rate for long, and is not cut: it leaves by itself.
+async fn is_let_read(world: &mut World, mut fast: Peer) {
+    // What is read has to make the window grow by a segment before the kernel says so.
+    let mut pace = Pace::new((8 * 1024, milliseconds(25)), LONG);
+    while let Some(count) = pace.next().await {
+        assert!(reads(&mut fast, count).await);
+    }
+    fast.reset();
+    assert_eq!(world.outcome().await, by_client(Cause::Reset));
 }
 
 /// Takes much at once, and then little until it is cut.
@@ -339,12 +344,7 @@ async fn who_holds_up_a_connection_of_http_2_is_cut_as_by_http_1_1() {
     let mut fast = narrow(&world).await;
     fast.send(frames::opening()).await;
     fast.send(frames::get(1, "/fast")).await;
-    let mut pace = Pace::new((8 * 1024, milliseconds(25)), LONG);
-    while let Some(count) = pace.next().await {
-        assert!(reads(&mut fast, count).await);
-    }
-    fast.reset();
-    assert_eq!(world.outcome().await, by_client(Cause::Reset));
+    is_let_read(&mut world, fast).await;
 
     let mut slow = narrow(&world).await;
     slow.send(frames::opening()).await;
