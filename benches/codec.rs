@@ -5,7 +5,8 @@
 use bytes::BytesMut;
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::{Method, StatusCode, Uri};
+use smartproxy::head::Headers;
 use smartproxy::http::codec::encode::{self, ResponseFraming};
 use smartproxy::http::codec::{Chunks, FIELDS_MAX, HeadLimits, HeadScan, Length, Piece};
 
@@ -85,7 +86,7 @@ fn read_response(bencher: Bencher) {
 #[divan::bench(sample_size = 1000)]
 fn write_request(bencher: Bencher) {
     let head = HeadScan::default().request(&mut BytesMut::from(REQUEST), &LIMITS).unwrap().unwrap();
-    let (uri, headers): (Uri, HeaderMap) = (head.parts.uri, head.parts.headers);
+    let (uri, headers): (Uri, Headers) = (head.parts.uri, head.parts.headers);
     let mut out = BytesMut::with_capacity(2048);
     bencher.bench_local(|| {
         out.clear();

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use http::{HeaderMap, Method};
+use http::Method;
+use smartproxy::head::Headers;
 use smartproxy::name::{HostName, HostPattern, PathPattern, normalize_path};
 use smartproxy::route::{
     ConnectionFacts, Decision, Protocol, RequestFacts, RouteId, Rule, Table, TlsFacts, TlsHandling, TlsVersion,
@@ -79,7 +80,7 @@ fn connection(bencher: Bencher, name: &str) {
 fn request(bencher: Bencher, name: &str) {
     let table = Table::new(rules());
     let names = names(name);
-    let headers = HeaderMap::new();
+    let headers = Headers::new();
     let connection = facts(Some(TlsFacts { server_name: None, alpn: &[], versions: &[] }));
     let mut turn = names.iter().cycle();
     bencher.bench_local(|| {

@@ -4,6 +4,7 @@
 
 // Rank 0: no policy.
 pub mod disk;
+pub mod head;
 pub mod name;
 pub mod net;
 pub mod outcome;

@@ -1,8 +1,9 @@
+use crate::head::Headers;
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{AUTHORIZATION, HeaderMap};
+use http::header::AUTHORIZATION;
 
 /// The longest name and password together, in bytes; tokens in a password's place are as long as some kilobytes.
 pub const CREDENTIALS_MAX: usize = 4096;
@@ -42,8 +43,8 @@ impl Credentials {
     ///
     /// # Errors
     /// There are none, or what is there does not follow RFC 7617.
-    pub fn of(headers: &HeaderMap) -> Result<Self, NoCredentials> {
-        let mut fields = headers.get_all(AUTHORIZATION).iter();
+    pub fn of(headers: &Headers) -> Result<Self, NoCredentials> {
+        let mut fields = headers.get_all(AUTHORIZATION);
         let field = fields.next().ok_or(NoCredentials::Missing)?;
         if fields.next().is_some() {
             return Err(NoCredentials::Repeated);
@@ -95,7 +96,7 @@ pub(super) mod tests {
     use super::*;
 
     fn of(fields: &[&[u8]]) -> Result<Credentials, NoCredentials> {
-        let mut headers = HeaderMap::new();
+        let mut headers = Headers::new();
         for field in fields {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(field).unwrap());
         }

@@ -3,9 +3,10 @@ use std::str::FromStr;
 
 use http::header::HOST;
 use http::uri::Authority;
-use http::{HeaderName, HeaderValue, Request, Uri};
+use http::{HeaderName, HeaderValue, Uri};
 
 use super::arguments::MatchOptions;
+use crate::head::Request;
 use crate::name::HostName;
 use crate::sniff::ClientHello;
 
@@ -100,18 +101,18 @@ fn asked_for(authority: &Authority) -> Option<HostName> {
 /// The request as an HTTP/1.1 client would send it; a `--header host:...` stands in place of the URL's host, as with curl.
 fn request(options: &MatchOptions, uri: &Uri, authority: &str) -> Result<Request<()>, String> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let mut request = Request::builder().method(&*options.method).uri(path).body(());
-    if let Ok(request) = &mut request {
-        for header in &options.headers {
-            let (name, value) = parse_header(header).ok_or_else(|| format!("{header}: write it as NAME:VALUE"))?;
-            request.headers_mut().append(name, value);
-        }
-        if !request.headers().contains_key(HOST) {
-            let host = HeaderValue::from_str(authority).map_err(|error| format!("{authority}: {error}"))?;
-            request.headers_mut().insert(HOST, host);
-        }
+    let wrong = |error: http::Error| format!("{} {path}: {error}", options.method);
+    let request = http::Request::builder().method(&*options.method).uri(path).body(()).map_err(wrong)?;
+    let mut request = Request::from(request);
+    for header in &options.headers {
+        let (name, value) = parse_header(header).ok_or_else(|| format!("{header}: write it as NAME:VALUE"))?;
+        request.headers_mut().append(name, value);
     }
-    request.map_err(|error| format!("{} {path}: {error}", options.method))
+    if !request.headers().contains_key(HOST) {
+        let host = HeaderValue::from_str(authority).map_err(|error| format!("{authority}: {error}"))?;
+        request.headers_mut().insert(HOST, host);
+    }
+    Ok(request)
 }
 
 fn parse_header(text: &str) -> Option<(HeaderName, HeaderValue)> {

@@ -1,11 +1,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{Method, Request};
+use http::Method;
 
 use super::route::Route;
 use super::site::Site;
 use crate::connection::Refusal;
+use crate::head::Request;
 use crate::http::Host;
 use crate::name::normalize_path;
 use crate::outcome::{Cause, Outcome, Party, Phase};

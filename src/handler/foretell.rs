@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
-use http::{Request, StatusCode, Uri};
+use http::{StatusCode, Uri};
 
 use super::choose::{Terms, admits_any, choose};
 use super::route::{Action, Route};
 use super::site::Site;
 use crate::connection::Refusal;
+use crate::head::Request;
 use crate::http::{Host, answer, foretell_target};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::route::{ConnectionFacts, Decision, Protocol, RouteId};

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::header::STRICT_TRANSPORT_SECURITY;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, StatusCode};
 
 use super::choose::{Terms, choose};
 use super::entry::enter;
@@ -10,6 +10,7 @@ use super::inquiry::ForwardAuth;
 use super::route::{Action, Forward, Route};
 use super::site::Site;
 use crate::connection::{Connection, Registry, State};
+use crate::head::{Headers, Request, Response};
 use crate::http::{
     Asking, Body, Exchange, Forwarding, Incoming, Pool, Scheme, TlsNames, Version, answer, ask, forward, serve,
 };
@@ -123,7 +124,7 @@ impl Requests {
                 Err(response) => return response,
             };
         }
-        let mut vouched = HeaderMap::new();
+        let mut vouched = Headers::new();
         if let Some(asked) = &route.http.forward_auth {
             (exchange, vouched) = match Box::pin(self.ask(&mut request, exchange, route, asked)).await {
                 Ok(vouched) => vouched,
@@ -171,7 +172,7 @@ impl Requests {
         exchange: Exchange,
         route: &Route,
         way: &Forward,
-        vouched: &HeaderMap,
+        vouched: &Headers,
     ) -> Response<Body> {
         let connection = Arc::clone(exchange.connection());
         let plan = Plan {
@@ -211,7 +212,7 @@ impl Requests {
         exchange: Exchange,
         route: &Route,
         asked: &ForwardAuth,
-    ) -> Result<(Exchange, HeaderMap), Response<Body>> {
+    ) -> Result<(Exchange, Headers), Response<Body>> {
         let connection = Arc::clone(exchange.connection());
         let plan = Plan {
             targets: &asked.targets,
@@ -234,7 +235,7 @@ impl Requests {
             tls: self.tls_names(),
             rewrite: None,
             preserve_host: false,
-            vouched: &HeaderMap::new(),
+            vouched: &Headers::new(),
             request_headers: &asked.unchanged,
             response_headers: &asked.unchanged,
             max_request_body: None,

@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
-use http::header::{HeaderMap, WWW_AUTHENTICATE};
-use http::{HeaderValue, Response};
+use http::HeaderValue;
+use http::header::WWW_AUTHENTICATE;
 
 use crate::auth::{Credentials, Users, Verdict, Verifier};
+use crate::head::{Headers, Response};
 use crate::http::{Body, Exchange, answer};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 
@@ -23,7 +24,7 @@ impl BasicAuth {
     ///
     /// # Errors
     /// The answer to a request that shows none, or not the right password; or that cannot be judged now.
-    pub(super) async fn admit(&self, headers: &HeaderMap, mut exchange: Exchange) -> Result<Exchange, Response<Body>> {
+    pub(super) async fn admit(&self, headers: &Headers, mut exchange: Exchange) -> Result<Exchange, Response<Body>> {
         let credentials = match Credentials::of(headers) {
             Ok(credentials) => credentials,
             Err(none) => return Err(self.ask(&none.to_string(), exchange)),

@@ -1,6 +1,7 @@
 use http::header::LOCATION;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, StatusCode};
 
+use crate::head::Response;
 use crate::http::{Body, Exchange, HeaderEdits, TlsNames, answer};
 use crate::name::{Placeholder, Template};
 use crate::outcome::{Cause, Outcome, Party, Phase};

@@ -1,7 +1,8 @@
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, StatusCode};
 
+use crate::head::Response;
 use crate::http::{Body, Exchange, HeaderEdits, TlsNames, answer};
 use crate::name::{FieldValue, Language, Template};
 
@@ -48,9 +49,9 @@ impl Respond {
                 };
                 // The first of a name replaces ours, the others join it.
                 if self.headers.iter().take(index).any(|(earlier, _)| earlier == name) {
-                    headers.append(name, value);
+                    headers.append(name.clone(), value);
                 } else {
-                    headers.insert(name, value);
+                    headers.insert(name.clone(), value);
                 }
             }
             edits.apply(headers, exchange, tls);

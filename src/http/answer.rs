@@ -1,12 +1,13 @@
 //! Answers of the proxy's own.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use http::{Response, StatusCode, Version};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{StatusCode, Version};
 
 use super::body::Body;
 use super::errors::ErrorAnswers;
 use super::exchange::Exchange;
+use crate::head::{Headers, Response, ResponseParts};
 use crate::outcome::{Cause, Outcome};
 
 /// The name of the field that carries the request's id.
@@ -24,16 +25,13 @@ pub fn whole_with(
     status: StatusCode,
     body: impl Into<Bytes>,
     mut exchange: Exchange,
-    fill: impl FnOnce(&mut HeaderMap, &Exchange),
+    fill: impl FnOnce(&mut Headers, &Exchange),
 ) -> Response<Body> {
     exchange.set_status(status);
-    let mut headers = HeaderMap::new();
+    let mut headers = Headers::new();
     headers.insert(X_REQUEST_ID, exchange.id().header().clone());
     fill(&mut headers, &exchange);
-    let mut response = Response::new(Body::whole(body.into(), exchange));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
+    Response::from_parts(ResponseParts::new(status, Version::HTTP_11, headers), Body::whole(body.into(), exchange))
 }
 
 /// The answer to a request that has failed: the status that belongs to the cause, and a page of the

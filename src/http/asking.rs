@@ -4,11 +4,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{
     CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, EXPECT,
-    HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
-    RANGE, TRAILER,
+    HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, TRAILER,
 };
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, Uri, Version};
+use http::{Method, Uri, Version};
 use tokio::time::timeout;
 
 use super::answer::X_REQUEST_ID;
@@ -23,6 +22,7 @@ use super::request_body::RequestBody;
 use super::request_id::RequestId;
 use super::send::send;
 use super::{answer, forwarded, hop, response};
+use crate::head::{Headers, Request, RequestParts, Response, ResponseParts};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 
 /// What is read and thrown away of the body of an answer that lets a request through.
@@ -87,7 +87,7 @@ pub async fn ask(
     request: &mut Request<Incoming>,
     mut exchange: Exchange,
     asking: Asking<'_>,
-) -> Result<(Exchange, HeaderMap), Response<Body>> {
+) -> Result<(Exchange, Headers), Response<Body>> {
     for name in asking.copied {
         remove_alike(request.headers_mut(), name);
     }
@@ -108,10 +108,10 @@ pub async fn ask(
     if !parts.status.is_success() {
         return Err(denied(parts, calling, exchange, forwarding).await);
     }
-    let mut vouched = HeaderMap::new();
+    let mut vouched = Headers::new();
     for name in asking.copied {
         for value in parts.headers.get_all(name) {
-            vouched.append(name, value.clone());
+            vouched.append(name.clone(), value.clone());
         }
     }
     discard(calling).await;
@@ -148,17 +148,13 @@ fn question(request: &Request<Incoming>, exchange: &mut Exchange, asking: &Askin
     }
     headers.insert(X_REQUEST_ID, exchange.id().header().clone());
     let body = RequestBody::new(Incoming::empty(), exchange.progress(), forwarding.timeouts.body, None);
-    let mut question = Request::new(body);
-    *question.method_mut() = Method::GET;
-    *question.uri_mut() = Uri::from(asking.path.clone());
-    *question.version_mut() = Version::HTTP_11;
-    *question.headers_mut() = headers;
-    question
+    let uri = Uri::from(asking.path.clone());
+    Request::from_parts(RequestParts::new(Method::GET, uri, Version::HTTP_11, headers), body)
 }
 
 /// Hands on the answer of a server that denies a request.
 async fn denied(
-    mut parts: http::response::Parts,
+    mut parts: ResponseParts,
     calling: Calling,
     mut exchange: Exchange,
     forwarding: &Forwarding<'_>,

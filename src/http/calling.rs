@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{Method, StatusCode};
 use http_body::Frame;
 
 use super::one::{self, Broken, Link};
@@ -10,6 +10,7 @@ use super::pool::Terms;
 use super::request_body::RequestBody;
 use super::two::{self, Far, Mux, Slot};
 use crate::connection::ConnectionId;
+use crate::head::{Headers, Request, ResponseParts};
 use crate::net::{Owner, Prefixed};
 use crate::upstream::Target;
 
@@ -138,10 +139,7 @@ impl Calling {
     ///
     /// # Cancel safety
     /// Nothing is lost; to be called again.
-    pub(super) async fn answer(
-        &mut self,
-        interim: impl FnMut(StatusCode, HeaderMap),
-    ) -> Result<http::response::Parts, Broken> {
+    pub(super) async fn answer(&mut self, interim: impl FnMut(StatusCode, Headers)) -> Result<ResponseParts, Broken> {
         match self {
             Self::Http1(calling) => calling.0.answer(interim).await,
             Self::Http2(call) => call.answer(interim).await,

@@ -1,8 +1,9 @@
-use http::header::{HeaderMap, HeaderName};
+use http::header::HeaderName;
 
 use super::disguise::remove_alike;
 use super::exchange::Exchange;
 use super::facts::TlsNames;
+use crate::head::Headers;
 use crate::name::{FieldValue, Placeholder};
 
 /// What is changed in a head, in this order: removed, set, added.
@@ -25,7 +26,7 @@ impl HeaderEdits {
     /// Changes a head. A field of whose value nothing is left is not there: what was there under its name goes all the same,
     /// since a peer must not be able to say what the route says. Of a field that names the user, those go too that a target
     /// could take for it.
-    pub fn apply(&self, headers: &mut HeaderMap, exchange: &Exchange, tls: TlsNames<'_>) {
+    pub fn apply(&self, headers: &mut Headers, exchange: &Exchange, tls: TlsNames<'_>) {
         for name in &self.remove {
             headers.remove(name);
         }
@@ -35,8 +36,8 @@ impl HeaderEdits {
             }
             match value.expand(|placeholder, out| exchange.write(placeholder, tls, out)) {
                 Some(value) => headers.insert(name.clone(), value),
-                None => headers.remove(name),
-            };
+                None => drop(headers.remove(name)),
+            }
         }
         for (name, value) in &self.add {
             if let Some(value) = value.expand(|placeholder, out| exchange.write(placeholder, tls, out)) {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT, HeaderValue, REFERER};
-use http::{Method, Request, StatusCode, Uri, Version};
+use http::{Method, StatusCode, Uri, Version};
 
 use super::activity::Activity;
 use super::errors::ErrorAnswers;
@@ -13,6 +13,7 @@ use super::progress::Progress;
 use super::request_id::RequestId;
 use super::seat::Seat;
 use crate::connection::{Connection, Gate, Registry};
+use crate::head::Request;
 use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::telemetry::{LOGGED_FIELD_MAX, Line, NO_ROUTE, RouteMeter, StatusClass};
 use crate::upstream::Target;

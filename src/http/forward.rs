@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::EXPECT;
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::{StatusCode, Version};
 
 use super::body::Body;
 use super::calling::Calling;
@@ -20,6 +20,7 @@ use super::two::StreamTunnel;
 use super::via::Via;
 use super::websocket::{Extended, Handshake};
 use super::{answer, hop, request, response};
+use crate::head::{Headers, Request, Response, ResponseParts};
 use crate::name::PathRewrite;
 use crate::net::AddressSet;
 use crate::outcome::{Cause, Outcome, Party, Phase};
@@ -97,7 +98,7 @@ pub struct Forwarding<'a> {
     /// Whether the target gets the client's Host, rather than its own name.
     pub preserve_host: bool,
     /// What a server that was asked first says of the request.
-    pub vouched: &'a HeaderMap,
+    pub vouched: &'a Headers,
     /// What is changed in the request's head.
     pub request_headers: &'a HeaderEdits,
     /// What is changed in the answer's head.
@@ -159,7 +160,7 @@ pub async fn forward(
 
 /// Hands a target's answer on; with whether an upgrade was asked for, and how.
 fn answered(
-    mut parts: http::response::Parts,
+    mut parts: ResponseParts,
     calling: Calling,
     (upgrade, handshake): (bool, Handshake),
     mut exchange: Exchange,

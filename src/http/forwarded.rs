@@ -1,8 +1,8 @@
-use http::header::{Entry, FORWARDED, HeaderMap, HeaderName, HeaderValue};
+use http::header::{FORWARDED, HeaderName, HeaderValue};
 
-use super::disguise::remove_where;
 use super::forward::Scheme;
 use super::host::Host;
+use crate::head::Headers;
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -35,7 +35,7 @@ pub(super) struct Told<'a> {
 /// Tells the target who the client is (RFC 7239, and its older cousins).
 ///
 /// What the peer says of those before it is kept, and added to, only if it is trusted.
-pub(super) fn tell(headers: &mut HeaderMap, told: Told<'_>) {
+pub(super) fn tell(headers: &mut Headers, told: Told<'_>) {
     let Told { client, scheme, host, port, trusted } = told;
     remove_claims(headers, trusted);
     let host = host.authority().map(|authority| authority.as_str());
@@ -47,31 +47,30 @@ pub(super) fn tell(headers: &mut HeaderMap, told: Told<'_>) {
     if let Some(client) = client {
         append(headers, &X_FORWARDED_FOR, client);
     }
-    headers.entry(&X_FORWARDED_PROTO).or_insert_with(|| HeaderValue::from_static(scheme));
+    headers.insert_if_absent(X_FORWARDED_PROTO, || HeaderValue::from_static(scheme));
     if let Some(host) = host
-        && let Entry::Vacant(place) = headers.entry(&X_FORWARDED_HOST)
-        && let Ok(value) = HeaderValue::from_str(host)
+        && let Ok(host) = HeaderValue::from_str(host)
     {
-        place.insert(value);
+        headers.insert_if_absent(X_FORWARDED_HOST, || host);
     }
-    headers.entry(&X_FORWARDED_PORT).or_insert_with(|| HeaderValue::from(port));
+    headers.insert_if_absent(X_FORWARDED_PORT, || HeaderValue::from(port));
     append(headers, &FORWARDED, &element(client, scheme, host));
 }
 
 /// Tells the target which prefix was taken off the path, behind those that a trusted proxy has taken off.
-pub(super) fn tell_prefix(headers: &mut HeaderMap, prefix: &str) {
+pub(super) fn tell_prefix(headers: &mut Headers, prefix: &str) {
     append(headers, &X_FORWARDED_PREFIX, prefix);
 }
 
 /// Removes what only a head may say of a client, from trailers.
-pub(super) fn forbid_claims(trailers: &mut HeaderMap) {
+pub(super) fn forbid_claims(trailers: &mut Headers) {
     remove_claims(trailers, false);
 }
 
 /// Removes what a client says of itself, but for what is `trusted`, and what a target could take for it.
-fn remove_claims(headers: &mut HeaderMap, trusted: bool) {
+fn remove_claims(headers: &mut Headers, trusted: bool) {
     let is_claim = |name: &HeaderName| OURS.contains(name) || OTHERS.contains(name);
-    remove_where(headers, |name| is_disguised(name.as_str()) || (!trusted && is_claim(name)));
+    headers.remove_where(|name| is_disguised(name.as_str()) || (!trusted && is_claim(name)));
 }
 
 /// Whether a CGI-like target cannot tell the field from one that we set: it reads `_` and `-` as the same.
@@ -107,19 +106,16 @@ fn element(client: Option<&str>, scheme: &str, host: Option<&str>) -> String {
 }
 
 /// Adds an element to a list-valued field, as one line.
-fn append(headers: &mut HeaderMap, name: &HeaderName, element: &str) {
-    match headers.entry(name) {
-        Entry::Vacant(place) => {
-            if let Ok(value) = HeaderValue::from_str(element) {
-                place.insert(value);
-            }
+fn append(headers: &mut Headers, name: &HeaderName, element: &str) {
+    if !headers.contains_key(name) {
+        if let Ok(value) = HeaderValue::from_str(element) {
+            headers.append(name.clone(), value);
         }
-        Entry::Occupied(mut place) => {
-            let said: Vec<&[u8]> = place.iter().map(HeaderValue::as_bytes).chain([element.as_bytes()]).collect();
-            if let Ok(value) = HeaderValue::from_bytes(&said.join(&b", "[..])) {
-                place.insert(value);
-            }
-        }
+        return;
+    }
+    let said: Vec<&[u8]> = headers.get_all(name).map(HeaderValue::as_bytes).chain([element.as_bytes()]).collect();
+    if let Ok(value) = HeaderValue::from_bytes(&said.join(&b", "[..])) {
+        headers.insert(name.clone(), value);
     }
 }
 
@@ -129,13 +125,13 @@ mod tests {
 
     use super::*;
 
-    fn told(fields: &[(&'static str, &'static str)], client: &str, host: &str, trusted: bool) -> HeaderMap {
-        let mut headers = HeaderMap::new();
+    fn told(fields: &[(&'static str, &'static str)], client: &str, host: &str, trusted: bool) -> Headers {
+        let mut headers = Headers::new();
         for (name, value) in fields {
-            headers.append(*name, HeaderValue::from_static(value));
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let request = Request::builder().header("host", host).body(()).unwrap();
-        let host = Host::of(&request).unwrap();
+        let host = Host::of(&request.into()).unwrap();
         tell(&mut headers, Told { client: Some(client), scheme: Scheme::Https, host: &host, port: 8443, trusted });
         tell_prefix(&mut headers, "/api");
         headers

@@ -1,6 +1,6 @@
-use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 
-use super::disguise::remove_where;
+use crate::head::Headers;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -23,7 +23,7 @@ const KEPT: [&str; 12] = [
 ];
 
 /// Removes what concerns one connection only (RFC 9110 section 7.6.1).
-pub(super) fn remove(headers: &mut HeaderMap) {
+pub(super) fn remove(headers: &mut Headers) {
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
             // The one that most say goes anyway.
@@ -36,21 +36,21 @@ pub(super) fn remove(headers: &mut HeaderMap) {
         }
         headers.remove(CONNECTION);
     }
-    remove_where(headers, |name| {
+    headers.remove_where(|name| {
         [TE, TRANSFER_ENCODING, UPGRADE].contains(name) || [KEEP_ALIVE, PROXY_CONNECTION].contains(name)
     });
 }
 
 /// Whether the list-valued field has the token, in any case.
-pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
+pub(super) fn has_token(headers: &Headers, name: &HeaderName, wanted: &str) -> bool {
     tokens(headers, name).any(|token| token.eq_ignore_ascii_case(wanted))
 }
 
 /// The upgrade that a message asks for or agrees to, if it does so in earnest (RFC 9110 section 7.8).
 ///
 /// One to another HTTP, or to TLS, is none: inside the tunnel the client would reach the target past every rule of ours.
-pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
-    let mut fields = headers.get_all(UPGRADE).iter();
+pub(super) fn upgrade(headers: &Headers) -> Option<HeaderValue> {
+    let mut fields = headers.get_all(UPGRADE);
     let field = fields.next()?;
     let is_http = |token: &str| {
         let name = token.split('/').next().unwrap_or(token).trim();
@@ -60,23 +60,18 @@ pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     if sound && has_token(headers, &CONNECTION, "upgrade") { Some(field.clone()) } else { None }
 }
 
-pub(super) fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
+pub(super) fn tokens<'a>(headers: &'a Headers, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    headers.get_all(name).filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn headers(fields: &[(&str, &str)]) -> HeaderMap {
+    fn headers(fields: &[(&str, &str)]) -> Headers {
         let field =
             |(name, value): &(&str, &str)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
-        let mut headers = HeaderMap::new();
+        let mut headers = Headers::new();
         for (name, value) in fields.iter().map(field) {
             headers.append(name, value);
         }

@@ -3,8 +3,9 @@ use std::sync::Arc;
 
 use http::header::HOST;
 use http::uri::Authority;
-use http::{Method, Request, Version};
+use http::{Method, Version};
 
+use crate::head::Request;
 use crate::name::HostName;
 
 /// The host that a request is for: one, and the same wherever the request names it.
@@ -67,7 +68,7 @@ impl Host {
         if !sound {
             return Err(InvalidHost::Target);
         }
-        let mut fields = request.headers().get_all(HOST).iter();
+        let mut fields = request.headers().get_all(HOST);
         let field = fields.next();
         if fields.next().is_some() {
             return Err(InvalidHost::Repeated);
@@ -161,11 +162,11 @@ mod tests {
     use super::*;
 
     fn request(version: Version, uri: &str, hosts: &[&str]) -> Request<()> {
-        let mut request = Request::builder().version(version).uri(uri);
+        let mut request = http::Request::builder().version(version).uri(uri);
         for host in hosts {
             request = request.header(HOST, *host);
         }
-        request.body(()).unwrap()
+        request.body(()).unwrap().into()
     }
 
     #[test]

@@ -8,6 +8,7 @@ use http_body::{Frame, SizeHint};
 use super::disguise::remove_alike;
 use super::one::Feed;
 use super::two::Intake;
+use crate::head::Headers;
 
 /// What is read and thrown away of a body that nobody wanted.
 pub(super) const DISCARDED_MAX: u64 = 256 * 1024;
@@ -109,9 +110,10 @@ impl http_body::Body for Incoming {
 
 fn without(frame: Frame<Bytes>, forbidden: &[HeaderName]) -> Frame<Bytes> {
     match frame.into_trailers() {
-        Ok(mut trailers) => {
+        Ok(trailers) => {
+            let mut trailers = Headers::from(trailers);
             forbidden.iter().for_each(|name| remove_alike(&mut trailers, name));
-            Frame::trailers(trailers)
+            Frame::trailers(trailers.into())
         }
         Err(frame) => frame,
     }

@@ -1,9 +1,10 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use super::hop;
+use crate::head::Headers;
 use crate::outcome::Outcome;
 
 /// Answers before the final one that may wait for the client; a target that sends more of them at once loses them.
@@ -23,12 +24,12 @@ pub(super) struct Progress {
     starving: AtomicBool,
     /// There are answers before the final one that the client has not had.
     hinted: AtomicBool,
-    interim: Mutex<Vec<(StatusCode, HeaderMap)>>,
+    interim: Mutex<Vec<(StatusCode, Headers)>>,
 }
 
 impl Progress {
     /// Keeps an answer that comes before the final one (RFC 9110 section 15.2) for the client.
-    pub(super) fn add_interim(&self, status: StatusCode, mut headers: HeaderMap) {
+    pub(super) fn add_interim(&self, status: StatusCode, mut headers: Headers) {
         hop::remove(&mut headers);
         let mut interim = self.interim();
         if interim.len() < INTERIM_MAX {
@@ -37,11 +38,11 @@ impl Progress {
         self.hinted.store(true, Ordering::Release);
     }
 
-    pub(super) fn take_interim(&self) -> Vec<(StatusCode, HeaderMap)> {
+    pub(super) fn take_interim(&self) -> Vec<(StatusCode, Headers)> {
         if self.hinted.swap(false, Ordering::AcqRel) { std::mem::take(&mut *self.interim()) } else { Vec::new() }
     }
 
-    fn interim(&self) -> MutexGuard<'_, Vec<(StatusCode, HeaderMap)>> {
+    fn interim(&self) -> MutexGuard<'_, Vec<(StatusCode, Headers)>> {
         // Each change is whole before the next can panic.
         self.interim.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -115,7 +116,7 @@ mod tests {
     fn one_interim_answer_above_what_is_kept_is_dropped() {
         let progress = Progress::default();
         for _ in 0..=INTERIM_MAX {
-            progress.add_interim(StatusCode::EARLY_HINTS, HeaderMap::new());
+            progress.add_interim(StatusCode::EARLY_HINTS, Headers::new());
         }
         assert_eq!(progress.take_interim().len(), INTERIM_MAX);
         assert_eq!(progress.take_interim().len(), 0);

@@ -1,9 +1,6 @@
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
-};
-use http::request::Parts;
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
-use http::{Method, Request, Uri, Version};
+use http::{Method, Uri, Version};
 
 use super::answer::X_REQUEST_ID;
 use super::exchange::Exchange;
@@ -13,6 +10,7 @@ use super::host::Host;
 use super::request_id::RequestId;
 use super::via::VIA_SELF_MAX;
 use super::{forwarded, hop};
+use crate::head::{Headers, Request, RequestParts};
 use crate::name::{PathRewrite, Placeholder, Unrewritable};
 use crate::upstream::Target;
 
@@ -37,7 +35,7 @@ pub(super) enum Refusal {
 /// # Errors
 /// What the client's head says of its body is too much, or ambiguous.
 pub(super) fn prepare(
-    parts: &mut Parts,
+    parts: &mut RequestParts,
     upgrade: Option<HeaderValue>,
     exchange: &mut Exchange,
     forwarding: &Forwarding<'_>,
@@ -90,20 +88,20 @@ pub(super) fn prepare(
     for name in forwarding.vouched.keys() {
         headers.remove(name);
     }
-    headers.extend(forwarding.vouched.iter().map(|(name, value)| (name.clone(), value.clone())));
+    headers.extend(forwarding.vouched.iter());
     forwarding.request_headers.apply(headers, exchange, forwarding.tls);
     Ok(())
 }
 
 /// Says that there is no body where a target would expect one (RFC 9110 section 8.6); HTTP/2 clients need not say it.
-pub(super) fn say_empty(parts: &mut Parts) {
+pub(super) fn say_empty(parts: &mut RequestParts) {
     if [Method::POST, Method::PUT, Method::PATCH].contains(&parts.method) {
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
 }
 
 /// Names the host for one target: the client's, or the target's own.
-pub(super) fn set_host(headers: &mut HeaderMap, exchange: &Exchange, preserve: bool, target: &Target) {
+pub(super) fn set_host(headers: &mut Headers, exchange: &Exchange, preserve: bool, target: &Target) {
     let value = match exchange.host().authority() {
         Some(authority) if preserve => HeaderValue::from_str(authority.as_str()),
         Some(_) | None => HeaderValue::from_str(&target.authority(exchange.connection().listener().port())),
@@ -119,13 +117,13 @@ pub(super) fn is_idempotent(method: &Method) -> bool {
 }
 
 /// The length that a head gives for its body, if it gives one in digits.
-pub(super) fn said_length(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn said_length(headers: &Headers) -> Option<u64> {
     let digits = headers.get(CONTENT_LENGTH)?.to_str().ok()?;
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
-fn check_length(headers: &HeaderMap, limit: Option<u64>) -> Result<(), Refusal> {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+fn check_length(headers: &Headers, limit: Option<u64>) -> Result<(), Refusal> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH);
     if lengths.next().is_none() {
         return Ok(());
     }
@@ -196,12 +194,12 @@ pub fn foretell_target<B>(
 }
 
 /// HTTP/2 may send cookies in pieces; HTTP/1 has one field (RFC 9113 section 8.2.3).
-pub(super) fn join_cookies(headers: &mut HeaderMap) {
-    let mut cookies = headers.get_all(COOKIE).iter();
-    if cookies.next().is_none() || cookies.next().is_none() {
+pub(super) fn join_cookies(headers: &mut Headers) {
+    // One is as it has to be.
+    if headers.get_all(COOKIE).nth(1).is_none() {
         return;
     }
-    let pieces: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let pieces: Vec<&[u8]> = headers.get_all(COOKIE).map(HeaderValue::as_bytes).collect();
     if let Ok(value) = HeaderValue::from_bytes(&pieces.join(&b"; "[..])) {
         headers.insert(COOKIE, value);
     }
@@ -214,7 +212,7 @@ mod tests {
     #[test]
     fn lengths_are_checked_up_to_the_limit() {
         let headers = |lengths: &[&'static str]| {
-            let mut headers = HeaderMap::new();
+            let mut headers = Headers::new();
             for length in lengths {
                 headers.append(CONTENT_LENGTH, HeaderValue::from_static(length));
             }
@@ -238,11 +236,11 @@ mod tests {
         assert_eq!(origin_form(&"https://a.test#y".parse().unwrap()).to_string(), "/");
         assert_eq!(origin_form(&"https://a.test?y#z".parse().unwrap()).to_string(), "/?y");
         assert_eq!(origin_form(&Uri::from_static("*")).to_string(), "*");
-        let mut headers = HeaderMap::new();
+        let mut headers = Headers::new();
         for piece in ["a=1", "b=2", "c=3"] {
             headers.append(COOKIE, HeaderValue::from_static(piece));
         }
         join_cookies(&mut headers);
-        assert_eq!(headers.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2; c=3"]);
+        assert_eq!(headers.get_all(COOKIE).collect::<Vec<_>>(), ["a=1; b=2; c=3"]);
     }
 }

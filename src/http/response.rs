@@ -1,10 +1,10 @@
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING, UPGRADE};
-use http::response::Parts;
 use http::{StatusCode, Version};
 
 use super::exchange::Exchange;
 use super::forward::Forwarding;
 use super::hop;
+use crate::head::ResponseParts;
 
 /// Why an answer of a target is not handed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +20,7 @@ pub(super) enum Refused {
 /// # Errors
 /// The target's: its answer is ambiguous, and what follows it cannot be trusted either.
 pub(super) fn prepare(
-    parts: &mut Parts,
+    parts: &mut ResponseParts,
     asked_to_upgrade: bool,
     exchange: &Exchange,
     forwarding: &Forwarding<'_>,
@@ -35,7 +35,7 @@ pub(super) fn prepare(
 }
 
 /// What does not depend on the route.
-fn clean(parts: &mut Parts, asked_to_upgrade: bool) -> Result<(), Refused> {
+fn clean(parts: &mut ResponseParts, asked_to_upgrade: bool) -> Result<(), Refused> {
     check_framing(parts)?;
     let protocol = if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         let protocol = hop::upgrade(&parts.headers).filter(|_| asked_to_upgrade);
@@ -53,10 +53,10 @@ fn clean(parts: &mut Parts, asked_to_upgrade: bool) -> Result<(), Refused> {
     Ok(())
 }
 
-fn check_framing(parts: &Parts) -> Result<(), Refused> {
+fn check_framing(parts: &ResponseParts) -> Result<(), Refused> {
     let headers = &parts.headers;
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let mut codings = headers.get_all(TRANSFER_ENCODING);
+    let mut lengths = headers.get_all(CONTENT_LENGTH);
     let (coding, length) = (codings.next(), lengths.next());
     let repeated = codings.next().is_some() || lengths.next().is_some();
     let chunked = coding.is_none_or(|value| value.as_bytes().eq_ignore_ascii_case(b"chunked"));
@@ -73,12 +73,12 @@ mod tests {
 
     use super::*;
 
-    fn prepared(status: u16, fields: &[(&str, &str)], asked: bool) -> Result<Parts, Refused> {
+    fn prepared(status: u16, fields: &[(&str, &str)], asked: bool) -> Result<ResponseParts, Refused> {
         let mut response = Response::builder().status(status);
         for (name, value) in fields {
             response = response.header(*name, *value);
         }
-        let mut parts = response.body(()).unwrap().into_parts().0;
+        let mut parts = response.body(()).unwrap().into_parts().0.into();
         clean(&mut parts, asked).map(|()| parts)
     }
 

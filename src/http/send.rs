@@ -1,8 +1,7 @@
 use std::sync::Arc;
 
+use http::Method;
 use http::header::UPGRADE;
-use http::response::Parts;
-use http::{Method, Request};
 use tokio::time::timeout;
 
 use super::calling::{Calling, Lease};
@@ -13,6 +12,7 @@ use super::opening;
 use super::request::{is_idempotent, set_host};
 use super::request_body::RequestBody;
 use super::{seat, websocket};
+use crate::head::{Request, ResponseParts};
 use crate::outcome::{Cause, Outcome, Party, Phase, with_causes};
 use crate::telemetry::Checkout;
 use crate::upstream::Failure;
@@ -35,7 +35,7 @@ impl Failed {
 
 /// What one attempt to send has come to.
 enum Attempt {
-    Answered(Parts, Calling),
+    Answered(ResponseParts, Calling),
     /// The connection was stale, or the target has not taken the request, which may go out once more.
     Again(Box<Request<RequestBody>>),
     Failed(Failed),
@@ -47,7 +47,7 @@ pub(super) async fn send(
     request: Box<Request<RequestBody>>,
     exchange: &mut Exchange,
     forwarding: &Forwarding<'_>,
-) -> Result<(Parts, Calling), Failed> {
+) -> Result<(ResponseParts, Calling), Failed> {
     seat::sit(exchange, forwarding).await?;
     let plan = &forwarding.plan;
     // One turn per request: who is chosen is who is connected to if no connection leads there.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::StatusCode;
 
 use super::activity::Activity;
 use super::body::Body;
@@ -12,6 +12,7 @@ use super::progress::Progress;
 use super::rate::MinRate;
 use super::{answer, one, two, websocket};
 use crate::connection::{Connection, Registry, State};
+use crate::head::{Request, Response};
 use crate::net::Transport;
 use crate::outcome::{Cause, Outcome, Party, Phase};
 
@@ -174,5 +175,5 @@ const PADDED: &str =
 fn padded<B>(request: &Request<B>) -> bool {
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     request.version() == http::Version::HTTP_2
-        && request.headers().values().any(|value| blank(value.as_bytes().first()) || blank(value.as_bytes().last()))
+        && request.headers().iter().any(|(_, value)| blank(value.as_bytes().first()) || blank(value.as_bytes().last()))
 }

@@ -7,6 +7,7 @@ use http::header::{
 use http_body::Frame;
 
 use super::forwarded;
+use crate::head::Headers;
 
 /// Fields that decide framing, routing or who is believed, and so may not come after the fact (RFC 9110 section 6.5.1).
 const FORBIDDEN: [HeaderName; 21] = [
@@ -36,7 +37,8 @@ const FORBIDDEN: [HeaderName; 21] = [
 /// The frame, without the trailer fields that have no business there.
 pub(super) fn filtered(frame: Frame<Bytes>) -> Frame<Bytes> {
     match frame.into_trailers() {
-        Ok(mut trailers) => {
+        Ok(trailers) => {
+            let mut trailers = Headers::from(trailers);
             for name in &FORBIDDEN {
                 trailers.remove(name);
             }
@@ -44,7 +46,7 @@ pub(super) fn filtered(frame: Frame<Bytes>) -> Frame<Bytes> {
                 trailers.remove(name);
             }
             forwarded::forbid_claims(&mut trailers);
-            Frame::trailers(trailers)
+            Frame::trailers(trailers.into())
         }
         Err(frame) => frame,
     }

@@ -1,7 +1,8 @@
 use http::Version;
-use http::header::{HeaderMap, HeaderValue, InvalidHeaderValue, VIA};
+use http::header::{HeaderValue, InvalidHeaderValue, VIA};
 
 use super::hop;
+use crate::head::Headers;
 
 /// How often our name may stand in a request's `Via`. Proxies of one name may stand behind each other; a request that has
 /// come through them more often than any sensible chain is long goes in circles.
@@ -27,7 +28,7 @@ impl Via {
     }
 
     /// Adds us behind those that the message has come through.
-    pub(super) fn add(&self, headers: &mut HeaderMap, received: Version) {
+    pub(super) fn add(&self, headers: &mut Headers, received: Version) {
         let element = if received == Version::HTTP_2 {
             &self.http2
         } else if received == Version::HTTP_10 {
@@ -39,7 +40,7 @@ impl Via {
     }
 
     /// Whether a request has come through us more often than may be.
-    pub(super) fn is_loop(&self, headers: &HeaderMap) -> bool {
+    pub(super) fn is_loop(&self, headers: &Headers) -> bool {
         let is_us = |element: &&str| {
             element.split_ascii_whitespace().nth(1).is_some_and(|by| by.eq_ignore_ascii_case(&self.name))
         };
@@ -54,12 +55,12 @@ mod tests {
     #[test]
     fn we_are_named_with_the_version_that_came() {
         let via = Via::new("edge").unwrap();
-        let mut headers = HeaderMap::new();
+        let mut headers = Headers::new();
         headers.insert(VIA, HeaderValue::from_static("1.1 before"));
         for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
             via.add(&mut headers, version);
         }
-        let all: Vec<_> = headers.get_all(VIA).iter().collect();
+        let all: Vec<_> = headers.get_all(VIA).collect();
         assert_eq!(all, ["1.1 before", "1.0 edge", "1.1 edge", "2.0 edge"]);
         assert!(Via::new("a\nb").is_err());
     }
@@ -67,7 +68,7 @@ mod tests {
     #[test]
     fn a_request_goes_in_circles_when_it_has_come_once_more_than_it_may() {
         let via = Via::new("edge").unwrap();
-        let mut headers = HeaderMap::new();
+        let mut headers = Headers::new();
         headers.insert(VIA, HeaderValue::from_static("1.1 other, HTTP/1.1 EDGE (x), edge, 1.1 edges"));
         for _ in 1..VIA_SELF_MAX - 1 {
             via.add(&mut headers, Version::HTTP_11);

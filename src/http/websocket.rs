@@ -7,12 +7,13 @@ use h2::ext::Protocol;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version, request, response};
+use http::{Method, StatusCode, Version};
 
 use super::body::Body;
 use super::incoming::Incoming;
 use super::request_id::random;
 use super::two::Ties;
+use crate::head::{Headers, Request, RequestParts, Response, ResponseParts};
 
 /// RFC 6455 section 1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -81,13 +82,13 @@ pub(super) fn is_opened<B>(response: &Response<B>) -> bool {
 }
 
 /// Whether a head asks to become a WebSocket.
-pub(super) fn is_asked(headers: &HeaderMap) -> bool {
+pub(super) fn is_asked(headers: &Headers) -> bool {
     headers.get(UPGRADE).is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 impl Handshake {
     /// Looks for a handshake in a request's head. That of a WebSocket which has come by HTTP/2 becomes one of HTTP/1.1.
-    pub(super) fn begin(parts: &mut request::Parts) -> Self {
+    pub(super) fn begin(parts: &mut RequestParts) -> Self {
         let headers = &mut parts.headers;
         let extended = parts.extensions.remove::<Extended>();
         if parts.method == Method::CONNECT {
@@ -103,7 +104,7 @@ impl Handshake {
         if let Ok(key) = HeaderValue::from_str(&key) {
             headers.insert(SEC_WEBSOCKET_KEY, key);
         }
-        headers.entry(SEC_WEBSOCKET_VERSION).or_insert(HeaderValue::from_static("13"));
+        headers.insert_if_absent(SEC_WEBSOCKET_VERSION, || HeaderValue::from_static("13"));
         Self::Extended(extended, key)
     }
 
@@ -111,17 +112,18 @@ impl Handshake {
     ///
     /// # Errors
     /// The target has not answered our handshake.
-    pub(super) fn switched(self, parts: &mut response::Parts) -> Result<Option<Extended>, WrongAccept> {
+    pub(super) fn switched(self, parts: &mut ResponseParts) -> Result<Option<Extended>, WrongAccept> {
         let (extended, key) = match self {
             Self::Extended(extended, key) => (extended, key),
             Self::Upgrade(_) | Self::Connect(_) => return Ok(None),
         };
-        let mut accepts = parts.headers.get_all(SEC_WEBSOCKET_ACCEPT).iter();
+        let mut accepts = parts.headers.get_all(SEC_WEBSOCKET_ACCEPT);
         let wanted = accept(key.as_bytes());
         let right = accepts.next().is_some_and(|accept| accept.as_bytes() == wanted.as_bytes());
         if !right || accepts.next().is_some() {
             return Err(WrongAccept);
         }
+        drop(accepts);
         open(parts);
         Ok(Some(extended))
     }
@@ -136,7 +138,7 @@ impl Handshake {
 
     /// Makes the answer to the client out of a target's success, by HTTP/2 or to a `CONNECT`. Gives the stream that becomes a tunnel, if it is
     /// one.
-    pub(super) fn connected(self, parts: &mut response::Parts) -> Option<Extended> {
+    pub(super) fn connected(self, parts: &mut ResponseParts) -> Option<Extended> {
         let key = match self {
             Self::Extended(extended, _) => {
                 open(parts);
@@ -162,7 +164,7 @@ impl Handshake {
 }
 
 /// Makes the answer to a `CONNECT`.
-fn open(parts: &mut response::Parts) {
+fn open(parts: &mut ResponseParts) {
     for name in [CONNECTION, UPGRADE, SEC_WEBSOCKET_ACCEPT, CONTENT_LENGTH] {
         parts.headers.remove(name);
     }

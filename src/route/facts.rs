@@ -1,8 +1,9 @@
 use std::net::IpAddr;
 
-use http::{HeaderMap, Method};
+use http::Method;
 
 use super::TlsVersion;
+use crate::head::Headers;
 use crate::name::HostName;
 
 /// What is known of a connection before any byte of it is answered.
@@ -39,5 +40,5 @@ pub struct RequestFacts<'a> {
     /// The method.
     pub method: &'a Method,
     /// The headers.
-    pub headers: &'a HeaderMap,
+    pub headers: &'a Headers,
 }

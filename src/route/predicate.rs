@@ -115,7 +115,7 @@ pub(super) fn request<'a>(rule: &'a Rule, facts: &RequestFacts<'a>) -> Result<()
         return Err(Mismatch::Method { wanted: &rule.methods, found: facts.method });
     }
     for (name, wanted) in &rule.headers {
-        if !facts.headers.get_all(name).iter().any(|found| same_value(found, wanted)) {
+        if !facts.headers.get_all(name).any(|found| same_value(found, wanted)) {
             return Err(Mismatch::Header { name, wanted, found: facts.headers.get(name) });
         }
     }

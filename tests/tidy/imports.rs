@@ -5,6 +5,7 @@ use super::sources::{Source, sources};
 /// Each room with its rank. A room may use rooms of a lower rank, and none of its own.
 const RANKS: &[(&str, u8)] = &[
     ("disk", 0),
+    ("head", 0),
     ("name", 0),
     ("net", 0),
     ("outcome", 0),

@@ -1,10 +1,11 @@
 //! Heads and chunks as they go onto the wire.
 
 use bytes::BytesMut;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, StatusCode, Uri};
 
 use super::length::{Length, forbids_length};
+use crate::head::Headers;
 
 /// What a field takes with its name, more often than not: the room that is made at first.
 const FIELD_BYTES: usize = 48;
@@ -26,13 +27,13 @@ pub struct ResponseFraming {
 /// The fields that say the length are written by `length`, whatever `headers` say: head and body cannot disagree.
 /// [`Length::Empty`] writes none, but for a `Content-Length: 0` that is among the headers. [`Length::UntilClose`] is none
 /// for a request, and announces chunks: what follows can then never be taken for another request.
-pub fn request_head(out: &mut BytesMut, method: &Method, uri: &Uri, headers: &HeaderMap, length: Length) {
+pub fn request_head(out: &mut BytesMut, method: &Method, uri: &Uri, headers: &Headers, length: Length) {
     out.reserve(method.as_str().len() + uri.path().len() + (headers.len() + 2) * FIELD_BYTES);
     out.extend_from_slice(method.as_str().as_bytes());
     out.extend_from_slice(b" ");
     target(out, method, uri);
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    fields(out, headers, |_| false);
+    fields(out, headers.iter(), |_| false);
     match length {
         Length::Empty => {
             if headers.get(CONTENT_LENGTH).is_some_and(|value| value == "0") {
@@ -53,7 +54,7 @@ pub fn response_head(
     out: &mut BytesMut,
     status: StatusCode,
     reason: Option<&[u8]>,
-    headers: &HeaderMap,
+    headers: &Headers,
     framing: ResponseFraming,
 ) {
     out.reserve((headers.len() + 3) * FIELD_BYTES);
@@ -65,7 +66,7 @@ pub fn response_head(
     out.extend_from_slice(b" ");
     out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\n");
-    fields(out, headers, |name| framing.connection.is_some() && *name == CONNECTION);
+    fields(out, headers.iter(), |name| framing.connection.is_some() && *name == CONNECTION);
     if !forbids_length(status) {
         match framing.length {
             Length::Empty => {
@@ -99,14 +100,18 @@ pub fn chunk_begin(out: &mut BytesMut, length: usize) {
 pub fn last_chunk(out: &mut BytesMut, trailers: Option<&HeaderMap>) {
     out.extend_from_slice(b"0\r\n");
     if let Some(trailers) = trailers {
-        fields(out, trailers, |_| false);
+        fields(out, trailers.iter(), |_| false);
     }
     out.extend_from_slice(b"\r\n");
 }
 
 /// All fields but those that say the length, and those that are `left_out`.
-fn fields(out: &mut BytesMut, headers: &HeaderMap, left_out: impl Fn(&HeaderName) -> bool) {
-    for (name, value) in headers {
+fn fields<'a>(
+    out: &mut BytesMut,
+    fields: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
+    left_out: impl Fn(&HeaderName) -> bool,
+) {
+    for (name, value) in fields {
         if *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING || left_out(name) {
             continue;
         }

@@ -5,6 +5,7 @@ use httparse::{Header, Status};
 
 use super::fault::HeadFault;
 use super::length::{Declared, Length};
+use crate::head::Headers;
 
 /// The most fields of one head or trailer section. HAProxy takes 101 (`tune.http.maxhdr`), Apache (`LimitRequestFields`)
 /// and hyper 100; browsers send about 20.
@@ -17,7 +18,7 @@ const ADDED: usize = 7;
 /// The fields of a head, and what they say of the message and of the connection.
 #[derive(Debug)]
 pub(super) struct Fields {
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Headers,
     declared: Declared,
     close: bool,
     keep_alive: bool,
@@ -28,7 +29,7 @@ impl Fields {
     /// Takes over what was read from `head`, as slices of it.
     pub(super) fn of(head: &Bytes, read: &[Header<'_>]) -> Result<Self, HeadFault> {
         let mut fields = Self {
-            headers: HeaderMap::with_capacity(read.len() + ADDED),
+            headers: Headers::with_capacity(read.len() + ADDED),
             declared: Declared::default(),
             close: false,
             keep_alive: false,

@@ -1,19 +1,19 @@
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
-use http::request::Parts;
 use http::uri::Scheme;
-use http::{Method, Request, Uri, Version};
+use http::{Method, Uri, Version};
 
 use super::fault::HeadFault;
 use super::fields::{FIELDS_MAX, Fields, check_read, is_token};
 use super::length::Length;
+use crate::head::RequestParts;
 
 /// The head of a request.
 #[derive(Debug)]
 pub struct RequestHead {
     /// Version (1.0 or 1.1), method, target and fields, with those that say the length.
-    pub parts: Parts,
+    pub parts: RequestParts,
     /// How its body is delimited; never [`Length::UntilClose`].
     pub length: Length,
     /// Whether the connection may go on after it, by its version and its Connection field.
@@ -69,11 +69,7 @@ pub(super) fn parse(head: &Bytes) -> Result<RequestHead, HeadFault> {
     let length = fields.request_length(version)?;
     let keep_alive = fields.persists(version);
     let expects_continue = fields.expects_continue(version) && !length.is_empty();
-    let (mut parts, ()) = Request::new(()).into_parts();
-    parts.method = method;
-    parts.uri = uri;
-    parts.version = version;
-    parts.headers = fields.headers;
+    let parts = RequestParts::new(method, uri, version, fields.headers);
     Ok(RequestHead { parts, length, keep_alive, expects_continue })
 }
 

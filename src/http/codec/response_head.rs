@@ -1,13 +1,13 @@
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
-use http::response::Parts;
-use http::{Method, Response, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 
 use super::fault::HeadFault;
 use super::fields::{FIELDS_MAX, Fields, check_read};
 use super::length::Length;
 use super::request_head::check_version;
+use crate::head::ResponseParts;
 
 /// Where the reason phrase begins: behind `HTTP/1.1 200 `.
 const REASON: usize = 13;
@@ -35,7 +35,7 @@ impl ReasonPhrase {
 pub struct ResponseHead {
     /// Version (1.0 or 1.1), status and fields, with those that say the length. A reason phrase that is not the
     /// status' own is in the extensions, as [`ReasonPhrase`].
-    pub parts: Parts,
+    pub parts: ResponseParts,
     /// How its body is delimited.
     pub length: Length,
     /// Whether the connection may go on after it, by its version, its Connection field and its length.
@@ -71,10 +71,7 @@ pub(super) fn parse(head: &Bytes, asked: &Method) -> Result<ResponseHead, HeadFa
     let fields = Fields::of(head, response.headers)?;
     let length = fields.response_length(version, status, asked)?;
     let keep_alive = fields.persists(version) && length != Length::UntilClose;
-    let (mut parts, ()) = Response::new(()).into_parts();
-    parts.status = status;
-    parts.version = version;
-    parts.headers = fields.headers;
+    let mut parts = ResponseParts::new(status, version, fields.headers);
     if let Some(reason) = uncommon_reason(head, status) {
         parts.extensions.insert(reason);
     }

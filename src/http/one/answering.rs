@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
-use http::{HeaderMap, Method, Response, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use http_body::{Body as _, Frame};
 
 use super::content::Content;
@@ -13,6 +13,7 @@ use super::feed::Feeder;
 use super::outbox::Outbox;
 use super::outgoing::{Loaded, Outgoing};
 use super::wire::{Keep, Wire};
+use crate::head::{Headers, Response};
 use crate::http::body::Body;
 use crate::http::codec::Length;
 use crate::http::codec::Piece;
@@ -227,7 +228,7 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
     fn give<S: Transport>(&mut self, context: &mut Context<'_>, wire: &mut Wire<S>, feeder: &Feeder) -> Fed {
         if self.asked.expects_continue && !self.continued && self.outgoing.is_none() {
             self.continued = true;
-            encode::response_head(wire.outbox.text(), StatusCode::CONTINUE, None, &HeaderMap::new(), NO_BODY);
+            encode::response_head(wire.outbox.text(), StatusCode::CONTINUE, None, &Headers::new(), NO_BODY);
             return Fed::Moved;
         }
         let piece = match self.content.next(&mut wire.inbox) {

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::EXPECT;
-use http::request::Parts;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{Method, StatusCode};
 use http_body::{Body, Frame};
 use tokio::time::{Sleep, sleep};
 
 use super::content::Content;
 use super::outgoing::{Loaded, Outgoing};
 use super::wire::{Keep, Wire};
+use crate::head::{Headers, Request, RequestParts, ResponseParts};
 use crate::http::codec::Length;
 use crate::http::codec::Piece;
 use crate::http::codec::encode;
@@ -65,7 +65,7 @@ impl Link {
 #[derive(Debug)]
 pub(in crate::http) struct Call {
     link: Link,
-    parts: Parts,
+    parts: RequestParts,
     outgoing: Outgoing<RequestBody>,
     /// All of the request is in the outbox.
     loaded: bool,
@@ -162,8 +162,8 @@ impl Call {
     /// Nothing is lost; to be called again.
     pub(in crate::http) async fn answer(
         &mut self,
-        mut interim: impl FnMut(StatusCode, HeaderMap),
-    ) -> Result<http::response::Parts, Broken> {
+        mut interim: impl FnMut(StatusCode, Headers),
+    ) -> Result<ResponseParts, Broken> {
         loop {
             let head = poll_fn(|context| self.poll_head(context)).await?;
             let status = head.parts.status;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode, Version};
+use http::{StatusCode, Version};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::answering::{Answering, Asked, Discarded, Fed, Progress};
@@ -14,6 +14,7 @@ use super::feed::feed;
 use super::wire::{Keep, Wire};
 use crate::connection::Connection;
 use crate::drain::Order;
+use crate::head::{Request, Response};
 use crate::http::activity::{Abandoned, Activity};
 use crate::http::body::Body;
 use crate::http::codec::{HeadFault, HeadLimits, HeadScan, RequestHead};

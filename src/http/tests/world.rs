@@ -12,6 +12,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::connection::{Connection, ConnectionGuard, Gate, Registry};
+use crate::head::{Headers, Request, Response};
 use crate::http::{
     ErrorAnswers, Exchange, ForwardedPolicy, Forwarding, HeaderEdits, MinRate, Pool, Scheme, Settings, TargetProtocol,
     Timeouts, TlsNames, Version, answer, forward, serve,
@@ -91,9 +92,9 @@ impl Route {
 
     async fn answer(
         self: Arc<Self>,
-        request: Box<http::Request<crate::http::Incoming>>,
+        request: Box<Request<crate::http::Incoming>>,
         mut exchange: Exchange,
-    ) -> http::Response<crate::http::Body> {
+    ) -> Response<crate::http::Body> {
         let meter = self.meter.clone().unwrap();
         exchange.set_route(&meter);
         exchange.set_errors(&Arc::new(ErrorAnswers { show_cause: true, pages: Vec::new() }));
@@ -129,7 +130,7 @@ impl Route {
             tls: TlsNames::default(),
             rewrite: self.rewrite.as_ref(),
             preserve_host: self.preserve_host,
-            vouched: &http::HeaderMap::new(),
+            vouched: &Headers::new(),
             request_headers: &self.request_headers,
             response_headers: &self.response_headers,
             max_request_body: self.max_request_body,

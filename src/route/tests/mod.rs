@@ -8,9 +8,10 @@ mod unreachable;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 
 use super::*;
+use crate::head::Headers;
 use crate::name::{HostName, HostPattern, PathPattern};
 use crate::net::AddressSet;
 
@@ -172,14 +173,14 @@ struct Request {
     host: Option<HostName>,
     path: String,
     method: Method,
-    headers: HeaderMap,
+    headers: Headers,
 }
 
 impl Request {
     /// A GET; an empty host is none.
     fn to(name: &str, path: &str) -> Self {
         let host = (!name.is_empty()).then(|| host(name));
-        Self { host, path: path.into(), method: Method::GET, headers: HeaderMap::new() }
+        Self { host, path: path.into(), method: Method::GET, headers: Headers::new() }
     }
 
     fn method(mut self, method: Method) -> Self {
@@ -188,7 +189,7 @@ impl Request {
     }
 
     fn header(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers.append(name, HeaderValue::from_static(value));
+        self.headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         self
     }
 

@@ -1,9 +1,9 @@
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
 use proptest::prelude::*;
 
 use super::super::encode::{chunk_begin, last_chunk};
 use super::*;
+use http::HeaderMap;
 
 /// What a body has come to: its content, its trailer fields, and what follows it once it has ended.
 #[derive(Debug, Default, PartialEq)]
@@ -200,6 +200,7 @@ proptest! {
         rest in proptest::collection::vec(any::<u8>(), 0..10),
         cut in 1_usize..50,
     ) {
+        let trailers = trailers.map(HeaderMap::from);
         let mut wire = BytesMut::new();
         for content in &contents {
             chunk_begin(&mut wire, content.len());

@@ -1,15 +1,16 @@
 use bytes::BytesMut;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::super::encode::{ResponseFraming, chunk_begin, last_chunk, request_head, response_head};
 use super::*;
+use crate::head::Headers;
 
 const PLAIN: ResponseFraming = ResponseFraming { length: Length::Empty, declared: None, connection: None };
 
 /// Fields that say nothing of the message or the connection.
-pub(super) fn headers() -> impl Strategy<Value = HeaderMap> {
+pub(super) fn headers() -> impl Strategy<Value = Headers> {
     let name = "[a-z0-9!#$%&'*+.^_`|~-]{1,24}".prop_map(|name| name.parse::<HeaderName>().unwrap());
     let standard = prop::sample::select(vec!["host", "accept", "cookie", "user-agent", "content-type"])
         .prop_map(HeaderName::from_static);
@@ -19,7 +20,7 @@ pub(super) fn headers() -> impl Strategy<Value = HeaderMap> {
     proptest::collection::vec((prop_oneof![name, standard], value), 0..20).prop_map(|fields| {
         let spoken = ["connection", "content-length", "transfer-encoding", "expect"];
         fields.into_iter().filter(|(name, _)| !spoken.contains(&name.as_str())).fold(
-            HeaderMap::new(),
+            Headers::new(),
             |mut headers, (name, value)| {
                 headers.append(name, value);
                 headers
@@ -28,21 +29,21 @@ pub(super) fn headers() -> impl Strategy<Value = HeaderMap> {
     })
 }
 
-fn of(fields: &[(HeaderName, &'static str)]) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+fn of(fields: &[(HeaderName, &'static str)]) -> Headers {
+    let mut headers = Headers::new();
     for (name, value) in fields {
-        headers.append(name, HeaderValue::from_static(value));
+        headers.append(name.clone(), HeaderValue::from_static(value));
     }
     headers
 }
 
-fn request_text(method: Method, uri: &'static str, headers: &HeaderMap, length: Length) -> String {
+fn request_text(method: Method, uri: &'static str, headers: &Headers, length: Length) -> String {
     let mut out = BytesMut::new();
     request_head(&mut out, &method, &Uri::from_static(uri), headers, length);
     String::from_utf8(out.to_vec()).unwrap()
 }
 
-fn response_text(status: u16, reason: Option<&[u8]>, headers: &HeaderMap, framing: ResponseFraming) -> String {
+fn response_text(status: u16, reason: Option<&[u8]>, headers: &Headers, framing: ResponseFraming) -> String {
     let mut out = BytesMut::new();
     response_head(&mut out, StatusCode::from_u16(status).unwrap(), reason, headers, framing);
     String::from_utf8(out.to_vec()).unwrap()
@@ -60,7 +61,7 @@ fn a_request_goes_out_in_the_form_that_a_target_expects() {
         (Method::GET, "a.test:443", "GET /"),
         (Method::CONNECT, "/", "CONNECT /"),
     ] {
-        let text = request_text(method, uri, &HeaderMap::new(), Length::Empty);
+        let text = request_text(method, uri, &Headers::new(), Length::Empty);
         assert_eq!(text, format!("{line} HTTP/1.1\r\n\r\n"));
     }
 }
@@ -111,7 +112,7 @@ fn the_connection_is_the_callers_if_it_says_so() {
     assert_eq!(response_text(200, None, &upgrade, PLAIN), "HTTP/1.1 200 OK\r\nconnection: upgrade\r\n\r\n");
     let close = ResponseFraming { connection: Some("close"), ..PLAIN };
     assert_eq!(response_text(200, None, &upgrade, close), "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n");
-    assert_eq!(response_text(200, None, &HeaderMap::new(), close), "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n");
+    assert_eq!(response_text(200, None, &Headers::new(), close), "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n");
 }
 
 #[test]
@@ -126,7 +127,7 @@ fn a_reason_cannot_end_its_line() {
         (200, Some(b"A\nB: c"), "200 OK"),
         (200, Some(b"A\x7f"), "200 OK"),
     ] {
-        assert_eq!(response_text(status, reason, &HeaderMap::new(), PLAIN), format!("HTTP/1.1 {line}\r\n\r\n"));
+        assert_eq!(response_text(status, reason, &Headers::new(), PLAIN), format!("HTTP/1.1 {line}\r\n\r\n"));
     }
 }
 
@@ -137,7 +138,7 @@ fn chunks_are_written() {
         chunk_begin(&mut out, length);
     }
     last_chunk(&mut out, None);
-    last_chunk(&mut out, Some(&of(&[(HeaderName::from_static("a"), "b"), (CONTENT_LENGTH, "1")])));
+    last_chunk(&mut out, Some(&of(&[(HeaderName::from_static("a"), "b"), (CONTENT_LENGTH, "1")]).into()));
     assert_eq!(out, format!("1\r\na\r\n1a\r\nffff\r\n{:x}\r\n0\r\n\r\n0\r\na: b\r\n\r\n", usize::MAX));
 }
 

@@ -7,9 +7,10 @@ mod requests;
 mod responses;
 
 use bytes::BytesMut;
-use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use http::{Method, StatusCode, Uri, Version};
 
 use super::*;
+use crate::head::{Headers, RequestParts, ResponseParts};
 
 /// What no test but those of the limits reaches.
 const WIDE: HeadLimits = HeadLimits { head: 64 * 1024, target: 8 * 1024 };
@@ -19,7 +20,7 @@ struct Request {
     method: Method,
     uri: Uri,
     version: Version,
-    headers: HeaderMap,
+    headers: Headers,
     length: Length,
     keep_alive: bool,
     expects_continue: bool,
@@ -29,7 +30,7 @@ struct Request {
 struct Response {
     status: StatusCode,
     version: Version,
-    headers: HeaderMap,
+    headers: Headers,
     reason: Option<ReasonPhrase>,
     length: Length,
     keep_alive: bool,
@@ -89,7 +90,7 @@ impl From<RequestHead> for Request {
     fn from(head: RequestHead) -> Self {
         let RequestHead { parts, length, keep_alive, expects_continue } = head;
         assert!(parts.extensions.is_empty());
-        let http::request::Parts { method, uri, version, headers, .. } = parts;
+        let RequestParts { method, uri, version, headers, .. } = parts;
         Self { method, uri, version, headers, length, keep_alive, expects_continue }
     }
 }
@@ -98,7 +99,7 @@ impl From<ResponseHead> for Response {
     fn from(head: ResponseHead) -> Self {
         let ResponseHead { parts, length, keep_alive } = head;
         let reason = parts.extensions.get().cloned();
-        let http::response::Parts { status, version, headers, .. } = parts;
+        let ResponseParts { status, version, headers, .. } = parts;
         Self { status, version, headers, reason, length, keep_alive }
     }
 }

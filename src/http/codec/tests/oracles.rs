@@ -2,7 +2,6 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http::request::Parts;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -11,6 +10,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use super::*;
+use crate::head::{RequestParts, ResponseParts};
 
 /// Larger than any head and body here.
 const PIPE: usize = 64 * 1024;
@@ -78,8 +78,8 @@ fn heads() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// What hyper's server makes of a request: its head and its body, unless it refuses it.
-async fn through_hyper_server(wire: Vec<u8>) -> Option<(Parts, Bytes)> {
-    let seen: Arc<Mutex<Option<(Parts, Bytes)>>> = Arc::default();
+async fn through_hyper_server(wire: Vec<u8>) -> Option<(RequestParts, Bytes)> {
+    let seen: Arc<Mutex<Option<(RequestParts, Bytes)>>> = Arc::default();
     let (mut client, server) = duplex(PIPE);
     client.write_all(&wire).await.unwrap();
     client.shutdown().await.unwrap();
@@ -88,7 +88,7 @@ async fn through_hyper_server(wire: Vec<u8>) -> Option<(Parts, Bytes)> {
         async move {
             let (parts, body) = request.into_parts();
             if let Ok(body) = body.collect().await {
-                seen.lock().unwrap().get_or_insert((parts, body.to_bytes()));
+                seen.lock().unwrap().get_or_insert((parts.into(), body.to_bytes()));
             }
             Ok::<_, Infallible>(http::Response::new(Empty::<Bytes>::new()))
         }
@@ -102,7 +102,7 @@ async fn through_hyper_server(wire: Vec<u8>) -> Option<(Parts, Bytes)> {
 }
 
 /// What hyper's client makes of an answer to `asked`: its head and its body, unless it refuses it.
-async fn through_hyper_client(wire: Vec<u8>, asked: &Method) -> Option<(http::response::Parts, Bytes)> {
+async fn through_hyper_client(wire: Vec<u8>, asked: &Method) -> Option<(ResponseParts, Bytes)> {
     let (client, mut server) = duplex(PIPE);
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .max_headers(FIELDS_MAX)
@@ -122,7 +122,7 @@ async fn through_hyper_client(wire: Vec<u8>, asked: &Method) -> Option<(http::re
     let (parts, body) = answer.ok()?.into_parts();
     let body = body.collect().await.ok()?.to_bytes();
     connection.abort();
-    Some((parts, body))
+    Some((parts.into(), body))
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

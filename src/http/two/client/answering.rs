@@ -5,8 +5,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
+use http::StatusCode;
 use http::header::{CONTENT_LENGTH, DATE};
-use http::{HeaderMap, Response, StatusCode};
 use http_body::Body as _;
 
 use super::ended::{Account, Ended};
@@ -14,6 +14,7 @@ use super::leftover::Leftover;
 use super::sending::{Pace, Sending, Sent};
 use super::ties::Ties;
 use super::wire::Wire;
+use crate::head::{Headers, Response};
 use crate::http::body::Body;
 use crate::http::one::date;
 use crate::http::progress::Progress;
@@ -122,7 +123,7 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
                         Poll::Pending => {
                             if self.asked.expects_continue && !self.continued && self.ties.is_wanted() {
                                 self.continued = true;
-                                tell(respond, StatusCode::CONTINUE, HeaderMap::new());
+                                tell(respond, StatusCode::CONTINUE, Headers::new());
                             }
                             // Its request's line says that it has left.
                             return respond.poll_reset(context).map(|_reason| ());
@@ -245,13 +246,9 @@ fn begin<F>(
 ) -> Phase<F> {
     let opened = websocket::is_opened(&response);
     let (parts, body) = response.into_parts();
-    let status = parts.status;
-    let mut head = Response::new(());
-    *head.status_mut() = status;
-    *head.headers_mut() = parts.headers;
-    let headers = head.headers_mut();
+    let (status, mut headers) = (parts.status, parts.headers);
     // What an operator adds may not be sent either (RFC 9113 section 8.2.2).
-    hop::remove(headers);
+    hop::remove(&mut headers);
     if !headers.contains_key(DATE)
         && let Some(date) = date::now()
     {
@@ -265,7 +262,7 @@ fn begin<F>(
         headers.insert(CONTENT_LENGTH, length.into());
     }
     let ended = !opened && (without || body.is_end_stream());
-    let sent = respond.send_response(head, ended);
+    let sent = respond.send_response(head_of(status, headers), ended);
     match &sent {
         Ok(_whole) if ended => {}
         Ok(sender) => open(Some(sender)),
@@ -288,11 +285,16 @@ fn begin<F>(
 }
 
 /// Sends an answer that comes before the final one.
-fn tell(respond: &mut SendResponse<Bytes>, status: StatusCode, headers: HeaderMap) {
-    let mut interim = Response::new(());
-    *interim.status_mut() = status;
-    *interim.headers_mut() = headers;
-    if let Err(error) = respond.send_informational(interim) {
+fn tell(respond: &mut SendResponse<Bytes>, status: StatusCode, headers: Headers) {
+    if let Err(error) = respond.send_informational(head_of(status, headers)) {
         tracing::debug!(%error, "an interim answer cannot be sent");
     }
+}
+
+/// A head as the library takes it.
+fn head_of(status: StatusCode, headers: Headers) -> http::Response<()> {
+    let mut head = http::Response::new(());
+    *head.status_mut() = status;
+    *head.headers_mut() = headers.into();
+    head
 }

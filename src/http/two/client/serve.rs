@@ -6,8 +6,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::{Builder, Connection, Handshake, SendResponse};
+use http::Method;
 use http::header::EXPECT;
-use http::{Method, Request, Response};
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -21,6 +21,7 @@ use super::streams::Streams;
 use super::ties::Ties;
 use super::wire::Wire;
 use crate::drain::Order;
+use crate::head::{Request, Response};
 use crate::http::activity::{Abandoned, Activity};
 use crate::http::body::Body;
 use crate::http::exchange::Exchange;
@@ -203,9 +204,9 @@ where
         }
     }
 
-    fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+    fn begin(&mut self, request: http::Request<RecvStream>, respond: SendResponse<Bytes>) {
         let ties = Ties::default();
-        let (parts, stream) = request.into_parts();
+        let (parts, stream) = Request::from(request).into_parts();
         let asked = Asked {
             head: parts.method == Method::HEAD,
             expects_continue: parts.headers.contains_key(EXPECT)

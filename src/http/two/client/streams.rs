@@ -2,12 +2,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use http::Response;
-
 use super::answering::Answering;
 use super::bell::{Alarm, Bell};
 use super::ended::Ended;
 use super::wire::Wire;
+use crate::head::Response;
 use crate::http::body::Body;
 
 /// The streams of one connection that are being answered. They end with it.

@@ -8,13 +8,13 @@ use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream};
 use http::header::CONTENT_LENGTH;
-use http::request::Parts;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{Method, StatusCode};
 use http_body::{Body, Frame};
 
 use super::mux::Slot;
 use super::outgoing::Outgoing;
 use super::request;
+use crate::head::{Headers, Request, RequestParts, ResponseParts};
 use crate::http::one::Broken;
 use crate::http::request_body::RequestBody;
 use crate::http::two::strand::Strand;
@@ -27,7 +27,7 @@ const SILENT: &str = "the target was silent and has not answered a PING";
 /// A request on a stream of a target's connection, and the answer to it. Dropping it resets the stream.
 #[derive(Debug)]
 pub(in crate::http) struct Call {
-    parts: Parts,
+    parts: RequestParts,
     request: Sending,
     answer: Answer,
     heard: bool,
@@ -106,8 +106,8 @@ impl Call {
     /// Nothing is lost; to be called again.
     pub(in crate::http) async fn answer(
         &mut self,
-        mut interim: impl FnMut(StatusCode, HeaderMap),
-    ) -> Result<http::response::Parts, Broken> {
+        mut interim: impl FnMut(StatusCode, Headers),
+    ) -> Result<ResponseParts, Broken> {
         let parts = poll_fn(|context| self.poll_head(context, &mut interim)).await?;
         let length = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
         self.left = length.and_then(|length| length.parse().ok());
@@ -120,8 +120,8 @@ impl Call {
     fn poll_head(
         &mut self,
         context: &mut Context<'_>,
-        interim: &mut impl FnMut(StatusCode, HeaderMap),
-    ) -> Poll<Result<http::response::Parts, Broken>> {
+        interim: &mut impl FnMut(StatusCode, Headers),
+    ) -> Poll<Result<ResponseParts, Broken>> {
         self.send(context)?;
         let answer = match &mut self.answer {
             Answer::Head(answer) => answer,
@@ -131,14 +131,14 @@ impl Call {
         while let Poll::Ready(Some(Ok(response))) = answer.poll_informational(context) {
             self.heard = true;
             let (parts, ()) = response.into_parts();
-            interim(parts.status, parts.headers);
+            interim(parts.status, parts.headers.into());
         }
         let answer = ready!(Pin::new(answer).poll(context));
         let response = answer.map_err(|error| broken(error, &self.slot))?;
         self.heard = true;
         let (parts, body) = response.into_parts();
         self.answer = Answer::Body(body);
-        Poll::Ready(Ok(parts))
+        Poll::Ready(Ok(parts.into()))
     }
 
     /// The answer has come while the request may still be on its way.

@@ -1,14 +1,15 @@
 use h2::ext::Protocol;
 use http::header::{CONNECTION, EXPECT, HOST, SEC_WEBSOCKET_KEY, UPGRADE};
-use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{Method, Request, Uri, Version};
+
+use crate::head::RequestParts;
 
 /// The head of a request as HTTP/2 has it (RFC 9113 section 8.3.1), out of the one that an HTTP/1.1 target would get.
 ///
 /// An upgrade is not passed on: HTTP/2 has none (section 8.2.2). Nor is `Expect`: a stream's body waits for its window.
 /// `extended`: a WebSocket's handshake becomes an extended `CONNECT` (RFC 8441 section 5).
-pub(super) fn head(parts: &Parts, scheme: &Scheme, extended: bool) -> Option<Request<()>> {
+pub(super) fn head(parts: &RequestParts, scheme: &Scheme, extended: bool) -> Option<Request<()>> {
     let mut headers = parts.headers.clone();
     let host = headers.remove(HOST)?;
     for name in [CONNECTION, UPGRADE, EXPECT] {
@@ -25,7 +26,7 @@ pub(super) fn head(parts: &Parts, scheme: &Scheme, extended: bool) -> Option<Req
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = Uri::from_parts(uri).ok()?;
     *request.version_mut() = Version::HTTP_2;
-    *request.headers_mut() = headers;
+    *request.headers_mut() = headers.into();
     if extended {
         *request.method_mut() = Method::CONNECT;
         request.extensions_mut().insert(Protocol::from_static("websocket"));
@@ -42,7 +43,7 @@ mod tests {
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
-        head(&request.body(()).unwrap().into_parts().0, &Scheme::HTTP, false)
+        head(&request.body(()).unwrap().into_parts().0.into(), &Scheme::HTTP, false)
     }
 
     #[test]
