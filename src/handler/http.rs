@@ -71,7 +71,7 @@ pub async fn http<S: Transport + 'static>(
     });
     let registry = Arc::clone(&requests.registry);
     let requests = Arc::new(requests);
-    let service = move |request: Box<Request<Incoming>>, exchange: Exchange| {
+    let service = move |request: Request<Incoming>, exchange: Exchange| {
         let requests = Arc::clone(&requests);
         async move { requests.answer(request, exchange).await }
     };
@@ -79,7 +79,7 @@ pub async fn http<S: Transport + 'static>(
 }
 
 impl Requests {
-    async fn answer(&self, request: Box<Request<Incoming>>, mut exchange: Exchange) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, mut exchange: Exchange) -> Response<Body> {
         if self.inside.as_ref().is_none_or(|inside| inside.hello.server_name.is_none())
             && let Some(host) = exchange.host().as_str()
         {
@@ -108,12 +108,7 @@ impl Requests {
         response
     }
 
-    async fn routed(
-        &self,
-        mut request: Box<Request<Incoming>>,
-        mut exchange: Exchange,
-        route: &Route,
-    ) -> Response<Body> {
+    async fn routed(&self, mut request: Request<Incoming>, mut exchange: Exchange, route: &Route) -> Response<Body> {
         if let Err(refusal) = enter(route, exchange.connection()) {
             return answer::failure(refusal.outcome(), exchange);
         }
@@ -168,7 +163,7 @@ impl Requests {
 
     async fn forward(
         &self,
-        request: Box<Request<Incoming>>,
+        request: Request<Incoming>,
         exchange: Exchange,
         route: &Route,
         way: &Forward,

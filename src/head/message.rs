@@ -5,7 +5,8 @@ use super::headers::Headers;
 /// A request.
 #[derive(Debug)]
 pub struct Request<B> {
-    parts: RequestParts,
+    // Boxed: a request is handed through every step of its handling, and each would move the whole of it.
+    parts: Box<RequestParts>,
     body: B,
 }
 
@@ -63,13 +64,13 @@ impl ResponseParts {
 impl<B> Request<B> {
     /// A request of these parts.
     #[must_use]
-    pub const fn from_parts(parts: RequestParts, body: B) -> Self {
+    pub const fn from_parts(parts: Box<RequestParts>, body: B) -> Self {
         Self { parts, body }
     }
 
     /// Takes it apart.
     #[must_use]
-    pub fn into_parts(self) -> (RequestParts, B) {
+    pub fn into_parts(self) -> (Box<RequestParts>, B) {
         (self.parts, self.body)
     }
 
@@ -194,7 +195,7 @@ impl From<http::response::Parts> for ResponseParts {
 impl<B> From<http::Request<B>> for Request<B> {
     fn from(request: http::Request<B>) -> Self {
         let (parts, body) = request.into_parts();
-        Self { parts: parts.into(), body }
+        Self { parts: Box::new(parts.into()), body }
     }
 }
 

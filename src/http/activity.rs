@@ -1,7 +1,7 @@
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::forwarded::Introduction;
 use super::host::Host;
 use super::tunnel::Tunnel;
 use crate::outcome::{Cause, Outcome, Party, Phase};
@@ -14,8 +14,6 @@ pub(super) struct Activity {
     unframed: AtomicBool,
     /// A request of an HTTP/2 client has the seat of its connection.
     seated: AtomicBool,
-    /// The client's address in words, which every request tells its target.
-    client: OnceLock<Box<str>>,
     notes: Mutex<Notes>,
 }
 
@@ -23,6 +21,8 @@ pub(super) struct Activity {
 struct Notes {
     /// What the last request was for.
     host: Host,
+    /// What targets are told of the client with one for that host.
+    introduction: Option<Arc<Introduction>>,
     /// The connection cannot go on after this.
     fatal: Option<Outcome>,
     /// The connection is to end in order after this.
@@ -48,10 +48,13 @@ impl Activity {
         self.seated.store(false, Ordering::Release);
     }
 
-    /// The client's address in words; `None` if a PROXY header has said that nobody knows it.
-    pub(super) fn client(&self, address: IpAddr) -> Option<&str> {
-        // One connection, one client: whoever asks first has it written for all.
-        (!address.is_unspecified()).then(|| &**self.client.get_or_init(|| address.to_string().into()))
+    /// What targets are told of the client with a request for this host; made by `introduce`, if the last was for another.
+    pub(super) fn introduction(&self, host: &Host, introduce: impl FnOnce() -> Introduction) -> Arc<Introduction> {
+        let mut notes = self.notes();
+        match &notes.introduction {
+            Some(introduction) if introduction.host == *host => Arc::clone(introduction),
+            Some(_) | None => Arc::clone(notes.introduction.insert(Arc::new(introduce()))),
+        }
     }
 
     /// What the last request was for, if it was for one host.

@@ -99,7 +99,7 @@ pub async fn ask(
     }
     exchange.begin_question();
     let question = question(request, &mut exchange, &asking);
-    let answered = send(Box::new(question), &mut exchange, forwarding).await;
+    let answered = send(question, &mut exchange, forwarding).await;
     exchange.end_question();
     let (parts, calling) = match answered {
         Ok(answered) => answered,
@@ -133,7 +133,7 @@ fn question(request: &Request<Incoming>, exchange: &mut Exchange, asking: &Askin
     join_cookies(&mut headers);
     let connection = exchange.connection();
     let trusted = forwarding.forwarded.trusted.contains(connection.client().ip());
-    forwarded::tell(&mut headers, exchange.told(forwarding.scheme, trusted));
+    forwarded::tell(&mut headers, &exchange.introduction(forwarding.scheme), trusted);
     let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
     for (name, value) in [(X_FORWARDED_METHOD, request.method().as_str()), (X_FORWARDED_URI, path)] {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -149,7 +149,7 @@ fn question(request: &Request<Incoming>, exchange: &mut Exchange, asking: &Askin
     headers.insert(X_REQUEST_ID, exchange.id().header().clone());
     let body = RequestBody::new(Incoming::empty(), exchange.progress(), forwarding.timeouts.body, None);
     let uri = Uri::from(asking.path.clone());
-    Request::from_parts(RequestParts::new(Method::GET, uri, Version::HTTP_11, headers), body)
+    Request::from_parts(Box::new(RequestParts::new(Method::GET, uri, Version::HTTP_11, headers)), body)
 }
 
 /// Hands on the answer of a server that denies a request.

@@ -7,7 +7,7 @@ use http::{Method, StatusCode, Uri, Version};
 use super::activity::Activity;
 use super::errors::ErrorAnswers;
 use super::forward::Scheme;
-use super::forwarded::Told;
+use super::forwarded::Introduction;
 use super::host::Host;
 use super::progress::Progress;
 use super::request_id::RequestId;
@@ -274,11 +274,15 @@ impl Exchange {
         self.record.connect = None;
     }
 
-    /// What a target is told of the client.
-    pub(super) fn told(&self, scheme: Scheme, trusted: bool) -> Told<'_> {
-        let connection = self.connection();
-        let client = self.record.activity.client(connection.client().ip());
-        Told { client, scheme, host: self.host(), port: connection.listener().port(), trusted }
+    /// What a target is told of the client, who speaks `scheme` with us.
+    pub(super) fn introduction(&self, scheme: Scheme) -> Arc<Introduction> {
+        let (connection, host) = (self.connection(), self.host());
+        self.record.activity.introduction(host, || {
+            let address = connection.client().ip();
+            // As a PROXY header says that nobody knows it.
+            let address = (!address.is_unspecified()).then(|| address.to_string());
+            Introduction::new(address.as_deref(), scheme, host, connection.listener().port())
+        })
     }
 
     pub(super) fn progress(&self) -> &Arc<Progress> {

@@ -118,7 +118,7 @@ pub struct Forwarding<'a> {
 /// # Cancel safety
 /// Dropping the future ends the exchange and the target's connection.
 pub async fn forward(
-    request: Box<Request<Incoming>>,
+    request: Request<Incoming>,
     mut exchange: Exchange,
     forwarding: &Forwarding<'_>,
 ) -> Response<Body> {
@@ -152,7 +152,7 @@ pub async fn forward(
     }
     let body = RequestBody::new(incoming, exchange.progress(), forwarding.timeouts.body, forwarding.max_request_body)
         .with_least(forwarding.min_rate);
-    match send(Box::new(Request::from_parts(parts, body)), &mut exchange, forwarding).await {
+    match send(Request::from_parts(parts, body), &mut exchange, forwarding).await {
         Ok((parts, calling)) => answered(parts, calling, (upgrades, handshake), exchange, forwarding),
         Err(failed) => failure(failed, exchange),
     }

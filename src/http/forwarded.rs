@@ -17,49 +17,67 @@ const OURS: [HeaderName; 6] =
 /// What else proxies say of a client; from one that is not trusted it is a lie until proven otherwise.
 const OTHERS: [HeaderName; 2] = [HeaderName::from_static("x-forwarded-server"), HeaderName::from_static("x-real-ip")];
 
-/// What a target is told of a client.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Told<'a> {
-    /// Its address; `None` if nobody knows it.
-    pub(super) client: Option<&'a str>,
+/// What a target is told of a client: the same for all of its requests for one host.
+#[derive(Debug)]
+pub(super) struct Introduction {
+    /// What it was made for.
+    pub(super) host: Host,
+    /// The client's address; none if nobody knows it.
+    address: Option<HeaderValue>,
     /// What it speaks with us.
-    pub(super) scheme: Scheme,
+    scheme: HeaderValue,
     /// The host that it asks for.
-    pub(super) host: &'a Host,
+    authority: Option<HeaderValue>,
     /// The port that it came to.
-    pub(super) port: u16,
-    /// Whether what it says of those before it is believed.
-    pub(super) trusted: bool,
+    port: HeaderValue,
+    /// All of it, as RFC 7239 has it.
+    element: Option<HeaderValue>,
+}
+
+impl Introduction {
+    /// Of a client at `address`, which is none if nobody knows it, that has come to `port` and asks for `host`.
+    pub(super) fn new(address: Option<&str>, scheme: Scheme, host: &Host, port: u16) -> Self {
+        let scheme = match scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        let authority = host.authority().map(|authority| authority.as_str());
+        let element = element(address, scheme, authority);
+        Self {
+            host: host.clone(),
+            address: address.and_then(|address| HeaderValue::from_str(address).ok()),
+            scheme: HeaderValue::from_static(scheme),
+            authority: authority.and_then(|authority| HeaderValue::from_str(authority).ok()),
+            port: HeaderValue::from(port),
+            element: HeaderValue::try_from(element).ok(),
+        }
+    }
 }
 
 /// Tells the target who the client is (RFC 7239, and its older cousins).
 ///
-/// What the peer says of those before it is kept, and added to, only if it is trusted.
-pub(super) fn tell(headers: &mut Headers, told: Told<'_>) {
-    let Told { client, scheme, host, port, trusted } = told;
+/// What the peer says of those before it is kept, and added to, only if it is `trusted`.
+pub(super) fn tell(headers: &mut Headers, told: &Introduction, trusted: bool) {
     remove_claims(headers, trusted);
-    let host = host.authority().map(|authority| authority.as_str());
-    let scheme = match scheme {
-        Scheme::Http => "http",
-        Scheme::Https => "https",
-    };
     // A PROXY header may say that the client is not known; there is no word for that here, unlike in RFC 7239 section 6.2.
-    if let Some(client) = client {
-        append(headers, &X_FORWARDED_FOR, client);
+    if let Some(address) = &told.address {
+        append(headers, X_FORWARDED_FOR, address);
     }
-    headers.insert_if_absent(X_FORWARDED_PROTO, || HeaderValue::from_static(scheme));
-    if let Some(host) = host
-        && let Ok(host) = HeaderValue::from_str(host)
-    {
-        headers.insert_if_absent(X_FORWARDED_HOST, || host);
+    headers.insert_if_absent(X_FORWARDED_PROTO, || told.scheme.clone());
+    if let Some(authority) = &told.authority {
+        headers.insert_if_absent(X_FORWARDED_HOST, || authority.clone());
     }
-    headers.insert_if_absent(X_FORWARDED_PORT, || HeaderValue::from(port));
-    append(headers, &FORWARDED, &element(client, scheme, host));
+    headers.insert_if_absent(X_FORWARDED_PORT, || told.port.clone());
+    if let Some(element) = &told.element {
+        append(headers, FORWARDED, element);
+    }
 }
 
 /// Tells the target which prefix was taken off the path, behind those that a trusted proxy has taken off.
 pub(super) fn tell_prefix(headers: &mut Headers, prefix: &str) {
-    append(headers, &X_FORWARDED_PREFIX, prefix);
+    if let Ok(prefix) = HeaderValue::from_str(prefix) {
+        append(headers, X_FORWARDED_PREFIX, &prefix);
+    }
 }
 
 /// Removes what only a head may say of a client, from trailers.
@@ -106,16 +124,14 @@ fn element(client: Option<&str>, scheme: &str, host: Option<&str>) -> String {
 }
 
 /// Adds an element to a list-valued field, as one line.
-fn append(headers: &mut Headers, name: &HeaderName, element: &str) {
-    if !headers.contains_key(name) {
-        if let Ok(value) = HeaderValue::from_str(element) {
-            headers.append(name.clone(), value);
-        }
+fn append(headers: &mut Headers, name: HeaderName, element: &HeaderValue) {
+    if !headers.contains_key(&name) {
+        headers.append(name, element.clone());
         return;
     }
-    let said: Vec<&[u8]> = headers.get_all(name).map(HeaderValue::as_bytes).chain([element.as_bytes()]).collect();
+    let said: Vec<&[u8]> = headers.get_all(&name).chain([element]).map(HeaderValue::as_bytes).collect();
     if let Ok(value) = HeaderValue::from_bytes(&said.join(&b", "[..])) {
-        headers.insert(name.clone(), value);
+        headers.insert(name, value);
     }
 }
 
@@ -132,7 +148,7 @@ mod tests {
         }
         let request = Request::builder().header("host", host).body(()).unwrap();
         let host = Host::of(&request.into()).unwrap();
-        tell(&mut headers, Told { client: Some(client), scheme: Scheme::Https, host: &host, port: 8443, trusted });
+        tell(&mut headers, &Introduction::new(Some(client), Scheme::Https, &host, 8443), trusted);
         tell_prefix(&mut headers, "/api");
         headers
     }

@@ -24,20 +24,21 @@ const KEPT: [&str; 12] = [
 
 /// Removes what concerns one connection only (RFC 9110 section 7.6.1).
 pub(super) fn remove(headers: &mut Headers) {
-    if headers.contains_key(CONNECTION) {
+    // What most say names no field that does not go anyway.
+    let is_plain = |value: &HeaderValue| {
+        [&b"keep-alive"[..], b"close"].iter().any(|plain| value.as_bytes().eq_ignore_ascii_case(plain))
+    };
+    if !headers.get_all(CONNECTION).all(is_plain) {
         let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
-            // The one that most say goes anyway.
-            .filter(|token| !token.eq_ignore_ascii_case("keep-alive"))
             .filter(|token| !KEPT.iter().any(|kept| token.eq_ignore_ascii_case(kept)))
             .filter_map(|token| token.parse().ok())
             .collect();
         for name in named {
             headers.remove(name);
         }
-        headers.remove(CONNECTION);
     }
     headers.remove_where(|name| {
-        [TE, TRANSFER_ENCODING, UPGRADE].contains(name) || [KEEP_ALIVE, PROXY_CONNECTION].contains(name)
+        [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE].contains(name) || [KEEP_ALIVE, PROXY_CONNECTION].contains(name)
     });
 }
 

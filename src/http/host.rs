@@ -16,6 +16,8 @@ pub struct Host(Option<Arc<Named>>);
 struct Named {
     /// As the client wrote it, with its port if it wrote one.
     authority: Authority,
+    /// How much of it is the host; the port is behind it.
+    host_bytes: usize,
     /// None if it is an address.
     name: Option<HostName>,
 }
@@ -124,7 +126,8 @@ impl Host {
         if name.is_none() && !is_address {
             return Err(InvalidHost::Malformed);
         }
-        Ok(Self(Some(Arc::new(Named { authority, name }))))
+        let host_bytes = host.len();
+        Ok(Self(Some(Arc::new(Named { authority, host_bytes, name }))))
     }
 
     /// The host with its port, as the client wrote it; `None` for an HTTP/1.0 request that names none.
@@ -142,7 +145,8 @@ impl Host {
     /// The text for logs: without port, as the client wrote it.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
-        self.authority().map(Authority::host)
+        let named = self.0.as_ref()?;
+        named.authority.as_str().get(..named.host_bytes)
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) fn prepare(
         headers.remove(EXPECT);
     }
     join_cookies(headers);
-    forwarded::tell(headers, exchange.told(forwarding.scheme, trusted));
+    forwarded::tell(headers, &exchange.introduction(forwarding.scheme), trusted);
     if let Some(prefix) = forwarding.rewrite.and_then(PathRewrite::stripped) {
         forwarded::tell_prefix(headers, prefix);
     }

@@ -37,14 +37,14 @@ impl Failed {
 enum Attempt {
     Answered(ResponseParts, Calling),
     /// The connection was stale, or the target has not taken the request, which may go out once more.
-    Again(Box<Request<RequestBody>>),
+    Again(Request<RequestBody>),
     Failed(Failed),
 }
 
 /// Sends the request on a connection that stands, or on a new one; once more on another where the first was stale, or its
 /// target has not taken the request.
 pub(super) async fn send(
-    request: Box<Request<RequestBody>>,
+    request: Request<RequestBody>,
     exchange: &mut Exchange,
     forwarding: &Forwarding<'_>,
 ) -> Result<(ResponseParts, Calling), Failed> {
@@ -108,7 +108,7 @@ async fn suited(
 }
 
 async fn attempt(
-    mut request: Box<Request<RequestBody>>,
+    mut request: Request<RequestBody>,
     lease: Lease,
     exchange: &mut Exchange,
     forwarding: &Forwarding<'_>,
@@ -119,7 +119,7 @@ async fn attempt(
     // The host of `CONNECT` is where the tunnel leads (RFC 9112 section 3.2.3).
     let preserve = forwarding.preserve_host || request.method() == Method::CONNECT;
     set_host(request.headers_mut(), exchange, preserve, &target);
-    let mut calling = lease.call(*request);
+    let mut calling = lease.call(request);
     forwarding.plan.meter.meters().checkout(if calling.is_reused() { Checkout::Reused } else { Checkout::Opened });
     let progress = Arc::clone(exchange.progress());
     let passes_on = !exchange.is_in_question();
@@ -146,7 +146,7 @@ async fn attempt(
         Broken::Request => Cause::TargetClosed,
         Broken::Reset(_) => Cause::Reset,
         Broken::Refused(_) => match calling.into_request() {
-            Some(request) => return Attempt::Again(Box::new(request)),
+            Some(request) => return Attempt::Again(request),
             None => Cause::Reset,
         },
         Broken::Closed(_) => {
@@ -157,7 +157,7 @@ async fn attempt(
                 && harmless
                 && let Some(request) = calling.into_request()
             {
-                return Attempt::Again(Box::new(request));
+                return Attempt::Again(request);
             }
             Cause::TargetClosed
         }

@@ -78,7 +78,7 @@ pub async fn serve<S, H, F>(
 ) -> Outcome
 where
     S: Transport + 'static,
-    H: Fn(Box<Request<Incoming>>, Exchange) -> F + Clone + Send + 'static,
+    H: Fn(Request<Incoming>, Exchange) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     connection.enter(State::Serving);
@@ -122,7 +122,7 @@ impl<H> Desk<H> {
         request: Request<Incoming>,
     ) -> (Arc<Progress>, impl Future<Output = Response<Body>> + Send + use<H, F>)
     where
-        H: Fn(Box<Request<Incoming>>, Exchange) -> F,
+        H: Fn(Request<Incoming>, Exchange) -> F,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
         let last = self.activity.host();
@@ -140,7 +140,7 @@ impl<H> Desk<H> {
         let (connect, unknown) = (websocket::is_connect(&request), websocket::is_unknown(&request));
         let taken = match fault {
             // Boxed where they are made: both are large, and each move of them would be a copy.
-            None => Ok(Box::pin((self.service)(Box::new(request), exchange))),
+            None => Ok(Box::pin((self.service)(request, exchange))),
             Some(fault) => {
                 tracing::debug!(%fault, "a request is refused");
                 exchange.set_error(&fault);

@@ -5,6 +5,7 @@ use httparse::{Header, Status};
 
 use super::fault::HeadFault;
 use super::length::{Declared, Length};
+use super::name::field_name;
 use crate::head::Headers;
 
 /// The most fields of one head or trailer section. HAProxy takes 101 (`tune.http.maxhdr`), Apache (`LimitRequestFields`)
@@ -100,7 +101,7 @@ pub(super) fn trailers(section: &Bytes) -> Result<HeaderMap, HeadFault> {
 
 /// One field, its value as a slice of what it was read from.
 fn taken(from: &Bytes, field: &Header<'_>) -> Result<(HeaderName, HeaderValue), HeadFault> {
-    let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| HeadFault::FieldName)?;
+    let name = field_name(field.name.as_bytes()).ok_or(HeadFault::FieldName)?;
     let value = HeaderValue::from_maybe_shared(from.slice_ref(field.value)).map_err(|_| HeadFault::Control)?;
     Ok((name, value))
 }

@@ -15,6 +15,7 @@ mod fields;
 mod head;
 mod length;
 mod lines;
+mod name;
 mod request_head;
 mod response_head;
 #[cfg(test)]

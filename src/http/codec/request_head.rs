@@ -13,7 +13,7 @@ use crate::head::RequestParts;
 #[derive(Debug)]
 pub struct RequestHead {
     /// Version (1.0 or 1.1), method, target and fields, with those that say the length.
-    pub parts: RequestParts,
+    pub parts: Box<RequestParts>,
     /// How its body is delimited; never [`Length::UntilClose`].
     pub length: Length,
     /// Whether the connection may go on after it, by its version and its Connection field.
@@ -69,7 +69,7 @@ pub(super) fn parse(head: &Bytes) -> Result<RequestHead, HeadFault> {
     let length = fields.request_length(version)?;
     let keep_alive = fields.persists(version);
     let expects_continue = fields.expects_continue(version) && !length.is_empty();
-    let parts = RequestParts::new(method, uri, version, fields.headers);
+    let parts = Box::new(RequestParts::new(method, uri, version, fields.headers));
     Ok(RequestHead { parts, length, keep_alive, expects_continue })
 }
 

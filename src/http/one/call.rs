@@ -65,7 +65,7 @@ impl Link {
 #[derive(Debug)]
 pub(in crate::http) struct Call {
     link: Link,
-    parts: RequestParts,
+    parts: Box<RequestParts>,
     outgoing: Outgoing<RequestBody>,
     /// All of the request is in the outbox.
     loaded: bool,

@@ -38,7 +38,7 @@ fn next_look() -> Instant {
 pub(in crate::http) async fn serve<S, H, F>(stream: S, settings: &Settings, desk: Desk<H>) -> Outcome
 where
     S: Transport + 'static,
-    H: Fn(Box<Request<Incoming>>, Exchange) -> F,
+    H: Fn(Request<Incoming>, Exchange) -> F,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let connection = Arc::clone(desk.connection());
@@ -119,7 +119,7 @@ impl<'a, S: Transport> Client<'a, S> {
     /// The story of a connection: heads and answers, until one of the two ends it.
     async fn run<H, F>(&mut self, desk: &Desk<H>) -> End
     where
-        H: Fn(Box<Request<Incoming>>, Exchange) -> F,
+        H: Fn(Request<Incoming>, Exchange) -> F,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
         let mut timer = pin!(sleep_until(self.idle_since + self.settings.keep_alive));

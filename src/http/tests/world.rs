@@ -92,7 +92,7 @@ impl Route {
 
     async fn answer(
         self: Arc<Self>,
-        request: Box<Request<crate::http::Incoming>>,
+        request: Request<crate::http::Incoming>,
         mut exchange: Exchange,
     ) -> Response<crate::http::Body> {
         let meter = self.meter.clone().unwrap();

@@ -90,7 +90,7 @@ impl From<RequestHead> for Request {
     fn from(head: RequestHead) -> Self {
         let RequestHead { parts, length, keep_alive, expects_continue } = head;
         assert!(parts.extensions.is_empty());
-        let RequestParts { method, uri, version, headers, .. } = parts;
+        let RequestParts { method, uri, version, headers, .. } = *parts;
         Self { method, uri, version, headers, length, keep_alive, expects_continue }
     }
 }

@@ -45,7 +45,7 @@ const ROUNDS_MAX: usize = 32;
 pub(in crate::http) async fn serve<S, H, F>(stream: S, settings: &Settings, desk: Desk<H>) -> Outcome
 where
     S: Transport + 'static,
-    H: Fn(Box<Request<Incoming>>, Exchange) -> F,
+    H: Fn(Request<Incoming>, Exchange) -> F,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let activity = Arc::clone(desk.activity());

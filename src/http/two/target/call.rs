@@ -27,7 +27,7 @@ const SILENT: &str = "the target was silent and has not answered a PING";
 /// A request on a stream of a target's connection, and the answer to it. Dropping it resets the stream.
 #[derive(Debug)]
 pub(in crate::http) struct Call {
-    parts: RequestParts,
+    parts: Box<RequestParts>,
     request: Sending,
     answer: Answer,
     heard: bool,
