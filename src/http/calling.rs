@@ -8,6 +8,7 @@ use http_body::Frame;
 use super::one::{self, Broken, Link};
 use super::pool::Terms;
 use super::request_body::RequestBody;
+use super::timer::Timer;
 use super::two::{self, Far, Mux, Slot};
 use crate::connection::ConnectionId;
 use crate::head::{Headers, Request, ResponseParts};
@@ -71,6 +72,22 @@ impl Calling {
         match self {
             Self::Http1(calling) => calling.0.target(),
             Self::Http2(call) => call.target(),
+        }
+    }
+
+    /// The timer of who waits for the answer, if the connection has one.
+    pub(super) fn take_timer(&mut self) -> Timer {
+        match self {
+            Self::Http1(calling) => calling.0.take_timer(),
+            Self::Http2(_) => Timer::default(),
+        }
+    }
+
+    /// Keeps it for the next request on the connection.
+    pub(super) fn keep_timer(&mut self, timer: Timer) {
+        match self {
+            Self::Http1(calling) => calling.0.keep_timer(timer),
+            Self::Http2(_) => {}
         }
     }
 

@@ -44,7 +44,8 @@ pub(super) fn remove(headers: &mut Headers) {
 
 /// Whether the list-valued field has the token, in any case.
 pub(super) fn has_token(headers: &Headers, name: &HeaderName, wanted: &str) -> bool {
-    tokens(headers, name).any(|token| token.eq_ignore_ascii_case(wanted))
+    let has = |value: &str| value.split(',').any(|token| token.trim().eq_ignore_ascii_case(wanted));
+    headers.get_all(name).any(|value| value.to_str().is_ok_and(has))
 }
 
 /// The upgrade that a message asks for or agrees to, if it does so in earnest (RFC 9110 section 7.8).

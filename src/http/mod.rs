@@ -34,6 +34,7 @@ mod stall;
 mod taking;
 #[cfg(test)]
 mod tests;
+mod timer;
 mod trailers;
 mod tunnel;
 mod two;

@@ -103,6 +103,8 @@ pub(super) fn say_empty(parts: &mut RequestParts) {
 /// Names the host for one target: the client's, or the target's own.
 pub(super) fn set_host(headers: &mut Headers, exchange: &Exchange, preserve: bool, target: &Target) {
     let value = match exchange.host().authority() {
+        // As the client has said it already, more often than not.
+        Some(authority) if preserve && headers.get_all(HOST).eq([authority.as_str()]) => return,
         Some(authority) if preserve => HeaderValue::from_str(authority.as_str()),
         Some(_) | None => HeaderValue::from_str(&target.authority(exchange.connection().listener().port())),
     };

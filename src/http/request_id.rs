@@ -16,12 +16,10 @@ impl RequestId {
     /// A new one.
     #[must_use]
     pub fn random() -> Self {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let number = random();
         let mut text = [0; 32];
-        for (place, digit) in text.iter_mut().enumerate() {
-            let nibble = (number >> (124 - 4 * place)) & 0xf;
-            *digit = DIGITS.get(nibble as usize).copied().unwrap_or(b'0');
+        for (digits, shift) in text.as_chunks_mut::<8>().0.iter_mut().zip([96, 64, 32, 0]) {
+            *digits = hex((number >> shift) as u32);
         }
         Self(HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0")))
     }
@@ -71,6 +69,18 @@ pub(super) fn random() -> u128 {
     })
 }
 
+/// The number's eight digits, made side by side.
+const fn hex(number: u32) -> [u8; 8] {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    let number = number as u64;
+    let halves = ((number << 16) | number) & 0x0000_FFFF_0000_FFFF;
+    let bytes = ((halves << 8) | halves) & 0x00FF_00FF_00FF_00FF;
+    let digits = ((bytes << 4) | bytes) & (ONES * 0x0F);
+    // Six above a digit that is a letter is 16 or more.
+    let letters = ((digits + ONES * 6) >> 4) & ONES;
+    (digits + ONES * b'0' as u64 + letters * (b'a' - b'0' - 10) as u64).to_be_bytes()
+}
+
 const fn mixed(mut word: u64) -> u64 {
     word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -88,6 +98,15 @@ mod tests {
         let ids: HashSet<String> = (0..10_000).map(|_| RequestId::random().to_string()).collect();
         assert_eq!(ids.len(), 10_000);
         assert!(ids.iter().all(|id| id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit())));
+    }
+
+    #[test]
+    fn digits_are_those_of_the_number() {
+        for number in
+            (0..32).map(|shift| 0x9ABC_DEF0_u32.rotate_left(shift)).chain([0, 9, 10, 15, 16, u32::MAX, 0x1234_5678])
+        {
+            assert_eq!(hex(number), format!("{number:08x}").as_bytes());
+        }
     }
 
     #[test]

@@ -1,8 +1,10 @@
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use http::Method;
 use http::header::UPGRADE;
-use tokio::time::timeout;
+use tokio::time::Instant;
 
 use super::calling::{Calling, Lease};
 use super::exchange::Exchange;
@@ -11,6 +13,7 @@ use super::one::Broken;
 use super::opening;
 use super::request::{is_idempotent, set_host};
 use super::request_body::RequestBody;
+use super::timer::Timer;
 use super::{seat, websocket};
 use crate::head::{Request, ResponseParts};
 use crate::outcome::{Cause, Outcome, Party, Phase, with_causes};
@@ -128,7 +131,10 @@ async fn attempt(
             progress.add_interim(status, headers);
         }
     };
-    let answer = match within(calling.answer(interim), forwarding.timeouts, exchange).await {
+    let mut timer = calling.take_timer();
+    let answer = within(calling.answer(interim), forwarding.timeouts, exchange, &mut timer).await;
+    calling.keep_timer(timer);
+    let answer = match answer {
         Ok(answer) => answer,
         Err(cause) => {
             calling.distrust();
@@ -174,19 +180,30 @@ async fn attempt(
 /// # Errors
 /// Its head does not come for `response_head` after all of the request was sent, or the target takes nothing of the
 /// request's body for `body`. A client that sends nothing of it is found out by the body itself.
-async fn within<T>(answer: impl Future<Output = T>, timeouts: &Timeouts, exchange: &Exchange) -> Result<T, Cause> {
+async fn within<T>(
+    answer: impl Future<Output = T>,
+    timeouts: &Timeouts,
+    exchange: &Exchange,
+    timer: &mut Timer,
+) -> Result<T, Cause> {
     let mut answer = std::pin::pin!(answer);
     let progress = exchange.progress();
     loop {
         let (sent, moved) = (progress.sent(), progress.bytes_in());
         let patience = if sent { timeouts.response_head } else { timeouts.body };
-        match timeout(patience, answer.as_mut()).await {
-            Ok(answer) => return Ok(answer),
-            Err(_) if sent => return Err(Cause::ResponseHeadTimeout),
+        // One that no clock can reach is none.
+        let over = Instant::now().checked_add(patience);
+        let answered = poll_fn(|context| match answer.as_mut().poll(context) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => over.map_or(Poll::Pending, |over| timer.poll(context, over).map(|()| None)),
+        });
+        match answered.await {
+            Some(answer) => return Ok(answer),
+            None if sent => return Err(Cause::ResponseHeadTimeout),
             // A client that sends nothing is found out by the body itself, which has a time of its own.
-            Err(_) if progress.starving() => {}
-            Err(_) if !progress.sent() && progress.bytes_in() == moved => return Err(Cause::BodyTimeout),
-            Err(_) => {}
+            None if progress.starving() => {}
+            None if !progress.sent() && progress.bytes_in() == moved => return Err(Cause::BodyTimeout),
+            None => {}
         }
     }
 }

@@ -41,6 +41,9 @@ impl Via {
 
     /// Whether a request has come through us more often than may be.
     pub(super) fn is_loop(&self, headers: &Headers) -> bool {
+        if !headers.contains_key(VIA) {
+            return false;
+        }
         let is_us = |element: &&str| {
             element.split_ascii_whitespace().nth(1).is_some_and(|by| by.eq_ignore_ascii_case(&self.name))
         };

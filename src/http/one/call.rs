@@ -21,6 +21,7 @@ use crate::http::codec::encode;
 use crate::http::codec::{HeadLimits, HeadScan, ResponseHead};
 use crate::http::pool::RESPONSE_HEAD_MAX;
 use crate::http::request_body::RequestBody;
+use crate::http::timer::Timer;
 use crate::net::{Ending, Transport};
 use crate::upstream::{Stream, Target};
 
@@ -35,11 +36,13 @@ pub(in crate::http) struct Link {
     // Boxed: it is moved from the pool to the request and back.
     wire: Box<Wire<Stream>>,
     target: Arc<Target>,
+    /// Of who waits for an answer on it.
+    timer: Timer,
 }
 
 impl Link {
     pub(in crate::http) fn new(stream: Stream, target: Arc<Target>) -> Self {
-        Self { wire: Box::new(Wire::new(stream, None)), target }
+        Self { wire: Box::new(Wire::new(stream, None)), target, timer: Timer::default() }
     }
 
     pub(in crate::http) fn target(&self) -> &Arc<Target> {
@@ -136,6 +139,14 @@ impl Call {
 
     pub(in crate::http) fn target(&self) -> &Arc<Target> {
         &self.link.target
+    }
+
+    pub(in crate::http) fn take_timer(&mut self) -> Timer {
+        std::mem::take(&mut self.link.timer)
+    }
+
+    pub(in crate::http) fn keep_timer(&mut self, timer: Timer) {
+        self.link.timer = timer;
     }
 
     /// The request's method.
