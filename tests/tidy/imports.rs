@@ -33,7 +33,6 @@ const CONFIG_READERS: &[&str] = &["generation", "cli"];
 /// Crates that have one home.
 const HOMES: &[(&str, &[&str])] = &[
     ("hyper::", &["admin", "cli"]),
-    ("httparse::", &["http"]),
     ("h2::", &["http"]),
     ("rustls_pemfile::", &["tls"]),
     ("rcgen::", &["tls"]),

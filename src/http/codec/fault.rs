@@ -78,9 +78,6 @@ pub enum HeadFault {
     /// RFC 9112 section 6.1.
     #[error("Transfer-Encoding is given with a status that has no body")]
     CodingWithoutBody,
-    /// Two readings of the same bytes differ; no known bytes do this.
-    #[error("the head can be read in two ways")]
-    Ambiguous,
     /// [`HeadLimits::head`](super::HeadLimits::head), or the limit of a trailer section.
     #[error("the head is longer than its limit")]
     TooLarge,
@@ -123,8 +120,7 @@ impl HeadFault {
             | Self::Coding
             | Self::RepeatedCoding
             | Self::OldCoding
-            | Self::CodingWithoutBody
-            | Self::Ambiguous => StatusCode::BAD_REQUEST,
+            | Self::CodingWithoutBody => StatusCode::BAD_REQUEST,
         }
     }
 }

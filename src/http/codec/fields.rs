@@ -1,10 +1,12 @@
+use std::ops::Range;
+
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, StatusCode, Version};
-use httparse::{Header, Status};
 
 use super::fault::HeadFault;
 use super::length::{Declared, Length};
+use super::lines::{LINE_END, colon, line_at};
 use super::name::field_name;
 use crate::head::Headers;
 
@@ -27,18 +29,21 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    /// Takes over what was read from `head`, as slices of it.
-    pub(super) fn of(head: &Bytes, read: &[Header<'_>]) -> Result<Self, HeadFault> {
+    /// Takes over the fields of `head` that begin at `from`, about `count` of them, as slices of it. Its lines are known to be
+    /// lines, and the last to be empty.
+    pub(super) fn of(head: &Bytes, from: usize, count: usize) -> Result<Self, HeadFault> {
         let mut fields = Self {
-            headers: Headers::with_capacity(read.len() + ADDED),
+            headers: Headers::with_capacity(count + ADDED),
             declared: Declared::default(),
             close: false,
             keep_alive: false,
             continues: false,
         };
-        for field in read {
-            let (name, value) = taken(head, field)?;
-            fields.note(&name, field.value)?;
+        let mut from = from;
+        while let Some(line) = line_at(head, from) {
+            from = line.end + LINE_END;
+            let (name, value) = field(head, line)?;
+            fields.note(&name, value.as_bytes())?;
             fields.headers.append(name, value);
         }
         Ok(fields)
@@ -84,72 +89,29 @@ impl Fields {
 
 /// The fields of a trailer section, with the empty line at its end.
 pub(super) fn trailers(section: &Bytes) -> Result<HeaderMap, HeadFault> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    match httparse::parse_headers(section, &mut fields) {
-        Ok(Status::Complete((length, read))) if length == section.len() => {
-            let mut headers = HeaderMap::with_capacity(read.len());
-            for field in read {
-                let (name, value) = taken(section, field)?;
-                headers.append(name, value);
-            }
-            Ok(headers)
-        }
-        Ok(_) => Err(HeadFault::Ambiguous),
-        Err(error) => Err(first_fault(section).unwrap_or_else(|| of_httparse(error))),
+    let (mut trailers, mut from) = (HeaderMap::new(), 0);
+    while let Some(line) = line_at(section, from) {
+        from = line.end + LINE_END;
+        let (name, value) = field(section, line)?;
+        trailers.append(name, value);
     }
+    Ok(trailers)
 }
 
-/// One field, its value as a slice of what it was read from.
-fn taken(from: &Bytes, field: &Header<'_>) -> Result<(HeaderName, HeaderValue), HeadFault> {
-    let name = field_name(field.name.as_bytes()).ok_or(HeadFault::FieldName)?;
-    let value = HeaderValue::from_maybe_shared(from.slice_ref(field.value)).map_err(|_| HeadFault::Control)?;
+/// A field, its value as a slice of what it stands in (RFC 9112 section 5).
+#[inline]
+fn field(head: &Bytes, line: Range<usize>) -> Result<(HeaderName, HeaderValue), HeadFault> {
+    let line = head.get(line).unwrap_or_default();
+    let colon = colon(line).ok_or(HeadFault::NoColon)?;
+    let (name, value) = line.split_at_checked(colon).unwrap_or_default();
+    let name = field_name(name).ok_or_else(|| match name {
+        [.., b' ' | b'\t'] if is_token(name.trim_ascii_end()) => HeadFault::SpaceBeforeColon,
+        _ => HeadFault::FieldName,
+    })?;
+    // There are no other blanks in a line than these two: the rest are control characters.
+    let value = value.strip_prefix(b":").unwrap_or(value).trim_ascii();
+    let value = HeaderValue::from_maybe_shared(head.slice_ref(value)).map_err(|_| HeadFault::Control)?;
     Ok((name, value))
-}
-
-/// Checks that httparse has read all of a head.
-///
-/// # Errors
-/// It has not: what the first line was found to be good for, a field is to blame for.
-pub(super) fn check_read(read: httparse::Result<usize>, head: &[u8]) -> Result<(), HeadFault> {
-    match read {
-        Ok(Status::Complete(length)) if length == head.len() => Ok(()),
-        Ok(_) => Err(HeadFault::Ambiguous),
-        Err(error) => {
-            let first = head.iter().position(|byte| *byte == b'\n').map_or(head.len(), |end| end + 1);
-            let fields = head.get(first..).unwrap_or_default();
-            Err(first_fault(fields).unwrap_or_else(|| of_httparse(error)))
-        }
-    }
-}
-
-/// What is wrong with the first field that is wrong. Every line is known to end with CRLF, and to hold neither.
-fn first_fault(fields: &[u8]) -> Option<HeadFault> {
-    let lines = fields.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    lines.filter(|line| !line.is_empty()).find_map(|line| {
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { return Some(HeadFault::NoColon) };
-        let (name, value) = line.split_at(colon);
-        let spaced = matches!(name, [.., b' ' | b'\t']);
-        if spaced && is_token(name.trim_ascii_end()) {
-            Some(HeadFault::SpaceBeforeColon)
-        } else if !is_token(name) {
-            Some(HeadFault::FieldName)
-        } else {
-            value.contains(&0x7f).then_some(HeadFault::Control)
-        }
-    })
-}
-
-/// The nearest to what httparse says, where nothing else is known.
-fn of_httparse(error: httparse::Error) -> HeadFault {
-    match error {
-        httparse::Error::HeaderName => HeadFault::FieldName,
-        httparse::Error::HeaderValue => HeadFault::Control,
-        httparse::Error::NewLine => HeadFault::BareLf,
-        httparse::Error::Status => HeadFault::Status,
-        httparse::Error::Token => HeadFault::RequestLine,
-        httparse::Error::TooManyHeaders => HeadFault::TooManyFields,
-        httparse::Error::Version => HeadFault::Version,
-    }
 }
 
 /// Whether it is a token (RFC 9110 section 5.6.2).

@@ -60,8 +60,8 @@ impl HeadScan {
             fault => fault,
         })?;
         let Some(end) = end else { return Ok(None) };
-        *self = Self::default();
-        request_head::parse(&buffer.split_to(end).freeze()).map(Some)
+        let fields = std::mem::take(self).lines.fields();
+        request_head::parse(&buffer.split_to(end).freeze(), fields).map(Some)
     }
 
     /// Takes a response's head off the front of `buffer`, once all of it is there; `None` if more is needed.
@@ -77,7 +77,7 @@ impl HeadScan {
         asked: &Method,
     ) -> Result<Option<ResponseHead>, HeadFault> {
         let Some(end) = self.lines.find_end(buffer, limits.head, response_head::check_line)? else { return Ok(None) };
-        *self = Self::default();
-        response_head::parse(&buffer.split_to(end).freeze(), asked).map(Some)
+        let fields = std::mem::take(self).lines.fields();
+        response_head::parse(&buffer.split_to(end).freeze(), fields, asked).map(Some)
     }
 }

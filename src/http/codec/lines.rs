@@ -1,5 +1,10 @@
+use std::ops::Range;
+
 use super::fault::HeadFault;
 use super::fields::FIELDS_MAX;
+
+/// The length of the CRLF that ends a line.
+pub(super) const LINE_END: usize = 2;
 
 /// Finds the end of a head or of a trailer section while its bytes arrive, and looks at each of them once.
 ///
@@ -22,6 +27,11 @@ impl Lines {
 
     pub(super) const fn begun(&self) -> bool {
         self.seen > 0
+    }
+
+    /// How many lines there are between the first and the last, once that is found.
+    pub(super) const fn fields(&self) -> usize {
+        self.ended.saturating_sub(1)
     }
 
     /// Whether the first line has not ended.
@@ -80,24 +90,51 @@ impl Lines {
     }
 }
 
+/// Where the line is that begins at `from`, in what [`Lines`] has found to be whole; none if it is the empty one at the end.
+pub(super) fn line_at(head: &[u8], from: usize) -> Option<Range<usize>> {
+    let mut at = from;
+    loop {
+        at = control(head, at)?;
+        if head.get(at) != Some(&b'\t') {
+            return (at > from).then_some(from..at);
+        }
+        at += 1;
+    }
+}
+
+/// Eight bytes that are one.
+const ONES: u64 = u64::from_le_bytes([0x01; 8]);
+
+/// Eight bytes of which only the highest bit is set.
+const HIGHS: u64 = ONES * 0x80;
+
 /// Where the first control character is, at or behind `from`. DEL is left to who reads the fields.
 fn control(bytes: &[u8], from: usize) -> Option<usize> {
-    const ONES: u64 = u64::from_le_bytes([0x01; 8]);
-    const SPACES: u64 = ONES * 0x20;
-    const HIGHS: u64 = ONES * 0x80;
+    // The highest bit of each byte that is less than a space is set; above the lowest such byte, which is the one that is
+    // asked for, a borrow may set others.
+    first(bytes, from, |word| word.wrapping_sub(ONES * 0x20) & !word & HIGHS, |byte| byte < b' ')
+}
+
+/// Where the first colon is.
+pub(super) fn colon(bytes: &[u8]) -> Option<usize> {
+    let without = |word| word ^ (ONES * b':' as u64);
+    first(bytes, 0, |word| without(word).wrapping_sub(ONES) & !without(word) & HIGHS, |byte| byte == b':')
+}
+
+/// Where the first byte is, at or behind `from`, that `is` it. `marks` has the highest bit set of the first such byte of eight,
+/// and of none below it.
+#[inline]
+fn first(bytes: &[u8], from: usize, marks: impl Fn(u64) -> u64, is: impl Fn(u8) -> bool) -> Option<usize> {
     let (words, rest) = bytes.get(from..)?.as_chunks::<8>();
     let mut at = from;
     for word in words {
-        let word = u64::from_le_bytes(*word);
-        // The highest bit of each byte that is less than a space is set; above the lowest such byte, which is the one
-        // that is asked for, a borrow may set others.
-        let low = word.wrapping_sub(SPACES) & !word & HIGHS;
-        if low != 0 {
-            return Some(at + (low.trailing_zeros() / 8) as usize);
+        let marked = marks(u64::from_le_bytes(*word));
+        if marked != 0 {
+            return Some(at + (marked.trailing_zeros() / 8) as usize);
         }
         at += 8;
     }
-    rest.iter().position(|byte| *byte < b' ').map(|place| at + place)
+    rest.iter().position(|byte| is(*byte)).map(|place| at + place)
 }
 
 #[cfg(test)]
@@ -111,6 +148,7 @@ mod tests {
         fn the_first_control_character_is_found(bytes in proptest::collection::vec(any::<u8>(), 0..40), from in 0_usize..42) {
             let expected = bytes.iter().enumerate().skip(from).find(|(_, byte)| **byte < b' ').map(|(at, _)| at);
             prop_assert_eq!(control(&bytes, from), expected);
+            prop_assert_eq!(colon(&bytes), bytes.iter().position(|byte| *byte == b':'));
         }
 
         #[test]
@@ -119,6 +157,10 @@ mod tests {
             bytes[place] = byte;
             prop_assert_eq!(control(&bytes, 0), Some(place));
             prop_assert_eq!(control(&bytes, place + 1), None);
+            bytes[place] = b':';
+            if other != b':' {
+                prop_assert_eq!(colon(&bytes), Some(place));
+            }
         }
     }
 }

@@ -1,12 +1,11 @@
-use std::mem::MaybeUninit;
-
 use bytes::Bytes;
 use http::uri::Scheme;
 use http::{Method, Uri, Version};
 
 use super::fault::HeadFault;
-use super::fields::{FIELDS_MAX, Fields, check_read, is_token};
+use super::fields::{Fields, is_token};
 use super::length::Length;
+use super::lines::{LINE_END, line_at};
 use crate::head::RequestParts;
 
 /// The head of a request.
@@ -54,18 +53,23 @@ pub(super) fn check_version(version: &[u8]) -> Result<(), HeadFault> {
     }
 }
 
-/// Takes a whole head apart; its lines are known to be lines, and the first to be a request line.
-pub(super) fn parse(head: &Bytes) -> Result<RequestHead, HeadFault> {
-    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-    let mut request = httparse::Request::new(&mut []);
-    check_read(request.parse_with_uninit_headers(head, &mut fields), head)?;
-    let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
-        return Err(HeadFault::Ambiguous);
+/// The version that is one of the two (see [`check_version`]).
+pub(super) fn version_of(version: &[u8]) -> Version {
+    if version == b"HTTP/1.0" { Version::HTTP_10 } else { Version::HTTP_11 }
+}
+
+/// Takes a whole head of about so many `fields` apart; its lines are known to be lines, and the first to be a request line.
+pub(super) fn parse(head: &Bytes, fields: usize) -> Result<RequestHead, HeadFault> {
+    let line = line_at(head, 0).ok_or(HeadFault::RequestLine)?;
+    let begin = line.end + LINE_END;
+    let mut words = head.get(line).unwrap_or_default().splitn(3, |byte| *byte == b' ');
+    let (Some(method), Some(target), Some(version)) = (words.next(), words.next(), words.next()) else {
+        return Err(HeadFault::RequestLine);
     };
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| HeadFault::Method)?;
+    let method = Method::from_bytes(method).map_err(|_| HeadFault::Method)?;
     let uri = uri(head, &method, target)?;
-    let version = if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-    let fields = Fields::of(head, request.headers)?;
+    let version = version_of(version);
+    let fields = Fields::of(head, begin, fields)?;
     let length = fields.request_length(version)?;
     let keep_alive = fields.persists(version);
     let expects_continue = fields.expects_continue(version) && !length.is_empty();
@@ -74,15 +78,15 @@ pub(super) fn parse(head: &Bytes) -> Result<RequestHead, HeadFault> {
 }
 
 /// The target, in one of the four forms of RFC 9112 section 3.2.
-fn uri(head: &Bytes, method: &Method, target: &str) -> Result<Uri, HeadFault> {
-    let uri = Uri::from_maybe_shared(head.slice_ref(target.as_bytes())).map_err(|_| HeadFault::TargetForm)?;
+fn uri(head: &Bytes, method: &Method, target: &[u8]) -> Result<Uri, HeadFault> {
+    let uri = Uri::from_maybe_shared(head.slice_ref(target)).map_err(|_| HeadFault::TargetForm)?;
     let sound = if *method == Method::CONNECT {
         let authority = uri.authority().filter(|authority| authority.port_u16().is_some());
         uri.scheme().is_none() && authority.is_some_and(|authority| !authority.as_str().contains('@'))
-    } else if target == "*" {
+    } else if target == b"*" {
         *method == Method::OPTIONS
     } else {
-        target.starts_with('/') || uri.scheme().is_some_and(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme))
+        target.starts_with(b"/") || uri.scheme().is_some_and(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme))
     };
     if sound { Ok(uri) } else { Err(HeadFault::TargetForm) }
 }

@@ -1,13 +1,20 @@
-use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use bytes::Bytes;
-use http::{Method, StatusCode, Version};
+use http::{Method, StatusCode};
 
 use super::fault::HeadFault;
-use super::fields::{FIELDS_MAX, Fields, check_read};
+use super::fields::Fields;
 use super::length::Length;
-use super::request_head::check_version;
+use super::lines::{LINE_END, line_at};
+use super::request_head::{check_version, version_of};
 use crate::head::ResponseParts;
+
+/// How long the version is that a status line begins with.
+const VERSION: usize = 8;
+
+/// Where the status is: behind `HTTP/1.1 `.
+const STATUS: Range<usize> = 9..12;
 
 /// Where the reason phrase begins: behind `HTTP/1.1 200 `.
 const REASON: usize = 13;
@@ -44,9 +51,9 @@ pub struct ResponseHead {
 
 /// Judges a status line as soon as it is there (RFC 9112 section 4).
 pub(super) fn check_line(line: &[u8]) -> Result<(), HeadFault> {
-    let version = line.get(..8).ok_or(HeadFault::Version)?;
+    let version = line.get(..VERSION).ok_or(HeadFault::Version)?;
     check_version(version)?;
-    match line.get(8..).unwrap_or_default() {
+    match line.get(VERSION..).unwrap_or_default() {
         [b' ', b'1'..=b'9', b'0'..=b'9', b'0'..=b'9'] => Ok(()),
         [b' ', b'1'..=b'9', b'0'..=b'9', b'0'..=b'9', b' ', reason @ ..] => {
             if reason.contains(&0x7f) {
@@ -59,28 +66,25 @@ pub(super) fn check_line(line: &[u8]) -> Result<(), HeadFault> {
     }
 }
 
-/// Takes a whole head apart; its lines are known to be lines, and the first to be a status line.
-pub(super) fn parse(head: &Bytes, asked: &Method) -> Result<ResponseHead, HeadFault> {
-    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-    let mut response = httparse::Response::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    check_read(config.parse_response_with_uninit_headers(&mut response, head, &mut fields), head)?;
-    let (Some(code), Some(minor)) = (response.code, response.version) else { return Err(HeadFault::Ambiguous) };
-    let status = StatusCode::from_u16(code).map_err(|_| HeadFault::Status)?;
-    let version = if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-    let fields = Fields::of(head, response.headers)?;
+/// Takes a whole head of about so many `fields` apart; its lines are known to be lines, and the first to be a status line.
+pub(super) fn parse(head: &Bytes, fields: usize, asked: &Method) -> Result<ResponseHead, HeadFault> {
+    let line = line_at(head, 0).ok_or(HeadFault::Version)?;
+    let begin = line.end + LINE_END;
+    let line = head.get(line).unwrap_or_default();
+    let version = version_of(line.get(..VERSION).unwrap_or_default());
+    let status = line.get(STATUS).and_then(|status| StatusCode::from_bytes(status).ok()).ok_or(HeadFault::Status)?;
+    let fields = Fields::of(head, begin, fields)?;
     let length = fields.response_length(version, status, asked)?;
     let keep_alive = fields.persists(version) && length != Length::UntilClose;
     let mut parts = ResponseParts::new(status, version, fields.headers);
-    if let Some(reason) = uncommon_reason(head, status) {
+    if let Some(reason) = uncommon_reason(line, status) {
         parts.extensions.insert(reason);
     }
     Ok(ResponseHead { parts, length, keep_alive })
 }
 
-/// The reason phrase, if it is not the one that goes with the status.
-fn uncommon_reason(head: &[u8], status: StatusCode) -> Option<ReasonPhrase> {
-    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+/// The reason phrase of a status line, if it is not the one that goes with the status.
+fn uncommon_reason(line: &[u8], status: StatusCode) -> Option<ReasonPhrase> {
     let reason = line.get(REASON..).unwrap_or_default();
     if status.canonical_reason().is_some_and(|canonical| canonical.as_bytes() == reason) {
         return None;
