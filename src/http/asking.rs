@@ -120,7 +120,7 @@ pub async fn ask(
 }
 
 /// The request by which the server is asked.
-fn question(request: &Request<Incoming>, exchange: &mut Exchange, asking: &Asking<'_>) -> Request<RequestBody> {
+fn question(request: &Request<Incoming>, exchange: &mut Exchange, asking: &Asking<'_>) -> Request<Box<RequestBody>> {
     let forwarding = &asking.forwarding;
     let mut headers = request.headers().clone();
     hop::remove(&mut headers);
@@ -149,7 +149,7 @@ fn question(request: &Request<Incoming>, exchange: &mut Exchange, asking: &Askin
     headers.insert(X_REQUEST_ID, exchange.id().header().clone());
     let body = RequestBody::new(Incoming::empty(), exchange.progress(), forwarding.timeouts.body, None);
     let uri = Uri::from(asking.path.clone());
-    Request::from_parts(Box::new(RequestParts::new(Method::GET, uri, Version::HTTP_11, headers)), body)
+    Request::from_parts(Box::new(RequestParts::new(Method::GET, uri, Version::HTTP_11, headers)), Box::new(body))
 }
 
 /// Hands on the answer of a server that denies a request.

@@ -59,7 +59,7 @@ impl Lease {
     }
 
     /// Begins a request.
-    pub(super) fn call(self, request: Request<RequestBody>) -> Calling {
+    pub(super) fn call(self, request: Request<Box<RequestBody>>) -> Calling {
         match self {
             Self::Http1(link, terms) => Calling::Http1(Box::new((one::Call::new(link, request), terms))),
             Self::Http2(slot) => Calling::Http2(Box::new(two::Call::new(slot, request))),
@@ -205,7 +205,7 @@ impl Calling {
     }
 
     /// The request as it was, if it can be sent once more.
-    pub(super) fn into_request(self) -> Option<Request<RequestBody>> {
+    pub(super) fn into_request(self) -> Option<Request<Box<RequestBody>>> {
         match self {
             Self::Http1(calling) => calling.0.into_request(),
             Self::Http2(call) => call.into_request(),

@@ -152,7 +152,7 @@ pub async fn forward(
     }
     let body = RequestBody::new(incoming, exchange.progress(), forwarding.timeouts.body, forwarding.max_request_body)
         .with_least(forwarding.min_rate);
-    match send(Request::from_parts(parts, body), &mut exchange, forwarding).await {
+    match send(Request::from_parts(parts, Box::new(body)), &mut exchange, forwarding).await {
         Ok((parts, calling)) => answered(parts, calling, (upgrades, handshake), exchange, forwarding),
         Err(failed) => failure(failed, exchange),
     }

@@ -38,23 +38,28 @@ impl Drop for Seat {
     }
 }
 
-/// Has the request take a seat, if it needs one and has none.
+/// Gives the request a seat, if it needs one and has none. Gives whether it has to wait for one.
+pub(super) fn sit(exchange: &mut Exchange, forwarding: &Forwarding<'_>) -> bool {
+    let shares = forwarding.protocol == TargetProtocol::Http2;
+    if exchange.version() != Version::HTTP_2 || shares || exchange.is_seated() {
+        return false;
+    }
+    if exchange.activity().take_seat() {
+        let own = Seat::Own(Arc::clone(exchange.activity()));
+        exchange.sit(own);
+        return false;
+    }
+    true
+}
+
+/// Waits for a seat.
 ///
 /// # Errors
 /// None became free within `timeouts.connect_total`.
 ///
 /// # Cancel safety
 /// A seat is taken only when it is the exchange's.
-pub(super) async fn sit(exchange: &mut Exchange, forwarding: &Forwarding<'_>) -> Result<(), Failed> {
-    let shares = forwarding.protocol == TargetProtocol::Http2;
-    if exchange.version() != Version::HTTP_2 || shares || exchange.is_seated() {
-        return Ok(());
-    }
-    if exchange.activity().take_seat() {
-        let own = Seat::Own(Arc::clone(exchange.activity()));
-        exchange.sit(own);
-        return Ok(());
-    }
+pub(super) async fn wait(exchange: &mut Exchange, forwarding: &Forwarding<'_>) -> Result<(), Failed> {
     let places = Arc::clone(exchange.streams());
     let patience = forwarding.plan.timeouts.connect_total.min(DAY);
     match timeout(patience, places.enter()).await {

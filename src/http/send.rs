@@ -1,4 +1,5 @@
 use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -40,18 +41,21 @@ impl Failed {
 enum Attempt {
     Answered(ResponseParts, Calling),
     /// The connection was stale, or the target has not taken the request, which may go out once more.
-    Again(Request<RequestBody>),
+    Again(Request<Box<RequestBody>>),
     Failed(Failed),
 }
 
 /// Sends the request on a connection that stands, or on a new one; once more on another where the first was stale, or its
 /// target has not taken the request.
 pub(super) async fn send(
-    request: Request<RequestBody>,
+    request: Request<Box<RequestBody>>,
     exchange: &mut Exchange,
     forwarding: &Forwarding<'_>,
 ) -> Result<(ResponseParts, Calling), Failed> {
-    seat::sit(exchange, forwarding).await?;
+    // Boxed, as all that few requests need: the others would carry the room for it.
+    if seat::sit(exchange, forwarding) {
+        Box::pin(seat::wait(exchange, forwarding)).await?;
+    }
     let plan = &forwarding.plan;
     // One turn per request: who is chosen is who is connected to if no connection leads there.
     let turn = || plan.targets.order(plan.client.ip());
@@ -61,10 +65,13 @@ pub(super) async fn send(
     };
     let (lease, order) = match opening::standing(first, forwarding) {
         Some(lease) => (lease, Some(order)),
-        // Boxed, as all that few requests need: the others would carry the room for it.
         None => (Box::pin(opening::fresh(order, None, exchange, forwarding)).await?, None),
     };
-    let lease = suited(lease, &request, exchange, forwarding).await?;
+    let lease = if request.headers().contains_key(UPGRADE) {
+        Box::pin(suited(lease, &request, exchange, forwarding)).await?
+    } else {
+        lease
+    };
     let mux = lease.mux().cloned();
     let request = match attempt(request, lease, exchange, forwarding).await {
         Attempt::Answered(parts, calling) => return Ok((parts, calling)),
@@ -73,7 +80,11 @@ pub(super) async fn send(
     };
     let again = opening::fresh(order.unwrap_or_else(turn), mux.as_ref(), exchange, forwarding);
     let lease = Box::pin(again).await?;
-    let lease = suited(lease, &request, exchange, forwarding).await?;
+    let lease = if request.headers().contains_key(UPGRADE) {
+        Box::pin(suited(lease, &request, exchange, forwarding)).await?
+    } else {
+        lease
+    };
     match Box::pin(attempt(request, lease, exchange, forwarding)).await {
         Attempt::Answered(parts, calling) => Ok((parts, calling)),
         Attempt::Failed(failed) => Err(failed),
@@ -86,11 +97,11 @@ pub(super) async fn send(
 /// other upgrades, by HTTP/1.1 where that may be spoken.
 async fn suited(
     lease: Lease,
-    request: &Request<RequestBody>,
+    request: &Request<Box<RequestBody>>,
     exchange: &mut Exchange,
     forwarding: &Forwarding<'_>,
 ) -> Result<Lease, Failed> {
-    let Some(mux) = lease.mux().filter(|_| request.headers().contains_key(UPGRADE)) else { return Ok(lease) };
+    let Some(mux) = lease.mux() else { return Ok(lease) };
     let websocket = websocket::is_asked(request.headers());
     if websocket && lease.takes_websockets() {
         return Ok(lease);
@@ -111,7 +122,7 @@ async fn suited(
 }
 
 async fn attempt(
-    mut request: Request<RequestBody>,
+    mut request: Request<Box<RequestBody>>,
     lease: Lease,
     exchange: &mut Exchange,
     forwarding: &Forwarding<'_>,
@@ -132,7 +143,10 @@ async fn attempt(
         }
     };
     let mut timer = calling.take_timer();
-    let answer = within(calling.answer(interim), forwarding.timeouts, exchange, &mut timer).await;
+    let answer = {
+        let answer = pin!(calling.answer(interim));
+        within(answer, forwarding.timeouts, exchange, &mut timer).await
+    };
     calling.keep_timer(timer);
     let answer = match answer {
         Ok(answer) => answer,
@@ -181,12 +195,11 @@ async fn attempt(
 /// Its head does not come for `response_head` after all of the request was sent, or the target takes nothing of the
 /// request's body for `body`. A client that sends nothing of it is found out by the body itself.
 async fn within<T>(
-    answer: impl Future<Output = T>,
+    mut answer: Pin<&mut impl Future<Output = T>>,
     timeouts: &Timeouts,
     exchange: &Exchange,
     timer: &mut Timer,
 ) -> Result<T, Cause> {
-    let mut answer = std::pin::pin!(answer);
     let progress = exchange.progress();
     loop {
         let (sent, moved) = (progress.sent(), progress.bytes_in());

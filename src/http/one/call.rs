@@ -110,9 +110,10 @@ pub(in crate::http) enum Broken {
 
 impl Call {
     /// A request whose head is ready to be sent.
-    pub(in crate::http) fn new(mut link: Link, request: Request<RequestBody>) -> Self {
+    pub(in crate::http) fn new(mut link: Link, request: Request<Box<RequestBody>>) -> Self {
         link.wire.forget();
         let (parts, body) = request.into_parts();
+        let body = *body;
         let length = match body.size_hint().exact() {
             Some(0) => Length::Empty,
             Some(length) => Length::Known(length),
@@ -315,8 +316,8 @@ impl Call {
     }
 
     /// The request as it was, if nothing of its body has been asked for.
-    pub(in crate::http) fn into_request(self) -> Option<Request<RequestBody>> {
+    pub(in crate::http) fn into_request(self) -> Option<Request<Box<RequestBody>>> {
         let body = self.outgoing.into_body();
-        (!self.begun).then(|| Request::from_parts(self.parts, body))
+        (!self.begun).then(|| Request::from_parts(self.parts, Box::new(body)))
     }
 }

@@ -60,8 +60,9 @@ enum Answer {
 
 impl Call {
     /// Sends the head, and of the body what is there.
-    pub(in crate::http) fn new(mut slot: Slot, request: Request<RequestBody>) -> Self {
+    pub(in crate::http) fn new(mut slot: Slot, request: Request<Box<RequestBody>>) -> Self {
         let (parts, body) = request.into_parts();
+        let body = *body;
         let ended = body.is_end_stream();
         let extended = ended && slot.takes_websockets() && websocket::is_asked(&parts.headers);
         let sent = match request::head(&parts, slot.mux().scheme(), extended) {
@@ -247,12 +248,12 @@ impl Call {
     }
 
     /// The request as it was, if all of it is still here.
-    pub(in crate::http) fn into_request(self) -> Option<Request<RequestBody>> {
+    pub(in crate::http) fn into_request(self) -> Option<Request<Box<RequestBody>>> {
         let body = match self.request {
             Sending::Here(outgoing) => outgoing.into_body()?,
             Sending::Unsent(body) => body,
         };
-        Some(Request::from_parts(self.parts, body))
+        Some(Request::from_parts(self.parts, Box::new(body)))
     }
 }
 
