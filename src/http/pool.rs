@@ -1,7 +1,7 @@
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -111,6 +111,16 @@ struct Alarm {
     key: Option<PoolKey>,
     number: u64,
     bell: Arc<Bell>,
+    /// Something has happened to the connection since it was looked at.
+    rung: AtomicBool,
+}
+
+impl Alarm {
+    /// Looks at a connection, and is rung by what happens to it from then on.
+    fn poll_stale(self: &Arc<Self>, link: &mut Link) -> Poll<()> {
+        self.rung.store(false, Ordering::Release);
+        link.poll_stale(&mut Context::from_waker(&Waker::from(Arc::clone(self))))
+    }
 }
 
 impl Wake for Alarm {
@@ -119,6 +129,7 @@ impl Wake for Alarm {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        self.rung.store(true, Ordering::Release);
         if let Some(key) = self.key {
             self.bell.rung.lock().unwrap_or_else(PoisonError::into_inner).push((key, self.number));
             self.bell.notify.notify_one();
@@ -224,7 +235,9 @@ impl Pool {
         let now = Instant::now();
         loop {
             let Idle { mut link, mut place, expires } = self.shelf().take(key)?;
-            let stale = link.poll_stale(&mut Context::from_waker(Waker::noop())).is_ready();
+            // One to which nothing has happened needs no look.
+            let rung = place.alarm.rung.load(Ordering::Acquire);
+            let stale = rung && link.poll_stale(&mut Context::from_waker(Waker::noop())).is_ready();
             if expires > now && !stale {
                 let in_flight = InFlight::new(link.target());
                 place.keep = keep;
@@ -243,15 +256,14 @@ impl Pool {
         let number = shelf.next;
         shelf.next = shelf.next.wrapping_add(1);
         drop(shelf);
-        let alarm = Arc::new(Alarm { key, number, bell: Arc::clone(&self.bell) });
+        let alarm = Arc::new(Alarm { key, number, bell: Arc::clone(&self.bell), rung: AtomicBool::new(false) });
         let place = Place { key, keep, alarm, _standing: self.stand() };
         let terms = Terms { pool: Arc::clone(self), place, reused: false, in_flight };
         Lease::Http1(Link::new(stream, target), terms)
     }
 
     fn keep(self: &Arc<Self>, key: PoolKey, mut link: Link, place: Place) {
-        let waker = Waker::from(Arc::clone(&place.alarm));
-        if link.poll_stale(&mut Context::from_waker(&waker)).is_ready() {
+        if place.alarm.poll_stale(&mut link).is_ready() {
             return link.close();
         }
         let mut shelf = self.shelf();
@@ -278,8 +290,7 @@ impl Pool {
         let Entry::Occupied(mut kept) = shelf.idle.entry(key) else { return };
         let Some(place) = kept.get().iter().position(|idle| idle.place.alarm.number == number) else { return };
         let Some(idle) = kept.get_mut().get_mut(place) else { return };
-        let waker = Waker::from(Arc::clone(&idle.place.alarm));
-        if idle.link.poll_stale(&mut Context::from_waker(&waker)).is_pending() {
+        if idle.place.alarm.poll_stale(&mut idle.link).is_pending() {
             return;
         }
         let stale = kept.get_mut().remove(place);

@@ -1,5 +1,3 @@
-use std::ops::Range;
-
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{Method, StatusCode, Version};
@@ -42,9 +40,9 @@ impl Fields {
         let mut from = from;
         while let Some(line) = line_at(head, from) {
             from = line.end + LINE_END;
-            let (name, value) = field(head, line)?;
-            fields.note(&name, value.as_bytes())?;
-            fields.headers.append(name, value);
+            let (name, value) = field(head.get(line).unwrap_or_default())?;
+            fields.note(&name, value)?;
+            fields.headers.append(name, value_of(head, value)?);
         }
         Ok(fields)
     }
@@ -92,16 +90,15 @@ pub(super) fn trailers(section: &Bytes) -> Result<HeaderMap, HeadFault> {
     let (mut trailers, mut from) = (HeaderMap::new(), 0);
     while let Some(line) = line_at(section, from) {
         from = line.end + LINE_END;
-        let (name, value) = field(section, line)?;
-        trailers.append(name, value);
+        let (name, value) = field(section.get(line).unwrap_or_default())?;
+        trailers.append(name, value_of(section, value)?);
     }
     Ok(trailers)
 }
 
-/// A field, its value as a slice of what it stands in (RFC 9112 section 5).
+/// The name of a field, and what is to be its value (RFC 9112 section 5).
 #[inline]
-fn field(head: &Bytes, line: Range<usize>) -> Result<(HeaderName, HeaderValue), HeadFault> {
-    let line = head.get(line).unwrap_or_default();
+fn field(line: &[u8]) -> Result<(HeaderName, &[u8]), HeadFault> {
     let colon = colon(line).ok_or(HeadFault::NoColon)?;
     let (name, value) = line.split_at_checked(colon).unwrap_or_default();
     let name = field_name(name).ok_or_else(|| match name {
@@ -109,9 +106,13 @@ fn field(head: &Bytes, line: Range<usize>) -> Result<(HeaderName, HeaderValue), 
         _ => HeadFault::FieldName,
     })?;
     // There are no other blanks in a line than these two: the rest are control characters.
-    let value = value.strip_prefix(b":").unwrap_or(value).trim_ascii();
-    let value = HeaderValue::from_maybe_shared(head.slice_ref(value)).map_err(|_| HeadFault::Control)?;
-    Ok((name, value))
+    Ok((name, value.strip_prefix(b":").unwrap_or(value).trim_ascii()))
+}
+
+/// A value, as a slice of what it stands in.
+#[inline]
+fn value_of(head: &Bytes, value: &[u8]) -> Result<HeaderValue, HeadFault> {
+    HeaderValue::from_maybe_shared(head.slice_ref(value)).map_err(|_| HeadFault::Control)
 }
 
 /// Whether it is a token (RFC 9110 section 5.6.2).

@@ -160,6 +160,10 @@ impl<S: Transport> Wire<S> {
             // It may be an empty slice of a large read, and the wait may be long.
             self.inbox = BytesMut::new();
         }
+        // Nothing has come more often than not, and then no buffer is wanted. What is wrong with a socket its read tells.
+        if let Some(socket) = self.stream.bare() {
+            let _read_tells = ready!(socket.poll_read_ready(context));
+        }
         let mut scratch = SCRATCH.take().unwrap_or_default();
         if scratch.capacity() < READ_BYTES / 2 {
             scratch.reserve(READ_BYTES);
