@@ -161,6 +161,13 @@ impl RouteLoad {
     }
 }
 
+impl Admission {
+    /// Where in memory its counts are.
+    pub(super) fn address(&self) -> usize {
+        Arc::as_ptr(&self.load).addr()
+    }
+}
+
 impl Slot {
     /// Whether it is a place in the counts that these rules ask. A route that one reload took away and another brought back
     /// may have new ones, whatever its name.

@@ -1,5 +1,5 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,12 +35,19 @@ pub struct Connection {
     leash: Leash,
     tracers: Arc<Tracers>,
     socket: OnceLock<SocketId>,
+    /// What a trusted PROXY header has said of the client.
+    named: OnceLock<ClientAddress>,
+    /// It has a route: whoever asks at each request need not look into the details.
+    routed: AtomicBool,
+    /// Where in memory the target's name is that was noted last; the details hold it, so that no other can be there.
+    target: AtomicUsize,
+    /// The same of the rules that have admitted it last.
+    admitted: AtomicUsize,
     details: Mutex<Details>,
 }
 
 #[derive(Debug)]
 struct Details {
-    client: ClientAddress,
     /// Where the client came to, once it has been asked for.
     destination: Option<ListenAddress>,
     host: Option<Box<str>>,
@@ -74,7 +81,6 @@ impl Connection {
         meters: &Arc<Meters>,
     ) -> Self {
         let details = Details {
-            client,
             destination: None,
             host: None,
             target: None,
@@ -102,6 +108,10 @@ impl Connection {
             leash: Leash::default(),
             tracers: Arc::clone(tracers),
             socket: OnceLock::new(),
+            named: OnceLock::new(),
+            routed: AtomicBool::new(false),
+            target: AtomicUsize::new(0),
+            admitted: AtomicUsize::new(0),
             details: Mutex::new(details),
         }
     }
@@ -127,7 +137,7 @@ impl Connection {
     /// Where the client comes from: the socket's peer, or what a trusted PROXY header said.
     #[must_use]
     pub fn client(&self) -> ClientAddress {
-        self.details().client
+        self.named.get().copied().unwrap_or(self.peer)
     }
 
     /// The other end of its socket, where that is not the client.
@@ -136,9 +146,9 @@ impl Connection {
         Some(self.peer).filter(|peer| *peer != self.client())
     }
 
-    /// Takes the client's address from a trusted PROXY header.
+    /// Takes the client's address from a trusted PROXY header, which comes once.
     pub fn set_client(&self, client: ClientAddress) {
-        self.details().client = client;
+        let _first_counts = self.named.set(client);
     }
 
     /// Takes the address that the client came to from a trusted PROXY header.
@@ -325,12 +335,18 @@ impl Connection {
     /// Notes that a connection to a target stands: whatever comes, this connection did not fail to reach one.
     pub fn set_target(&self, target: &Arc<str>) {
         self.reached_target.store(true, Ordering::Release);
-        self.details().target = Some(Arc::clone(target));
+        self.set_trying(target);
     }
 
     /// Notes the target that is being connected to, which is not to say that it will be reached.
     pub fn set_trying(&self, target: &Arc<str>) {
-        self.details().target = Some(Arc::clone(target));
+        let address = Arc::as_ptr(target).addr();
+        // The next request of a connection mostly goes to the same.
+        if self.target.load(Ordering::Acquire) != address {
+            let mut details = self.details();
+            details.target = Some(Arc::clone(target));
+            self.target.store(address, Ordering::Release);
+        }
     }
 
     /// Whether a target was ever reached.
@@ -374,6 +390,9 @@ impl Connection {
 
     /// Counts it for its route. The first route is the connection's; later ones of an HTTP connection change nothing.
     pub fn set_route(&self, route: &Arc<RouteMeter>) {
+        if self.routed.load(Ordering::Acquire) {
+            return;
+        }
         let mut details = self.details();
         if details.route.is_none()
             && let Some(counts) = &mut details.counted
@@ -381,6 +400,7 @@ impl Connection {
             counts._active = route.hold();
             details.route = Some(Arc::clone(route));
             drop(details);
+            self.routed.store(true, Ordering::Release);
             self.trace(None, "routed", |line| {
                 self.name(line);
                 line.field("listener", &self.listener.to_string());
@@ -399,7 +419,18 @@ impl Connection {
     /// Whether the route of these rules has admitted it, and counts it.
     #[must_use]
     pub fn is_admitted(&self, admission: &Admission) -> bool {
-        self.details().counted.as_ref().is_some_and(|counts| counts.slots.iter().any(|slot| slot.is_of(admission)))
+        let address = admission.address();
+        if self.admitted.load(Ordering::Acquire) == address {
+            return true;
+        }
+        let details = self.details();
+        let admitted =
+            details.counted.as_ref().is_some_and(|counts| counts.slots.iter().any(|slot| slot.is_of(admission)));
+        if admitted {
+            // The slot holds them until the connection ends, so that no others can be there.
+            self.admitted.store(address, Ordering::Release);
+        }
+        admitted
     }
 
     /// Keeps the place that a route has given it until it ends.
@@ -439,6 +470,7 @@ impl Connection {
     /// Gives back all that it counts for.
     pub(super) fn release(&self) {
         let counted = self.details().counted.take();
+        self.admitted.store(0, Ordering::Release);
         // Dropped outside of the lock: the slots have locks of their own.
         drop(counted);
     }
@@ -462,8 +494,8 @@ impl Connection {
         let details = self.details();
         Snapshot {
             id: self.id.0,
-            client: details.client,
-            peer: (details.client != self.peer).then_some(self.peer),
+            client: self.client(),
+            peer: (self.client() != self.peer).then_some(self.peer),
             listener: self.listener,
             route: details.route.as_ref().map(|route| Arc::clone(route.name())),
             host: details.host.clone(),

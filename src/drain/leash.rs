@@ -1,6 +1,6 @@
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use atomic_waker::AtomicWaker;
 
@@ -53,6 +53,14 @@ pub struct Leash {
     waiter: AtomicWaker,
 }
 
+/// What one task has heard of its leash, which it asks again and again.
+#[derive(Debug, Default)]
+pub struct Hearing {
+    seen: Option<Order>,
+    /// Who is woken by the next order.
+    waits: Option<Waker>,
+}
+
 impl Leash {
     /// Gives an order, and wakes the connection's task. A lower order than the one already given changes nothing.
     pub fn pull(&self, order: Order) {
@@ -81,6 +89,23 @@ impl Leash {
         }
     }
 
+    /// Ready with the order given once it outranks what was heard before. To ask while there is none costs a look.
+    ///
+    /// No other task may wait for the same leash between two polls, or nobody is woken.
+    pub fn poll_heard(&self, context: &mut Context<'_>, hearing: &mut Hearing) -> Poll<Order> {
+        let waits = hearing.waits.as_ref().is_some_and(|waits| waits.will_wake(context.waker()));
+        if waits && self.above(hearing.seen).is_none() {
+            return Poll::Pending;
+        }
+        let news = self.poll_order(context, hearing.seen);
+        match news {
+            // Whoever is woken does not wait any more.
+            Poll::Ready(order) => *hearing = Hearing { seen: Some(order), waits: None },
+            Poll::Pending => hearing.waits = Some(context.waker().clone()),
+        }
+        news
+    }
+
     /// Waits for an order that outranks `seen`.
     ///
     /// # Cancel safety
@@ -107,6 +132,33 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+
+    #[tokio::test]
+    async fn who_asks_again_and_again_hears_each_order_once_and_is_woken_by_each() {
+        let leash = Arc::new(Leash::default());
+        let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+        let waiting = tokio::spawn({
+            let leash = Arc::clone(&leash);
+            let mut hearing = Hearing::default();
+            poll_fn(move |context| {
+                // As a task that has much else to do, which asks at each of its turns, and more than once.
+                for _ in 0..3 {
+                    while let Poll::Ready(order) = leash.poll_heard(context, &mut hearing) {
+                        told.send(order).unwrap();
+                    }
+                }
+                if hearing.seen == Some(Order::Kill) { Poll::Ready(()) } else { Poll::Pending }
+            })
+        });
+        tokio::task::yield_now().await;
+        for order in [Order::Drain, Order::Cut, Order::Kill] {
+            leash.pull(order);
+            leash.pull(Order::Drain);
+            assert_eq!(tells.recv().await, Some(order));
+        }
+        waiting.await.unwrap();
+        assert_eq!(tells.recv().await, None);
+    }
 
     #[tokio::test]
     async fn an_order_reaches_a_waiter_and_only_a_higher_one_replaces_it() {

@@ -5,5 +5,5 @@ mod leash;
 mod spare;
 
 pub use count::{Count, Counted};
-pub use leash::{Leash, Order};
+pub use leash::{Hearing, Leash, Order};
 pub use spare::{Asked, Keeper, Wanted, ask_for_descriptors};

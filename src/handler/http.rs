@@ -80,14 +80,15 @@ pub async fn http<S: Transport + 'static>(
 
 impl Requests {
     async fn answer(&self, request: Request<Incoming>, mut exchange: Exchange) -> Response<Body> {
-        if self.inside.as_ref().is_none_or(|inside| inside.hello.server_name.is_none())
+        if exchange.is_first_for_host()
+            && self.inside.as_ref().is_none_or(|inside| inside.hello.server_name.is_none())
             && let Some(host) = exchange.host().as_str()
         {
             exchange.connection().set_host(host);
         }
         let site = (self.current.0)().unwrap_or_else(|| Arc::clone(&self.first));
         let route = match self.route(&site, &request, &exchange) {
-            Ok(route) => Arc::clone(route),
+            Ok(route) => route,
             Err(outcome) => {
                 exchange.set_errors(&site.errors);
                 return match outcome.cause {
@@ -101,7 +102,7 @@ impl Requests {
         };
         exchange.set_route(&route.meter);
         exchange.set_errors(&route.http.errors);
-        let mut response = self.routed(request, exchange, &route).await;
+        let mut response = self.routed(request, exchange, route).await;
         if let Some(hsts) = &route.http.hsts {
             response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
         }

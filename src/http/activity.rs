@@ -4,16 +4,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::forwarded::Introduction;
 use super::host::Host;
 use super::tunnel::Tunnel;
+use crate::connection::{Connection, Registry};
 use crate::outcome::{Cause, Outcome, Party, Phase};
 
 /// What the requests of one client connection have come to, for the one who serves it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Activity {
+    registry: Arc<Registry>,
+    connection: Arc<Connection>,
     live: AtomicUsize,
     answered: AtomicBool,
     unframed: AtomicBool,
     /// A request of an HTTP/2 client has the seat of its connection.
     seated: AtomicBool,
+    /// Something is noted that is not the rule: whoever asks after each request need not look.
+    noted: AtomicBool,
     notes: Mutex<Notes>,
 }
 
@@ -34,6 +39,29 @@ struct Notes {
 }
 
 impl Activity {
+    pub(super) fn new(registry: &Arc<Registry>, connection: &Arc<Connection>) -> Arc<Self> {
+        Arc::new(Self {
+            registry: Arc::clone(registry),
+            connection: Arc::clone(connection),
+            live: AtomicUsize::new(0),
+            answered: AtomicBool::new(false),
+            unframed: AtomicBool::new(false),
+            seated: AtomicBool::new(false),
+            noted: AtomicBool::new(false),
+            notes: Mutex::default(),
+        })
+    }
+
+    /// Where its requests are counted.
+    pub(super) fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// The connection.
+    pub(super) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
     /// How many requests are being served.
     pub(super) fn live(&self) -> usize {
         self.live.load(Ordering::Acquire)
@@ -84,29 +112,29 @@ impl Activity {
 
     /// Notes what ends the connection with the request; the first counts.
     pub(super) fn set_fatal(&self, outcome: Outcome) {
-        self.notes().fatal.get_or_insert(outcome);
+        self.note().fatal.get_or_insert(outcome);
     }
 
     pub(super) fn fatal(&self) -> Option<Outcome> {
-        self.notes().fatal
+        self.rarities()?.fatal
     }
 
     /// Notes why an HTTP/2 connection is to be left when its requests have been answered; the first counts.
     pub(super) fn set_parting(&self, outcome: Outcome) {
-        self.notes().parting.get_or_insert(outcome);
+        self.note().parting.get_or_insert(outcome);
     }
 
     pub(super) fn parting(&self) -> Option<Outcome> {
-        self.notes().parting
+        self.rarities()?.parting
     }
 
     /// Notes why the connection is being ended, for the requests that end with it.
     pub(super) fn set_ending(&self, outcome: Outcome) {
-        self.notes().ending.get_or_insert(outcome);
+        self.note().ending.get_or_insert(outcome);
     }
 
     pub(super) fn ending(&self) -> Option<Outcome> {
-        self.notes().ending
+        self.rarities()?.ending
     }
 
     /// Notes that an answer was broken off whose end only the end of the connection would have shown: a plain FIN would
@@ -121,11 +149,23 @@ impl Activity {
 
     /// Keeps what the connection becomes when its 101 has been written.
     pub(super) fn set_tunnel(&self, tunnel: Tunnel) {
-        self.notes().tunnel = Some(tunnel);
+        self.note().tunnel = Some(tunnel);
     }
 
     pub(super) fn take_tunnel(&self) -> Option<Tunnel> {
-        self.notes().tunnel.take()
+        self.rarities()?.tunnel.take()
+    }
+
+    /// The notes, to add what is not the rule.
+    fn note(&self) -> MutexGuard<'_, Notes> {
+        let notes = self.notes();
+        self.noted.store(true, Ordering::Release);
+        notes
+    }
+
+    /// The notes, if there is anything in them that is not the rule.
+    fn rarities(&self) -> Option<MutexGuard<'_, Notes>> {
+        self.noted.load(Ordering::Acquire).then(|| self.notes())
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {

@@ -12,7 +12,7 @@ use super::host::Host;
 use super::progress::Progress;
 use super::request_id::RequestId;
 use super::seat::Seat;
-use crate::connection::{Connection, Gate, Registry};
+use crate::connection::{Connection, Gate};
 use crate::head::Request;
 use crate::outcome::{Cause, Outcome, Party, Phase};
 use crate::telemetry::{LOGGED_FIELD_MAX, Line, NO_ROUTE, RouteMeter, StatusClass};
@@ -32,8 +32,6 @@ pub struct Exchange {
 #[derive(Debug)]
 struct Record {
     id: RequestId,
-    connection: Arc<Connection>,
-    registry: Arc<Registry>,
     activity: Arc<Activity>,
     progress: Arc<Progress>,
     /// What the request has come to itself, while another server is asked about it.
@@ -43,6 +41,8 @@ struct Record {
     head: Option<(Method, Uri)>,
     version: Version,
     host: Host,
+    /// The one before it on its connection was for another host.
+    first: bool,
     accept: Option<HeaderValue>,
     /// Values of the headers that the access log wants, in its order; empty if it wants none.
     logged: Box<[Option<HeaderValue>]>,
@@ -62,39 +62,25 @@ struct Record {
 }
 
 impl Exchange {
-    pub(super) fn open<B>(
-        registry: &Arc<Registry>,
-        connection: &Arc<Connection>,
-        activity: &Arc<Activity>,
-        request: &Request<B>,
-        host: Host,
-    ) -> Self {
+    pub(super) fn open<B>(activity: &Arc<Activity>, request: &Request<B>, host: Host, first: bool) -> Self {
         let head = Some((request.method().clone(), request.uri().clone()));
-        let mut exchange = Self::begin(registry, connection, activity, head, request.version(), host);
-        let wanted = &registry.access_log().detail().headers;
+        let mut exchange = Self::begin(activity, head, request.version(), host);
+        let wanted = &activity.registry().access_log().detail().headers;
+        exchange.record.first = first;
         exchange.record.logged = wanted.iter().map(|name| request.headers().get(name).cloned()).collect();
         exchange.record.accept = request.headers().get(ACCEPT).cloned();
         exchange
     }
 
     /// One whose head could not be read, and which will be refused.
-    pub(super) fn unread(registry: &Arc<Registry>, connection: &Arc<Connection>, activity: &Arc<Activity>) -> Self {
-        Self::begin(registry, connection, activity, None, Version::HTTP_11, Host::none())
+    pub(super) fn unread(activity: &Arc<Activity>) -> Self {
+        Self::begin(activity, None, Version::HTTP_11, Host::none())
     }
 
-    fn begin(
-        registry: &Arc<Registry>,
-        connection: &Arc<Connection>,
-        activity: &Arc<Activity>,
-        head: Option<(Method, Uri)>,
-        version: Version,
-        host: Host,
-    ) -> Self {
+    fn begin(activity: &Arc<Activity>, head: Option<(Method, Uri)>, version: Version, host: Host) -> Self {
         activity.opened();
         let record = Record {
             id: RequestId::random(),
-            connection: Arc::clone(connection),
-            registry: Arc::clone(registry),
             activity: Arc::clone(activity),
             progress: Arc::default(),
             aside: None,
@@ -102,6 +88,7 @@ impl Exchange {
             head,
             version,
             host,
+            first: true,
             accept: None,
             logged: Box::default(),
             errors: None,
@@ -127,13 +114,19 @@ impl Exchange {
     /// The client connection that it came on.
     #[must_use]
     pub fn connection(&self) -> &Arc<Connection> {
-        &self.record.connection
+        self.record.activity.connection()
     }
 
     /// The host that it is for.
     #[must_use]
     pub fn host(&self) -> &Host {
         &self.record.host
+    }
+
+    /// Whether the request before it on its connection was for another host, or there was none.
+    #[must_use]
+    pub fn is_first_for_host(&self) -> bool {
+        self.record.first
     }
 
     /// The protocol that it came by.
@@ -168,7 +161,7 @@ impl Exchange {
 
     /// Notes the route that takes it, for the request and, if it is its first, for the connection.
     pub fn set_route(&mut self, route: &Arc<RouteMeter>) {
-        self.record.connection.set_route(route);
+        self.record.activity.connection().set_route(route);
         self.record.route = Some(Arc::clone(route));
     }
 
@@ -223,7 +216,7 @@ impl Exchange {
 
     /// The places that are for streams.
     pub(super) fn streams(&self) -> &Arc<Gate> {
-        self.record.registry.streams()
+        self.record.activity.registry().streams()
     }
 
     pub(super) fn set_id(&mut self, id: RequestId) {
@@ -248,8 +241,8 @@ impl Exchange {
     pub(super) fn set_first_byte(&mut self, target: &Target) {
         let after = self.record.opened.elapsed();
         self.record.first_byte = Some(after);
-        self.record.route.as_ref().unwrap_or(self.record.registry.unrouted()).answered(after);
-        target.meter(self.record.registry.meters()).answered(after);
+        self.record.route.as_ref().unwrap_or(self.record.activity.registry().unrouted()).answered(after);
+        target.meter(self.record.activity.registry().meters()).answered(after);
     }
 
     /// Another server is asked about it from here on: what that comes to is nothing of its own.
@@ -304,9 +297,9 @@ impl Exchange {
 
     fn describe(&self, line: &mut Line, outcome: Outcome, took: Duration) {
         line.field("request", self.record.id.as_str());
-        line.number("connection", self.record.connection.id().0);
-        line.field("client", &self.record.connection.client().to_string());
-        line.field_if("peer", self.record.connection.peer().map(|peer| peer.to_string()).as_deref());
+        line.number("connection", self.record.activity.connection().id().0);
+        line.field("client", &self.record.activity.connection().client().to_string());
+        line.field_if("peer", self.record.activity.connection().peer().map(|peer| peer.to_string()).as_deref());
         line.field("route", self.route_name());
         line.field_if("user", self.user());
         if let Some((method, uri)) = &self.record.head {
@@ -318,7 +311,7 @@ impl Exchange {
                 (None, Some(authority)) if *method == Method::CONNECT => authority.as_str(),
                 (None, _) => "/",
             };
-            line.field("path", &self.record.registry.access_log().detail().mask.apply(path));
+            line.field("path", &self.record.activity.registry().access_log().detail().mask.apply(path));
         }
         line.field("protocol", protocol(self.record.version));
         if let Some(status) = self.sent_status() {
@@ -346,7 +339,7 @@ impl Exchange {
     }
 
     fn describe_headers(&self, line: &mut Line) {
-        let detail = self.record.registry.access_log().detail();
+        let detail = self.record.activity.registry().access_log().detail();
         for (name, value) in detail.headers.iter().zip(&self.record.logged) {
             let Some(value) = value else { continue };
             let bytes = value.as_bytes();
@@ -366,12 +359,15 @@ impl Drop for Exchange {
         let outcome = ended.unwrap_or_else(|| self.dropped());
         let class = self.sent_status().map_or(StatusClass::Unanswered, |status| StatusClass::of(status.as_u16()));
         let took = self.record.opened.elapsed();
-        self.record.route.as_ref().unwrap_or(self.record.registry.unrouted()).request(class, took);
+        self.record.route.as_ref().unwrap_or(self.record.activity.registry().unrouted()).request(class, took);
         if outcome.cause.is_failure() {
-            self.record.connection.set_failure(outcome);
+            self.record.activity.connection().set_failure(outcome);
         }
-        self.record.registry.access_log().write("request", |line| self.describe(line, outcome, took));
-        self.record.connection.trace(Some(self.route_name()), "request", |line| self.describe(line, outcome, took));
+        self.record.activity.registry().access_log().write("request", |line| self.describe(line, outcome, took));
+        self.record
+            .activity
+            .connection()
+            .trace(Some(self.route_name()), "request", |line| self.describe(line, outcome, took));
         self.record.activity.closed(outcome);
     }
 }

@@ -39,7 +39,12 @@ impl Progress {
     }
 
     pub(super) fn take_interim(&self) -> Vec<(StatusCode, Headers)> {
-        if self.hinted.swap(false, Ordering::AcqRel) { std::mem::take(&mut *self.interim()) } else { Vec::new() }
+        // A look first: most have none, and are asked more than once.
+        if self.hinted.load(Ordering::Acquire) && self.hinted.swap(false, Ordering::AcqRel) {
+            std::mem::take(&mut *self.interim())
+        } else {
+            Vec::new()
+        }
     }
 
     fn interim(&self) -> MutexGuard<'_, Vec<(StatusCode, Headers)>> {

@@ -54,7 +54,7 @@ pub(super) fn prepare(
     // The target's version, whatever the client's.
     parts.version = Version::HTTP_11;
     // That of `CONNECT` is a host with a port, and stays.
-    if parts.method != Method::CONNECT {
+    if parts.method != Method::CONNECT && parts.uri.authority().is_some() {
         parts.uri = origin_form(&parts.uri);
     }
     if let Some(rewrite) = forwarding.rewrite.filter(|_| parts.method != Method::CONNECT) {

@@ -1,6 +1,5 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::Poll;
 
 use http::Method;
@@ -127,23 +126,22 @@ async fn attempt(
     exchange: &mut Exchange,
     forwarding: &Forwarding<'_>,
 ) -> Attempt {
-    let target = Arc::clone(lease.target());
+    let target = lease.target();
     exchange.set_target(target.label());
     exchange.connection().set_target(target.label());
     // The host of `CONNECT` is where the tunnel leads (RFC 9112 section 3.2.3).
     let preserve = forwarding.preserve_host || request.method() == Method::CONNECT;
-    set_host(request.headers_mut(), exchange, preserve, &target);
+    set_host(request.headers_mut(), exchange, preserve, target);
     let mut calling = lease.call(request);
     forwarding.plan.meter.meters().checkout(if calling.is_reused() { Checkout::Reused } else { Checkout::Opened });
-    let progress = Arc::clone(exchange.progress());
-    let passes_on = !exchange.is_in_question();
-    let interim = |status, headers| {
-        if passes_on {
-            progress.add_interim(status, headers);
-        }
-    };
     let mut timer = calling.take_timer();
     let answer = {
+        let (progress, passes_on) = (exchange.progress(), !exchange.is_in_question());
+        let interim = |status, headers| {
+            if passes_on {
+                progress.add_interim(status, headers);
+            }
+        };
         let answer = pin!(calling.answer(interim));
         within(answer, forwarding.timeouts, exchange, &mut timer).await
     };
@@ -159,7 +157,7 @@ async fn attempt(
         Ok(parts) => return Attempt::Answered(parts, calling),
         Err(broken) => broken,
     };
-    tracing::debug!(error = %with_causes(&broken), target = %target.label(), reused = calling.is_reused(), "no answer came");
+    tracing::debug!(error = %with_causes(&broken), target = %calling.target().label(), reused = calling.is_reused(), "no answer came");
     let cause = match &broken {
         Broken::Malformed(_) => Cause::ResponseMalformed,
         // The body has told the exchange what is wrong with it.

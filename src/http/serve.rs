@@ -82,8 +82,7 @@ where
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     connection.enter(State::Serving);
-    let desk =
-        Desk { registry: Arc::clone(registry), connection: Arc::clone(connection), activity: Arc::default(), service };
+    let desk = Desk { activity: Activity::new(registry, connection), service };
     match version {
         Version::Http1 => one::serve(stream, settings, desk).await,
         // Boxed: an HTTP/1 connection would carry the room for it.
@@ -93,15 +92,13 @@ where
 
 /// Where the requests of a connection are taken in.
 pub(super) struct Desk<H> {
-    registry: Arc<Registry>,
-    connection: Arc<Connection>,
     activity: Arc<Activity>,
     service: H,
 }
 
 impl<H> Desk<H> {
     pub(super) fn connection(&self) -> &Arc<Connection> {
-        &self.connection
+        self.activity.connection()
     }
 
     pub(super) fn activity(&self) -> &Arc<Activity> {
@@ -110,7 +107,7 @@ impl<H> Desk<H> {
 
     /// Refuses a request whose head could not be read.
     pub(super) fn refuse(&self, status: StatusCode, outcome: Outcome, why: &str) -> Response<Body> {
-        let mut exchange = Exchange::unread(&self.registry, &self.connection, &self.activity);
+        let mut exchange = Exchange::unread(&self.activity);
         exchange.set_error(why);
         answer::failure_with(status, outcome, exchange)
     }
@@ -127,15 +124,14 @@ impl<H> Desk<H> {
     {
         let last = self.activity.host();
         let (host, fault) = match Host::of_next(&request, &last) {
-            Ok(host) => {
-                if host != last {
-                    self.activity.set_host(&host);
-                }
-                (host, padded(&request).then(|| PADDED.to_owned()))
-            }
+            Ok(host) => (host, padded(&request).then(|| PADDED.to_owned())),
             Err(fault) => (Host::none(), Some(fault.to_string())),
         };
-        let mut exchange = Exchange::open(&self.registry, &self.connection, &self.activity, &request, host);
+        let first = host != last;
+        if first {
+            self.activity.set_host(&host);
+        }
+        let mut exchange = Exchange::open(&self.activity, &request, host, first);
         let progress = Arc::clone(exchange.progress());
         let (connect, unknown) = (websocket::is_connect(&request), websocket::is_unknown(&request));
         let taken = match fault {

@@ -13,7 +13,7 @@ use super::content::Content;
 use super::feed::feed;
 use super::wire::{Keep, Wire};
 use crate::connection::Connection;
-use crate::drain::Order;
+use crate::drain::{Hearing, Order};
 use crate::head::{Request, Response};
 use crate::http::activity::{Abandoned, Activity};
 use crate::http::body::Body;
@@ -70,7 +70,7 @@ struct Client<'a, S> {
     settings: &'a Settings,
     connection: Arc<Connection>,
     activity: Arc<Activity>,
-    heard: Option<Order>,
+    hearing: Hearing,
     /// The connection is to end after the request in progress, for this reason.
     leaving: Option<Outcome>,
     /// When the connection's lifetime ends.
@@ -105,7 +105,7 @@ impl<'a, S: Transport> Client<'a, S> {
             settings,
             activity: Arc::clone(desk.activity()),
             connection,
-            heard: None,
+            hearing: Hearing::default(),
             leaving: None,
             expires,
             idle_since: Instant::now(),
@@ -376,8 +376,7 @@ impl<'a, S: Transport> Client<'a, S> {
     /// Hears what is ordered of the connection.
     fn hear(&mut self, context: &mut Context<'_>) -> Result<(), End> {
         let by_operator = |cause| serving(Party::Operator, cause);
-        while let Poll::Ready(order) = self.connection.leash().poll_order(context, self.heard) {
-            self.heard = Some(order);
+        while let Poll::Ready(order) = self.connection.leash().poll_heard(context, &mut self.hearing) {
             match order {
                 Order::Drain => self.leaving = self.leaving.or(Some(by_operator(Cause::Drained))),
                 Order::Cut => return Err(End::Cut(by_operator(Cause::Cut))),

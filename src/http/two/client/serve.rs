@@ -20,7 +20,7 @@ use super::sending::Pace;
 use super::streams::Streams;
 use super::ties::Ties;
 use super::wire::Wire;
-use crate::drain::Order;
+use crate::drain::{Hearing, Order};
 use crate::head::{Request, Response};
 use crate::http::activity::{Abandoned, Activity};
 use crate::http::body::Body;
@@ -82,7 +82,7 @@ struct Client<'a, S, T, F> {
     settings: &'a Settings,
     connection: Arc<crate::connection::Connection>,
     activity: Arc<Activity>,
-    heard: Option<Order>,
+    hearing: Hearing,
 }
 
 impl<S, T, F> Drop for Client<'_, S, T, F> {
@@ -120,7 +120,7 @@ where
             settings,
             connection: Arc::clone(desk.connection()),
             activity: Arc::clone(desk.activity()),
-            heard: None,
+            hearing: Hearing::default(),
         }
     }
 
@@ -229,8 +229,7 @@ where
     /// Hears what is ordered of the connection, by others or by its own requests.
     fn hear(&mut self, context: &mut Context<'_>) -> Poll<End> {
         let by_operator = |cause| Outcome::new(Phase::Serve, Party::Operator, cause);
-        while let Poll::Ready(order) = self.connection.leash().poll_order(context, self.heard) {
-            self.heard = Some(order);
+        while let Poll::Ready(order) = self.connection.leash().poll_heard(context, &mut self.hearing) {
             match order {
                 Order::Drain => self.leave(by_operator(Cause::Drained)),
                 Order::Cut => return Poll::Ready(End::Cut(by_operator(Cause::Cut))),
