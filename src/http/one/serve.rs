@@ -1,11 +1,10 @@
 use std::future::{self, Future, poll_fn};
-use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{StatusCode, Version};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::answering::{Answering, Asked, Discarded, Fed, Progress};
 use super::closing::{self, Closed, End, Rest};
@@ -22,6 +21,7 @@ use crate::http::exchange::Exchange;
 use crate::http::incoming::Incoming;
 use crate::http::rate::HeadTime;
 use crate::http::serve::{Desk, Settings};
+use crate::http::timer::Timer;
 use crate::http::unacknowledged::Due;
 use crate::net::Transport;
 use crate::outcome::{Cause, Outcome, Party, Phase};
@@ -75,6 +75,8 @@ struct Client<'a, S> {
     leaving: Option<Outcome>,
     /// When the connection's lifetime ends.
     expires: Option<Instant>,
+    /// For whatever is waited for.
+    timer: Timer,
     /// No request has been in progress since then.
     idle_since: Instant,
     /// Of a head that has begun and is not complete.
@@ -108,6 +110,7 @@ impl<'a, S: Transport> Client<'a, S> {
             hearing: Hearing::default(),
             leaving: None,
             expires,
+            timer: Timer::default(),
             idle_since: Instant::now(),
             head: None,
             discarding_since: None,
@@ -122,12 +125,11 @@ impl<'a, S: Transport> Client<'a, S> {
         H: Fn(Request<Incoming>, Exchange) -> F,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
-        let mut timer = pin!(sleep_until(self.idle_since + self.settings.keep_alive));
         loop {
-            let head = match poll_fn(|context| self.poll_head(context, timer.as_mut())).await {
+            let head = match poll_fn(|context| self.poll_head(context)).await {
                 Ok(head) => head,
                 Err(NoHead::End(end)) => return end,
-                Err(NoHead::Refused(fault)) => return self.refuse(fault, desk, timer.as_mut()).await,
+                Err(NoHead::Refused(fault)) => return self.refuse(fault, desk).await,
             };
             let RequestHead { parts, length, keep_alive, expects_continue } = head;
             let method = Some(parts.method.clone());
@@ -140,7 +142,7 @@ impl<'a, S: Transport> Client<'a, S> {
                 (Some(feeder), Incoming::http1(feed))
             };
             let handling = desk.take(Request::from_parts(parts, incoming));
-            if let Err(end) = self.exchange(Answering::new(asked, handling, content, feeder), timer.as_mut()).await {
+            if let Err(end) = self.exchange(Answering::new(asked, handling, content, feeder)).await {
                 return end;
             }
             self.idle_since = Instant::now();
@@ -150,7 +152,7 @@ impl<'a, S: Transport> Client<'a, S> {
     }
 
     /// Answers a head that is no request; nothing behind it can be told apart.
-    async fn refuse<H>(&mut self, fault: HeadFault, desk: &Desk<H>, timer: Pin<&mut Sleep>) -> End {
+    async fn refuse<H>(&mut self, fault: HeadFault, desk: &Desk<H>) -> End {
         tracing::debug!(%fault, "a request is refused");
         let cause = match fault.status() {
             StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Cause::RequestHeadTooLarge,
@@ -159,13 +161,13 @@ impl<'a, S: Transport> Client<'a, S> {
         let outcome = serving(Party::Client, cause);
         let asked = Asked { method: None, version: Version::HTTP_11, keep_alive: false, expects_continue: false };
         let handling = (Arc::default(), future::ready(desk.refuse(fault.status(), outcome, &fault.to_string())));
-        let answered = self.exchange(Answering::new(asked, handling, Content::Done, None), timer).await;
+        let answered = self.exchange(Answering::new(asked, handling, Content::Done, None)).await;
         self.unread = true;
         answered.err().unwrap_or(End::Left(outcome))
     }
 
     /// Waits for the head of the next request.
-    fn poll_head(&mut self, context: &mut Context<'_>, timer: Pin<&mut Sleep>) -> Poll<Result<RequestHead, NoHead>> {
+    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<RequestHead, NoHead>> {
         let limits = HeadLimits { head: self.settings.max_request_head, target: self.settings.max_request_head };
         let ended = |end| Poll::Ready(Err(NoHead::End(end)));
         loop {
@@ -214,7 +216,7 @@ impl<'a, S: Transport> Client<'a, S> {
                         }
                     };
                     return self
-                        .poll_time(context, timer, over.map(|(at, outcome)| (at, End::Left(outcome))))
+                        .poll_time(context, over.map(|(at, outcome)| (at, End::Left(outcome))))
                         .map(|end| Err(NoHead::End(end)));
                 }
             }
@@ -225,13 +227,13 @@ impl<'a, S: Transport> Client<'a, S> {
     ///
     /// # Errors
     /// The connection cannot take another request.
-    async fn exchange<F>(&mut self, mut answering: Answering<F>, mut timer: Pin<&mut Sleep>) -> Result<(), End>
+    async fn exchange<F>(&mut self, mut answering: Answering<F>) -> Result<(), End>
     where
         F: Future<Output = Response<Body>>,
     {
         self.wire.next_answer();
         let mut abandoned = Abandoned::new(&self.activity);
-        let result = poll_fn(|context| self.poll_exchange(context, &mut answering, timer.as_mut())).await;
+        let result = poll_fn(|context| self.poll_exchange(context, &mut answering)).await;
         abandoned.settle();
         self.unread = answering.is_unread();
         if let Err(end) = &result {
@@ -255,12 +257,7 @@ impl<'a, S: Transport> Client<'a, S> {
         }
     }
 
-    fn poll_exchange<F>(
-        &mut self,
-        context: &mut Context<'_>,
-        answering: &mut Answering<F>,
-        mut timer: Pin<&mut Sleep>,
-    ) -> Poll<Result<(), End>>
+    fn poll_exchange<F>(&mut self, context: &mut Context<'_>, answering: &mut Answering<F>) -> Poll<Result<(), End>>
     where
         F: Future<Output = Response<Body>>,
     {
@@ -272,7 +269,7 @@ impl<'a, S: Transport> Client<'a, S> {
             let progress = answering.answer(context, &mut self.wire.outbox, leaving);
             match (self.wire.poll_drain(context), progress) {
                 (Poll::Ready(Ok(())), Progress::Full) => continue,
-                (Poll::Ready(Ok(())), Progress::Sent) => return self.poll_discard(context, answering, timer),
+                (Poll::Ready(Ok(())), Progress::Sent) => return self.poll_discard(context, answering),
                 (Poll::Ready(Ok(())), Progress::Broken) => {
                     let internal = serving(Party::Proxy, Cause::Internal);
                     return Poll::Ready(Err(End::Broken(self.activity.fatal().unwrap_or(internal))));
@@ -308,7 +305,7 @@ impl<'a, S: Transport> Client<'a, S> {
                             return Poll::Ready(Err(End::Lost(serving(Party::Client, Cause::Reset))));
                         }
                     }
-                    if let Some(end) = ready!(self.poll_stall(context, timer.as_mut(), patience, cause)) {
+                    if let Some(end) = ready!(self.poll_stall(context, patience, cause)) {
                         return Poll::Ready(Err(end));
                     }
                 }
@@ -318,13 +315,7 @@ impl<'a, S: Transport> Client<'a, S> {
 
     /// Ready with how the connection ends when the client has taken nothing of what there is for it for its time, or takes
     /// it too slowly, and with none when it is time for a look.
-    fn poll_stall(
-        &mut self,
-        context: &mut Context<'_>,
-        mut timer: Pin<&mut Sleep>,
-        patience: Duration,
-        cause: Cause,
-    ) -> Poll<Option<End>> {
+    fn poll_stall(&mut self, context: &mut Context<'_>, patience: Duration, cause: Cause) -> Poll<Option<End>> {
         let look = self.look;
         loop {
             // Asked anew whenever its time has come, as the client may have taken something since.
@@ -339,7 +330,7 @@ impl<'a, S: Transport> Client<'a, S> {
             };
             let at = due.into_iter().chain(look).chain(slow).min();
             let end = |at| (at, End::Cut(serving(Party::Client, cause)));
-            let end = ready!(self.poll_time(context, timer.as_mut(), at.map(end)));
+            let end = ready!(self.poll_time(context, at.map(end)));
             let now = Instant::now();
             let over = due.is_some_and(|due| last && due <= now);
             if over || self.expires.is_some_and(|expires| expires <= now) {
@@ -353,12 +344,7 @@ impl<'a, S: Transport> Client<'a, S> {
     }
 
     /// Ready when nothing of the request is left to be read, or nothing will be: then the connection ends.
-    fn poll_discard<F>(
-        &mut self,
-        context: &mut Context<'_>,
-        answering: &mut Answering<F>,
-        timer: Pin<&mut Sleep>,
-    ) -> Poll<Result<(), End>>
+    fn poll_discard<F>(&mut self, context: &mut Context<'_>, answering: &mut Answering<F>) -> Poll<Result<(), End>>
     where
         F: Future<Output = Response<Body>>,
     {
@@ -368,7 +354,7 @@ impl<'a, S: Transport> Client<'a, S> {
             Discarded::Waiting => {
                 let since = *self.discarding_since.get_or_insert_with(Instant::now);
                 let late = (since + self.settings.linger, End::Left(serving(Party::Client, Cause::LingerTimeout)));
-                self.poll_time(context, timer, Some(late)).map(|_end| Ok(()))
+                self.poll_time(context, Some(late)).map(|_end| Ok(()))
             }
         }
     }
@@ -387,29 +373,14 @@ impl<'a, S: Transport> Client<'a, S> {
     }
 
     /// Ready with how the connection ends, when a time is over: the one given, or the connection's lifetime.
-    fn poll_time(
-        &self,
-        context: &mut Context<'_>,
-        mut timer: Pin<&mut Sleep>,
-        deadline: Option<(Instant, End)>,
-    ) -> Poll<End> {
+    fn poll_time(&mut self, context: &mut Context<'_>, deadline: Option<(Instant, End)>) -> Poll<End> {
         let lifetime = self.expires.map(|at| (at, End::Cut(serving(Party::Proxy, Cause::LifetimeReached))));
         let first = match (deadline, lifetime) {
             (Some(deadline), Some(lifetime)) => Some(if deadline.0 <= lifetime.0 { deadline } else { lifetime }),
             (deadline, lifetime) => deadline.or(lifetime),
         };
         let Some((at, end)) = first else { return Poll::Pending };
-        // A deadline that moves away leaves the timer alone: it fires early, once, and is set again here.
-        if timer.deadline() > at {
-            timer.as_mut().reset(at);
-        }
-        while timer.as_mut().poll(context).is_ready() {
-            if at <= Instant::now() {
-                return Poll::Ready(end);
-            }
-            timer.as_mut().reset(at);
-        }
-        Poll::Pending
+        self.timer.poll(context, at).map(|()| end)
     }
 
     /// What the end means.
