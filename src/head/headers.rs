@@ -5,6 +5,10 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(HeaderName, HeaderValue)>);
 
+/// Fields that are added to a head on its way, but for those of the configuration: the host, those that tell who the client
+/// is, the request's id, and Via. To find room for them later costs more than to add them.
+const ADDED: usize = 8;
+
 /// What fields are looked for by.
 pub trait Wanted {
     /// Whether a field of this name is looked for.
@@ -37,10 +41,10 @@ impl Headers {
         Self(Vec::new())
     }
 
-    /// No fields, with room for so many.
+    /// No fields, with room for so many that come and for those that are added on their way.
     #[must_use]
-    pub fn with_capacity(fields: usize) -> Self {
-        Self(Vec::with_capacity(fields))
+    pub fn with_room(fields: usize) -> Self {
+        Self(Vec::with_capacity(fields.saturating_add(ADDED)))
     }
 
     /// How many fields there are.
@@ -130,7 +134,7 @@ impl Headers {
 
 impl From<HeaderMap> for Headers {
     fn from(map: HeaderMap) -> Self {
-        let mut headers = Self::with_capacity(map.len());
+        let mut headers = Self::with_room(map.len());
         let mut last = None;
         for (name, value) in map {
             // A map names only the first field of each name.

@@ -12,10 +12,6 @@ use crate::head::Headers;
 /// and hyper 100; browsers send about 20.
 pub const FIELDS_MAX: usize = 128;
 
-/// Fields that are added to a head on its way, at most, but for those of the configuration: those that tell who the client
-/// is, the request's id, and Via. Room for them is made at once.
-const ADDED: usize = 7;
-
 /// The fields of a head, and what they say of the message and of the connection.
 #[derive(Debug)]
 pub(super) struct Fields {
@@ -31,7 +27,7 @@ impl Fields {
     /// lines, and the last to be empty.
     pub(super) fn of(head: &Bytes, from: usize, count: usize) -> Result<Self, HeadFault> {
         let mut fields = Self {
-            headers: Headers::with_capacity(count + ADDED),
+            headers: Headers::with_room(count),
             declared: Declared::default(),
             close: false,
             keep_alive: false,
