@@ -165,3 +165,88 @@ impl std::ops::Index<&str> for Headers {
         self.get(name).unwrap()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NAMES: [&str; 4] = ["host", "accept", "x-one", "x-two"];
+
+    /// What is done to fields, by the place of a name.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Append(usize),
+        Insert(usize),
+        InsertIfAbsent(usize),
+        Remove(usize),
+        RemoveWhere(usize, usize),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let name = || 0..NAMES.len();
+        let step = prop_oneof![
+            name().prop_map(Step::Append),
+            name().prop_map(Step::Append),
+            name().prop_map(Step::Insert),
+            name().prop_map(Step::InsertIfAbsent),
+            name().prop_map(Step::Remove),
+            (name(), name()).prop_map(|(one, other)| Step::RemoveWhere(one, other)),
+        ];
+        proptest::collection::vec(step, 0..24)
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_has_the_values_that_it_has_in_a_map(steps in steps()) {
+            let (mut list, mut map) = (Headers::new(), HeaderMap::new());
+            for (turn, step) in steps.into_iter().enumerate() {
+                let (name, value) = (|place: usize| HeaderName::from_static(NAMES[place]), HeaderValue::from(turn));
+                match step {
+                    Step::Append(place) => {
+                        list.append(name(place), value.clone());
+                        map.append(name(place), value);
+                    }
+                    Step::Insert(place) => {
+                        list.insert(name(place), value.clone());
+                        map.insert(name(place), value);
+                    }
+                    Step::InsertIfAbsent(place) => {
+                        list.insert_if_absent(name(place), || value.clone());
+                        map.entry(name(place)).or_insert(value);
+                    }
+                    Step::Remove(place) => prop_assert_eq!(list.remove(NAMES[place]), map.remove(NAMES[place])),
+                    Step::RemoveWhere(one, other) => {
+                        list.remove_where(|name| [NAMES[one], NAMES[other]].contains(&name.as_str()));
+                        map.remove(NAMES[one]);
+                        map.remove(NAMES[other]);
+                    }
+                }
+                prop_assert_eq!((list.len(), list.is_empty()), (map.len(), map.is_empty()));
+                for name in NAMES {
+                    prop_assert!(list.get_all(name).eq(map.get_all(name)));
+                    prop_assert_eq!((list.get(name), list.contains_key(name)), (map.get(name), map.contains_key(name)));
+                }
+            }
+            prop_assert_eq!(HeaderMap::from(list.clone()), map.clone());
+            // A map gives those of one name side by side.
+            let grouped = Headers::from(map.clone());
+            prop_assert_eq!(HeaderMap::from(grouped), map);
+        }
+    }
+
+    #[test]
+    fn fields_keep_their_order() {
+        let mut headers = Headers::with_room(3);
+        for (name, value) in [("x-one", "1"), ("host", "a"), ("x-one", "2"), ("x-two", "3"), ("x-one", "4")] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        headers.insert(HeaderName::from_static("x-one"), HeaderValue::from_static("5"));
+        headers.insert(HeaderName::from_static("x-two"), HeaderValue::from_static("6"));
+        headers.insert(HeaderName::from_static("accept"), HeaderValue::from_static("*/*"));
+        let all: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        assert_eq!(all, [("x-one", "5"), ("host", "a"), ("x-two", "6"), ("accept", "*/*")]);
+        assert_eq!(headers.keys().count(), 4);
+    }
+}
