@@ -17,6 +17,7 @@ use super::disguise::remove_alike;
 use super::exchange::Exchange;
 use super::forward::Forwarding;
 use super::incoming::Incoming;
+use super::parcel::Takes;
 use super::request::join_cookies;
 use super::request_body::RequestBody;
 use super::request_id::RequestId;
@@ -181,9 +182,9 @@ async fn discard(mut calling: Calling) {
     let mut left = ANSWER_DISCARDED_MAX;
     let whole = async {
         while !calling.is_end() {
-            match poll_fn(|context| calling.poll_frame(context)).await {
+            match poll_fn(|context| calling.poll_parcel(context, Takes::Frames)).await {
                 None => return true,
-                Some(Ok(frame)) => match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                Some(Ok(parcel)) => match left.checked_sub(parcel.len()) {
                     Some(rest) => left = rest,
                     None => return false,
                 },

@@ -10,6 +10,7 @@ use http_body::{Frame, SizeHint};
 use super::calling::Calling;
 use super::exchange::Exchange;
 use super::one::Broken;
+use super::parcel::{Parcel, Parcels, Takes};
 use super::stall::Stall;
 use super::trailers;
 use crate::outcome::{Cause, Outcome, Party, Phase};
@@ -161,12 +162,9 @@ const fn passed_on(reason: Reason) -> BodyError {
     }
 }
 
-impl http_body::Body for Body {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
+impl Parcels for Body {
+    fn poll_parcel(&mut self, context: &mut Context<'_>, takes: Takes) -> Poll<Option<Result<Parcel, BodyError>>> {
+        let this = self;
         let streamed = match &mut this.content {
             Content::Whole(bytes) if bytes.is_empty() => return Poll::Ready(None),
             Content::Whole(bytes) => {
@@ -174,7 +172,7 @@ impl http_body::Body for Body {
                 if let Some(exchange) = &this.exchange {
                     exchange.progress().add_out(bytes.len() as u64);
                 }
-                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                return Poll::Ready(Some(Ok(Parcel::Frame(Frame::data(bytes)))));
             }
             Content::Streamed(streamed) => streamed,
         };
@@ -184,8 +182,8 @@ impl http_body::Body for Body {
             return Poll::Ready(Some(Err(error)));
         }
         let Some(calling) = &mut streamed.calling else { return Poll::Ready(None) };
-        let frame = match calling.poll_frame(context) {
-            Poll::Ready(frame) => frame,
+        let parcel = match calling.poll_parcel(context, takes) {
+            Poll::Ready(parcel) => parcel,
             Poll::Pending => {
                 let moved = this.exchange.as_ref().map_or(0, |exchange| exchange.progress().bytes_in());
                 loop {
@@ -201,19 +199,19 @@ impl http_body::Body for Body {
             }
         };
         streamed.stall.reset();
-        match frame {
+        match parcel {
             None => {
                 streamed.complete();
                 Poll::Ready(None)
             }
-            Some(Ok(frame)) => {
-                if let (Some(data), Some(exchange)) = (frame.data_ref(), &this.exchange) {
-                    exchange.progress().add_out(data.len() as u64);
+            Some(Ok(parcel)) => {
+                if let Some(exchange) = &this.exchange {
+                    exchange.progress().add_out(parcel.len() as u64);
                 }
                 if calling.is_end() {
                     streamed.complete();
                 }
-                Poll::Ready(Some(Ok(trailers::filtered(frame))))
+                Poll::Ready(Some(Ok(parcel.map_frame(trailers::filtered))))
             }
             Some(Err(broken)) => {
                 tracing::debug!(%broken, target = %calling.target().label(), "an answer has broken off");
@@ -222,6 +220,16 @@ impl http_body::Body for Body {
                 Poll::Ready(Some(Err(error)))
             }
         }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let parcel = ready!(self.get_mut().poll_parcel(context, Takes::Frames));
+        Poll::Ready(parcel.map(|parcel| parcel?.into_frame().map_err(|_| BodyError::CutOff)))
     }
 
     fn is_end_stream(&self) -> bool {

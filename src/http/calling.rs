@@ -1,11 +1,10 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use http::{Method, StatusCode};
-use http_body::Frame;
 
 use super::one::{self, Broken, Link};
+use super::parcel::{Parcel, Takes};
 use super::pool::Terms;
 use super::request_body::RequestBody;
 use super::timer::Timer;
@@ -163,17 +162,21 @@ impl Calling {
         }
     }
 
-    /// The next frame of the answer's body; `None` after its end.
+    /// The next part of the answer's body; `None` after its end.
     ///
     /// # Errors
     /// See [`Broken`].
     ///
     /// # Cancel safety
     /// Nothing is lost.
-    pub(super) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    pub(super) fn poll_parcel(
+        &mut self,
+        context: &mut Context<'_>,
+        takes: Takes,
+    ) -> Poll<Option<Result<Parcel, Broken>>> {
         match self {
-            Self::Http1(calling) => calling.0.poll_frame(context),
-            Self::Http2(call) => call.poll_frame(context),
+            Self::Http1(calling) => calling.0.poll_parcel(context, takes),
+            Self::Http2(call) => call.poll_frame(context).map(|frame| Some(frame?.map(Parcel::Frame))),
         }
     }
 

@@ -7,6 +7,7 @@ use http_body::{Frame, SizeHint};
 
 use super::disguise::remove_alike;
 use super::one::Feed;
+use super::parcel::{Parcel, Parcels, Takes};
 use super::two::Intake;
 use crate::head::Headers;
 
@@ -71,6 +72,20 @@ impl Incoming {
     }
 }
 
+impl Parcels for Incoming {
+    fn poll_parcel(&mut self, context: &mut Context<'_>, takes: Takes) -> Poll<Option<Result<Parcel, IncomingError>>> {
+        let parcel = match &mut self.source {
+            Source::Empty => None,
+            Source::Http1(feed) => ready!(feed.poll_parcel(context, takes)),
+            Source::Http2(intake) => ready!(intake.poll_frame(context)).map(|frame| frame.map(Parcel::Frame)),
+        };
+        if self.forbidden.is_empty() {
+            return Poll::Ready(parcel);
+        }
+        Poll::Ready(parcel.map(|parcel| Ok(parcel?.map_frame(|frame| without(frame, &self.forbidden)))))
+    }
+}
+
 impl http_body::Body for Incoming {
     type Data = Bytes;
     type Error = IncomingError;
@@ -79,16 +94,8 @@ impl http_body::Body for Incoming {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
-        let this = self.get_mut();
-        let frame = match &mut this.source {
-            Source::Empty => None,
-            Source::Http1(feed) => ready!(feed.poll_frame(context)),
-            Source::Http2(intake) => ready!(intake.poll_frame(context)),
-        };
-        if this.forbidden.is_empty() {
-            return Poll::Ready(frame);
-        }
-        Poll::Ready(frame.map(|frame| frame.map(|frame| without(frame, &this.forbidden))))
+        let parcel = ready!(self.get_mut().poll_parcel(context, Takes::Frames));
+        Poll::Ready(parcel.map(|parcel| parcel?.into_frame().map_err(|_| IncomingError::ClosedEarly)))
     }
 
     fn is_end_stream(&self) -> bool {

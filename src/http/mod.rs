@@ -20,6 +20,7 @@ mod host;
 mod incoming;
 mod one;
 mod opening;
+mod parcel;
 mod pool;
 mod progress;
 mod rate;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::body::BodyError;
 use super::incoming::{Incoming, IncomingError};
+use super::parcel::{Parcel, Parcels, Takes};
 use super::progress::Progress;
 use super::rate::{MinRate, Rate};
 use super::stall::{Over, Stall};
@@ -57,7 +58,7 @@ impl RequestBody {
         self.rate = None;
     }
 
-    fn fail(&mut self, party: Party, cause: Cause, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn fail(&mut self, party: Party, cause: Cause, error: BodyError) -> Poll<Option<Result<Parcel, BodyError>>> {
         self.progress.set_fault(Outcome::new(Phase::Serve, party, cause));
         // What the client still sends is read and thrown away by who serves it.
         self.incoming = None;
@@ -65,18 +66,15 @@ impl RequestBody {
     }
 }
 
-impl http_body::Body for RequestBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
+impl Parcels for RequestBody {
+    fn poll_parcel(&mut self, context: &mut Context<'_>, takes: Takes) -> Poll<Option<Result<Parcel, BodyError>>> {
+        let this = self;
         if let Some(frame) = this.again.pop_front() {
-            return Poll::Ready(Some(Ok(frame)));
+            return Poll::Ready(Some(Ok(Parcel::Frame(frame))));
         }
         let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
-        let frame = match Pin::new(incoming).poll_frame(context) {
-            Poll::Ready(frame) => frame,
+        let parcel = match incoming.poll_parcel(context, takes) {
+            Poll::Ready(parcel) => parcel,
             Poll::Pending => {
                 this.progress.set_starving(true);
                 let slow = this.rate.as_mut().and_then(|rate| rate.wait(Instant::now()));
@@ -91,13 +89,13 @@ impl http_body::Body for RequestBody {
         if let Some(rate) = &mut this.rate {
             rate.pause(Instant::now());
         }
-        match frame {
+        match parcel {
             None => {
                 this.progress.set_sent();
                 Poll::Ready(None)
             }
-            Some(Ok(frame)) => {
-                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+            Some(Ok(parcel)) => {
+                let length = parcel.len() as u64;
                 this.progress.add_in(length);
                 if let Some(rate) = &mut this.rate {
                     rate.moved(length, Instant::now());
@@ -108,10 +106,10 @@ impl http_body::Body for RequestBody {
                         None => return this.fail(Party::Client, Cause::RequestBodyTooLarge, BodyError::TooLarge),
                     }
                 }
-                if this.is_end_stream() {
+                if http_body::Body::is_end_stream(this) {
                     this.progress.set_sent();
                 }
-                Poll::Ready(Some(Ok(trailers::filtered(frame))))
+                Poll::Ready(Some(Ok(parcel.map_frame(trailers::filtered))))
             }
             Some(Err(error)) => {
                 let cause = match error {
@@ -122,6 +120,16 @@ impl http_body::Body for RequestBody {
                 this.fail(Party::Client, cause, BodyError::CutOff)
             }
         }
+    }
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let parcel = ready!(self.get_mut().poll_parcel(context, Takes::Frames));
+        Poll::Ready(parcel.map(|parcel| parcel?.into_frame().map_err(|_| BodyError::CutOff)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -16,7 +16,7 @@ use super::{is_near_last_for_clients, sys};
 /// How much a pipe is to hold: what any user may ask for by default (`fs.pipe-max-size`, pipe(7)).
 ///
 /// Measured (`docs/performance.md`): with 1 MiB a gigabyte costs half of what it costs with the system's own 64 KiB.
-const SIZE: usize = 1024 * 1024;
+pub const SIZE: usize = 1024 * 1024;
 
 /// What a pipe has to hold to be worth more than the buffer: the system's own size. A user with many pipes is given smaller
 /// ones (`fs.pipe-user-pages-soft`, pipe(7)).
@@ -101,8 +101,9 @@ impl Pipe {
         self.held as usize
     }
 
-    /// Moves bytes from a socket into the pipe, which has to be empty: then all that keeps it waiting is the source.
-    pub fn poll_fill(&mut self, context: &mut Context<'_>, source: &TcpStream) -> Poll<Spliced> {
+    /// Moves bytes from a socket into the pipe, at most so many and never more; it has to be empty: then all that keeps it
+    /// waiting is the source.
+    pub fn poll_fill(&mut self, context: &mut Context<'_>, source: &TcpStream, most: usize) -> Poll<Spliced> {
         debug_assert_eq!(self.held, 0);
         loop {
             if let Err(error) = ready!(source.poll_read_ready(context)) {
@@ -111,7 +112,7 @@ impl Pipe {
             let moved = source.try_io(Interest::READABLE, || {
                 #[cfg(test)]
                 tests::fault(tests::Place::Fill)?;
-                Ok(splice(source, None, &self.write, None, SIZE, FLAGS)?)
+                Ok(splice(source, None, &self.write, None, most.min(SIZE), FLAGS)?)
             });
             match moved {
                 Ok(moved) => {

@@ -42,6 +42,7 @@ mod reload;
 mod requests;
 mod service;
 mod slow_clients;
+mod spliced_bodies;
 mod splicing;
 mod stop;
 mod storm;

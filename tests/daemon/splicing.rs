@@ -7,12 +7,13 @@ use std::sync::LazyLock;
 use crate::harness::{End, Peer, Proxy, Target, Way, until};
 
 /// More than what the kernel holds for a client that does not read.
-static ALL: LazyLock<Vec<u8>> = LazyLock::new(|| (0..32 * 1024 * 1024).map(|index| (index % 251) as u8).collect());
+pub(crate) static ALL: LazyLock<Vec<u8>> =
+    LazyLock::new(|| (0..32 * 1024 * 1024).map(|index| (index % 251) as u8).collect());
 
-const CLIENTS: usize = 4;
+pub(crate) const CLIENTS: usize = 4;
 
 /// How many descriptors of pipes the daemon has.
-fn pipes(proxy: &Proxy) -> usize {
+pub(crate) fn pipes(proxy: &Proxy) -> usize {
     let folder = fs::read_dir(format!("/proc/{}/fd", proxy.id())).unwrap();
     let links = folder.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
     links.filter(|link| link.to_string_lossy().starts_with("pipe:")).count()

@@ -20,6 +20,7 @@ use crate::http::codec::Piece;
 use crate::http::codec::ReasonPhrase;
 use crate::http::codec::encode::{self, ResponseFraming};
 use crate::http::incoming::{DISCARDED_MAX, IncomingError};
+use crate::http::parcel::{Parcel, Takes};
 use crate::http::progress::Progress as Told;
 use crate::http::{hop, websocket};
 use crate::net::Transport;
@@ -218,14 +219,23 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
         let Some(feeder) = self.feeder.take().filter(|feeder| !feeder.is_dropped()) else {
             return self.watch(context, wire);
         };
-        let fed = if feeder.is_wanted() { self.give(context, wire, &feeder) } else { Fed::Full };
+        let fed = match feeder.wanted() {
+            Some(takes) => self.give(context, wire, &feeder, takes),
+            None => Fed::Full,
+        };
         if !self.content.is_done() && !self.broken {
             self.feeder = Some(feeder);
         }
         fed
     }
 
-    fn give<S: Transport>(&mut self, context: &mut Context<'_>, wire: &mut Wire<S>, feeder: &Feeder) -> Fed {
+    fn give<S: Transport>(
+        &mut self,
+        context: &mut Context<'_>,
+        wire: &mut Wire<S>,
+        feeder: &Feeder,
+        takes: Takes,
+    ) -> Fed {
         if self.asked.expects_continue && !self.continued && self.outgoing.is_none() {
             self.continued = true;
             encode::response_head(wire.outbox.text(), StatusCode::CONTINUE, None, &Headers::new(), NO_BODY);
@@ -234,6 +244,20 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
         let piece = match self.content.next(&mut wire.inbox) {
             Ok(Some(piece)) => piece,
             Ok(None) => {
+                if takes == Takes::Pipes
+                    && let Some(polled) = wire.poll_pipe(context, self.content.left())
+                {
+                    return match polled {
+                        Poll::Ready(Ok(None)) => Fed::Gone(Cause::ClosedEarly),
+                        Poll::Ready(Ok(Some(pipe))) => {
+                            self.content.took(pipe.held());
+                            feeder.put(Parcel::Piped(pipe), self.content.left(), context.waker());
+                            Fed::Moved
+                        }
+                        Poll::Ready(Err(_)) => Fed::Gone(Cause::Reset),
+                        Poll::Pending => Fed::Waiting,
+                    };
+                }
                 return match wire.poll_fill(context, Keep::Shared) {
                     Poll::Ready(Ok(0)) => Fed::Gone(Cause::ClosedEarly),
                     Poll::Ready(Ok(_)) => Fed::Moved,
@@ -249,8 +273,12 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
             }
         };
         match piece {
-            Piece::Data(data) => feeder.put(Frame::data(data), self.content.left(), context.waker()),
-            Piece::Trailers(trailers) => feeder.put(Frame::trailers(trailers), self.content.left(), context.waker()),
+            Piece::Data(data) => {
+                feeder.put(Parcel::Frame(Frame::data(data)), self.content.left(), context.waker());
+            }
+            Piece::Trailers(trailers) => {
+                feeder.put(Parcel::Frame(Frame::trailers(trailers)), self.content.left(), context.waker());
+            }
             Piece::End => feeder.end(Ok(())),
         }
         Fed::Moved

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::header::EXPECT;
 use http::{Method, StatusCode};
 use http_body::{Body, Frame};
@@ -19,6 +19,7 @@ use crate::http::codec::Length;
 use crate::http::codec::Piece;
 use crate::http::codec::encode;
 use crate::http::codec::{HeadLimits, HeadScan, ResponseHead};
+use crate::http::parcel::{Parcel, Takes};
 use crate::http::pool::RESPONSE_HEAD_MAX;
 use crate::http::request_body::RequestBody;
 use crate::http::timer::Timer;
@@ -111,7 +112,7 @@ pub(in crate::http) enum Broken {
 impl Call {
     /// A request whose head is ready to be sent.
     pub(in crate::http) fn new(mut link: Link, request: Request<Box<RequestBody>>) -> Self {
-        link.wire.forget();
+        link.wire.next_request();
         let (parts, body) = request.into_parts();
         let body = *body;
         let length = match body.size_hint().exact() {
@@ -215,28 +216,43 @@ impl Call {
         }
     }
 
-    /// The next frame of the answer's body; `None` after its end.
+    /// The next part of the answer's body; `None` after its end.
     ///
     /// # Errors
     /// See [`Broken`].
     ///
     /// # Cancel safety
     /// Nothing is lost.
-    pub(in crate::http) fn poll_frame(
+    pub(in crate::http) fn poll_parcel(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        takes: Takes,
+    ) -> Poll<Option<Result<Parcel, Broken>>> {
         if let Err(broken) = self.send(context) {
             return Poll::Ready(Some(Err(broken)));
         }
         loop {
             let first = self.first.take().map(|first| Ok(Some(first)));
             match first.unwrap_or_else(|| self.content.next(&mut self.link.wire.inbox)) {
-                Ok(Some(Piece::Data(data))) => return Poll::Ready(Some(Ok(Frame::data(data)))),
-                Ok(Some(Piece::Trailers(trailers))) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                Ok(Some(Piece::Data(data))) => return Poll::Ready(Some(Ok(Parcel::Frame(Frame::data(data))))),
+                Ok(Some(Piece::Trailers(trailers))) => {
+                    return Poll::Ready(Some(Ok(Parcel::Frame(Frame::trailers(trailers)))));
+                }
                 Ok(Some(Piece::End)) => return Poll::Ready(None),
                 Ok(None) => {}
                 Err(fault) => return Poll::Ready(Some(Err(Broken::Malformed(fault.to_string())))),
+            }
+            if takes == Takes::Pipes
+                && let Some(polled) = self.link.wire.poll_pipe(context, self.content.left())
+            {
+                return Poll::Ready(Some(match ready!(polled) {
+                    Ok(None) => Err(Broken::Closed(None)),
+                    Ok(Some(pipe)) => {
+                        self.content.took(pipe.held());
+                        Ok(Parcel::Piped(pipe))
+                    }
+                    Err(error) => Err(Broken::Closed(Some(error))),
+                }));
             }
             match ready!(self.link.wire.poll_fill(context, Keep::Shared)) {
                 Ok(0) if !self.link.wire.is_truncated() && self.content.end() => self.keep_alive = false,

@@ -36,10 +36,7 @@ impl Content {
             Self::Known(_) | Self::UntilClose if inbox.is_empty() => Ok(None),
             Self::Known(left) => {
                 let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(inbox.len());
-                *left = left.saturating_sub(taken as u64);
-                if *left == 0 {
-                    *self = Self::Done;
-                }
+                self.took(taken);
                 Ok(Some(Piece::Data(inbox.split_to(taken).freeze())))
             }
             Self::Chunked(chunks) => {
@@ -55,6 +52,16 @@ impl Content {
 
     pub(super) const fn is_done(&self) -> bool {
         matches!(self, Self::Done)
+    }
+
+    /// Notes that so much of it was taken off the wire unseen.
+    pub(super) fn took(&mut self, bytes: usize) {
+        if let Self::Known(left) = self {
+            *left = left.saturating_sub(bytes as u64);
+            if *left == 0 {
+                *self = Self::Done;
+            }
+        }
     }
 
     /// What is still to come, if the head or the end has said it.

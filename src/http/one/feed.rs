@@ -1,10 +1,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
-use http_body::Frame;
-
 use crate::http::incoming::IncomingError;
+use crate::http::parcel::{Parcel, Takes};
 
 /// Makes the two ends of a request's body: the one who reads the client's stream gives pieces by the [`Feeder`] when the
 /// one who has the [`Feed`] wants them. `left` is the body's length, if it is known.
@@ -15,10 +13,10 @@ pub(super) fn feed(left: Option<u64>) -> (Feeder, Feed) {
 
 #[derive(Debug, Default)]
 struct Slot {
-    frame: Option<Frame<Bytes>>,
+    parcel: Option<Parcel>,
     end: Option<Result<(), IncomingError>>,
     left: Option<u64>,
-    wanted: bool,
+    wanted: Option<Takes>,
     dropped: bool,
     waker: Option<Waker>,
 }
@@ -32,8 +30,8 @@ pub(super) struct Feeder(Arc<Mutex<Slot>>);
 pub(in crate::http) struct Feed(Arc<Mutex<Slot>>);
 
 impl Feeder {
-    /// Whether the other end waits for a piece.
-    pub(super) fn is_wanted(&self) -> bool {
+    /// What the other end takes, if it waits for a piece.
+    pub(super) fn wanted(&self) -> Option<Takes> {
         lock(&self.0).wanted
     }
 
@@ -44,9 +42,9 @@ impl Feeder {
 
     /// Gives the piece that was wanted; `left` is what comes after it, if that is known. Whoever waits is woken, unless it
     /// is the task that gives: that goes on by itself.
-    pub(super) fn put(&self, frame: Frame<Bytes>, left: Option<u64>, giver: &Waker) {
+    pub(super) fn put(&self, parcel: Parcel, left: Option<u64>, giver: &Waker) {
         let mut slot = lock(&self.0);
-        slot.frame = Some(frame);
+        slot.parcel = Some(parcel);
         slot.left = left;
         if left == Some(0) {
             slot.end = Some(Ok(()));
@@ -69,13 +67,14 @@ impl Drop for Feeder {
 }
 
 impl Feed {
-    pub(in crate::http) fn poll_frame(
+    pub(in crate::http) fn poll_parcel(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
+        takes: Takes,
+    ) -> Poll<Option<Result<Parcel, IncomingError>>> {
         let mut slot = lock(&self.0);
-        if let Some(frame) = slot.frame.take() {
-            return Poll::Ready(Some(Ok(frame)));
+        if let Some(parcel) = slot.parcel.take() {
+            return Poll::Ready(Some(Ok(parcel)));
         }
         match slot.end {
             Some(Ok(())) => Poll::Ready(None),
@@ -85,7 +84,7 @@ impl Feed {
                 Poll::Ready(Some(Err(error)))
             }
             None => {
-                slot.wanted = true;
+                slot.wanted = Some(takes);
                 slot.waker = Some(context.waker().clone());
                 Poll::Pending
             }
@@ -94,13 +93,13 @@ impl Feed {
 
     pub(in crate::http) fn is_end(&self) -> bool {
         let slot = lock(&self.0);
-        slot.frame.is_none() && slot.end == Some(Ok(()))
+        slot.parcel.is_none() && slot.end == Some(Ok(()))
     }
 
     /// What is still to come, if that is known.
     pub(in crate::http) fn left(&self) -> Option<u64> {
         let slot = lock(&self.0);
-        let waiting = slot.frame.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64);
+        let waiting = slot.parcel.as_ref().map_or(0, |parcel| parcel.len() as u64);
         slot.left.map(|left| left.saturating_add(waiting))
     }
 }
@@ -113,7 +112,7 @@ impl Drop for Feed {
 
 impl Slot {
     fn wake(&mut self, giver: Option<&Waker>) {
-        self.wanted = false;
+        self.wanted = None;
         if let Some(waker) = self.waker.take()
             && !giver.is_some_and(|giver| giver.will_wake(&waker))
         {

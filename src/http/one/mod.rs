@@ -11,6 +11,7 @@ pub(super) mod date;
 mod feed;
 mod outbox;
 mod outgoing;
+mod piping;
 mod serve;
 mod wire;
 

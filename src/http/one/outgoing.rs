@@ -1,12 +1,9 @@
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use http_body::Body;
-
-use super::outbox::Outbox;
+use super::outbox::{Large, Outbox};
 use crate::http::codec::Length;
 use crate::http::codec::encode;
+use crate::http::parcel::{Parcel, Parcels};
 
 /// The body of a message on its way to the wire.
 #[derive(Debug)]
@@ -47,7 +44,7 @@ pub(super) enum Unloadable<E> {
     Length,
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Outgoing<B> {
+impl<B: Parcels> Outgoing<B> {
     pub(super) fn new(body: B, length: Length) -> Self {
         let framing = match length {
             Length::Empty => Framing::Done,
@@ -79,22 +76,25 @@ impl<B: Body<Data = Bytes> + Unpin> Outgoing<B> {
             if !outbox.has_room() {
                 return Ok(Loaded::Full);
             }
-            let frame = match Pin::new(&mut self.body).poll_frame(context) {
+            let parcel = match self.body.poll_parcel(context, outbox.takes()) {
                 Poll::Pending => return Ok(Loaded::Waiting),
-                Poll::Ready(Some(Ok(frame))) => frame,
+                Poll::Ready(Some(Ok(parcel))) => parcel,
                 Poll::Ready(Some(Err(error))) => return Err(Unloadable::Failed(error)),
                 Poll::Ready(None) => {
                     self.finish(outbox, None)?;
                     continue;
                 }
             };
-            match frame.into_data() {
-                Ok(data) => self.put(outbox, data)?,
-                Err(frame) => {
-                    if let Ok(trailers) = frame.into_trailers() {
-                        self.finish(outbox, Some(&trailers))?;
+            match parcel {
+                Parcel::Piped(pipe) => self.put(outbox, Large::Piped(pipe))?,
+                Parcel::Frame(frame) => match frame.into_data() {
+                    Ok(data) => self.put(outbox, Large::Bytes(data))?,
+                    Err(frame) => {
+                        if let Ok(trailers) = frame.into_trailers() {
+                            self.finish(outbox, Some(&trailers))?;
+                        }
                     }
-                }
+                },
             }
             if self.framing == Framing::Chunked && self.body.is_end_stream() {
                 // The last chunk goes with the last data, in one write.
@@ -103,7 +103,7 @@ impl<B: Body<Data = Bytes> + Unpin> Outgoing<B> {
         }
     }
 
-    fn put(&mut self, outbox: &mut Outbox, data: Bytes) -> Result<(), Unloadable<B::Error>> {
+    fn put(&mut self, outbox: &mut Outbox, data: Large) -> Result<(), Unloadable<B::Error>> {
         if data.is_empty() {
             return Ok(());
         }

@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
+use tokio::task::coop;
 use tokio::time::Instant;
 
 use super::outbox::Outbox;
+use super::piping::Piping;
 use crate::connection::Connection;
 use crate::http::rate::MinRate;
 use crate::http::taking::Taking;
 use crate::http::unacknowledged::{Due, Unacknowledged};
+use crate::net::pipe::{Pipe, Spliced};
 use crate::net::{Transport, sys};
 
 /// What one read takes; the larger it is, the fewer calls a large body needs (measured: `docs/performance.md`).
@@ -21,6 +24,9 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// Reads up to this size are copied out of the thread's buffer, so that few bytes do not hold a large one.
 const COPIED_MAX: usize = 2 * 1024;
+
+/// How much of what goes through a pipe counts as one read of the task's turn, as in the relay: it takes a third of the time.
+const PIPED_PER_READ: usize = 3 * READ_BYTES;
 
 thread_local! {
     /// What the next read of this thread goes to. Idle connections hold none.
@@ -51,6 +57,7 @@ pub(super) struct Wire<S> {
     /// How much of the answer has been written.
     written: u64,
     taking: Option<Taking>,
+    piping: Piping,
     touched: bool,
     wrote: bool,
     lost: bool,
@@ -69,6 +76,7 @@ impl<S: Transport> Wire<S> {
             least: None,
             written: 0,
             taking: None,
+            piping: Piping::new(),
             touched: false,
             wrote: false,
             lost: false,
@@ -95,14 +103,15 @@ impl<S: Transport> Wire<S> {
         self.touched
     }
 
-    /// Whether a byte has been written since [`Wire::forget`].
+    /// Whether a byte has been written since [`Wire::next_request`].
     pub(super) fn wrote(&self) -> bool {
         self.wrote
     }
 
-    /// Forgets that something has been written: another message begins.
-    pub(super) fn forget(&mut self) {
+    /// Forgets that something has been written: another request begins.
+    pub(super) fn next_request(&mut self) {
         self.wrote = false;
+        self.outbox.piping = self.stream.bare().is_some();
     }
 
     /// Whether the peer's connection was reset, or broke in another way.
@@ -138,6 +147,7 @@ impl<S: Transport> Wire<S> {
     pub(super) fn next_answer(&mut self) {
         self.taking = None;
         self.written = 0;
+        self.outbox.piping = self.stream.bare().is_some();
     }
 
     /// When a peer that holds the answer up is too slow, if it has to keep to a rate. To be asked when nothing more can be
@@ -176,23 +186,78 @@ impl<S: Transport> Wire<S> {
             scratch.clear();
         }
         SCRATCH.set(Some(scratch));
-        match ready!(result) {
-            Ok(0) => Poll::Ready(Ok(0)),
+        Poll::Ready(self.has_come(ready!(result)))
+    }
+
+    /// Moves what comes next of a body into a pipe, at most the `left` bytes of it; no pipe is the end of the peer's direction.
+    /// `None` if it is to be read instead: it is not worth a pipe, or the kernel does not do it.
+    ///
+    /// # Errors
+    /// The peer's connection is gone.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(super) fn poll_pipe(
+        &mut self,
+        context: &mut Context<'_>,
+        left: Option<u64>,
+    ) -> Option<Poll<io::Result<Option<Pipe>>>> {
+        let left = left.filter(|left| self.inbox.is_empty() && self.piping.is_worth_it(*left))?;
+        // It may be an empty slice of a large read.
+        self.inbox = BytesMut::new();
+        let socket = self.stream.bare()?;
+        let Some(mut pipe) = Pipe::take() else {
+            self.piping.had_none();
+            return None;
+        };
+        let most = usize::try_from(left).unwrap_or(usize::MAX);
+        let result = match pipe.poll_fill(context, socket, most) {
+            Poll::Ready(Spliced::Moved(count)) => Ok(count),
+            Poll::Ready(Spliced::Failed(error)) => Err(error),
+            Poll::Ready(Spliced::Refused) => {
+                self.piping.was_refused();
+                return None;
+            }
+            Poll::Pending => {
+                pipe.give_back();
+                return Some(Poll::Pending);
+            }
+        };
+        // A turn of the task is to be no longer than if the bytes had been copied.
+        for _more in 0..pipe.held() / PIPED_PER_READ {
+            if let Poll::Ready(one) = coop::poll_proceed(context) {
+                one.made_progress();
+            }
+        }
+        let full = if pipe.held() > 0 {
+            Some(pipe)
+        } else {
+            pipe.give_back();
+            None
+        };
+        Some(Poll::Ready(self.has_come(result).map(|_count| full)))
+    }
+
+    /// Notes what a read has come to.
+    fn has_come(&mut self, result: io::Result<usize>) -> io::Result<usize> {
+        match result {
+            Ok(0) => Ok(0),
             Ok(count) => {
                 self.touched = true;
+                self.piping.has_come(count);
                 if let Some(connection) = &self.counted {
                     connection.traffic().add_in(count as u64);
                 }
-                Poll::Ready(Ok(count))
+                Ok(count)
             }
             // TLS that ends without close_notify: between two messages it is an end like any other.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 self.truncated = true;
-                Poll::Ready(Ok(0))
+                Ok(0)
             }
             Err(error) => {
                 self.lost = true;
-                Poll::Ready(Err(error))
+                Err(error)
             }
         }
     }

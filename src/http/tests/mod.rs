@@ -17,6 +17,7 @@ mod pairs;
 mod pooling;
 mod rates;
 mod seats;
+mod splicing;
 mod stale;
 mod tunnel_frames;
 mod tunnels;

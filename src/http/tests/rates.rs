@@ -73,9 +73,13 @@ async fn taking(mut peer: Peer) {
 }
 
 /// Answers without end.
-async fn endless(mut peer: Peer) {
+async fn endless(peer: Peer) {
+    endless_behind(peer, "HTTP/1.1 200 OK\r\n\r\n").await;
+}
+
+async fn endless_behind(mut peer: Peer, head: &str) {
     peer.head().await;
-    peer.send("HTTP/1.1 200 OK\r\n\r\n").await;
+    peer.send(head).await;
     while peer.0.write_all(&[b'x'; 65_536]).await.is_ok() {}
 }
 
@@ -301,8 +305,18 @@ async fn reads(client: &mut Peer, count: usize) -> bool {
 
 #[tokio::test]
 async fn an_answer_that_is_taken_below_the_rate_is_cut_and_one_above_it_goes_on() {
+    is_held_to_the_rate("HTTP/1.1 200 OK\r\n\r\n").await;
+}
+
+/// Then it goes through a pipe.
+#[tokio::test]
+async fn an_answer_whose_length_is_known_is_held_to_the_rate_too() {
+    is_held_to_the_rate("HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n").await;
+}
+
+async fn is_held_to_the_rate(head: &'static str) {
     // What the client's kernel has room for counts as taken: a rate for which that is little.
-    let (_target, mut world) = world_with(16 * 1024, false, |peer, _| endless(peer)).await;
+    let (_target, mut world) = world_with(16 * 1024, false, move |peer, _| endless_behind(peer, head)).await;
     let mut fast = narrow(&world).await;
     fast.send(GET).await;
     is_let_read(&mut world, fast).await;

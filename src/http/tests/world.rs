@@ -24,7 +24,7 @@ use crate::telemetry::{AccessLog, Format, Kept, Meters, RouteMeter, Sink, SinkWr
 use crate::upstream::{self, Algorithm, Member, Plan, Target, TargetHost, TargetPort, Targets};
 
 /// No test waits for longer for what has to come.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) struct Route {
     pub(super) settings: Settings,

@@ -55,7 +55,7 @@ async fn bytes_go_from_socket_to_socket_and_the_end_is_no_bytes() {
     let mut pipe = Pipe::take().unwrap();
     assert!(fcntl_getpipe_size(&pipe.write).unwrap() >= SIZE_LEAST);
     client.write_all(b"hello").await.unwrap();
-    assert_eq!(moved(poll_fn(|context| pipe.poll_fill(context, &near)).await), 5);
+    assert_eq!(moved(poll_fn(|context| pipe.poll_fill(context, &near, SIZE)).await), 5);
     assert_eq!(pipe.held(), 5);
     assert_eq!(moved(poll_fn(|context| pipe.poll_drain(context, &far)).await), 5);
     assert_eq!(pipe.held(), 0);
@@ -64,12 +64,12 @@ async fn bytes_go_from_socket_to_socket_and_the_end_is_no_bytes() {
     assert_eq!(&seen, b"hello");
     // Nothing there: the task is woken when something is.
     let waiting = poll_fn(|context| {
-        assert!(pipe.poll_fill(context, &near).is_pending());
+        assert!(pipe.poll_fill(context, &near, SIZE).is_pending());
         Poll::Ready(())
     });
     waiting.await;
     drop(client);
-    assert_eq!(moved(poll_fn(|context| pipe.poll_fill(context, &near)).await), 0);
+    assert_eq!(moved(poll_fn(|context| pipe.poll_fill(context, &near, SIZE)).await), 0);
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn what_is_in_a_pipe_can_be_had_after_all() {
     let (mut client, near) = pair().await;
     let mut pipe = Pipe::take().unwrap();
     client.write_all(b"hello").await.unwrap();
-    poll_fn(|context| pipe.poll_fill(context, &near)).await;
+    poll_fn(|context| pipe.poll_fill(context, &near, SIZE)).await;
     assert_eq!(&*pipe.into_bytes().unwrap(), b"hello");
 }
 
@@ -91,7 +91,7 @@ async fn an_empty_pipe_is_used_again_and_one_with_bytes_in_it_never() {
     let mut pipe = Pipe::take().unwrap();
     assert_eq!(pipe.read.as_raw_fd(), number);
     client.write_all(b"not for others").await.unwrap();
-    poll_fn(|context| pipe.poll_fill(context, &near)).await;
+    poll_fn(|context| pipe.poll_fill(context, &near, SIZE)).await;
     pipe.give_back();
     assert_eq!(kept(), 0);
     assert_eq!(Pipe::take().unwrap().held(), 0);

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use super::{Event, Half, Last, Pending, State, cause};
 use crate::net::Ending;
 use crate::net::buffer::SIZE;
-use crate::net::pipe::{Pipe, Spliced};
+use crate::net::pipe::{self, Pipe, Spliced};
 
 /// What a read has to bring for the next ones to be worth a pipe, if they are like it. Smaller ones are copied for less than
 /// the two calls more cost that a pipe may need.
@@ -46,7 +46,7 @@ impl Half {
                 pipe.give_back();
                 return Some(Poll::Ready(Event::Yielded));
             };
-            match pipe.poll_fill(context, source) {
+            match pipe.poll_fill(context, source, pipe::SIZE) {
                 Poll::Ready(Spliced::Moved(0)) => {
                     pipe.give_back();
                     return Some(Poll::Ready(self.ended(Ending::Whole)));
