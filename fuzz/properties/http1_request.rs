@@ -57,7 +57,7 @@ fn same_by_httparse(bytes: &[u8], head: &RequestHead) {
 fn same_when_written(head: &RequestHead) {
     let RequestHead { parts, length, .. } = head;
     let mut wire = BytesMut::new();
-    encode::request_head(&mut wire, &parts.method, &parts.uri, &parts.headers, *length);
+    encode::request_head(&mut wire, parts, *length);
     let limits = HeadLimits { head: usize::MAX, target: usize::MAX };
     let again = HeadScan::default().request(&mut wire, &limits).unwrap().unwrap();
     assert!(wire.is_empty());

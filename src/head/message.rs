@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use http::{Extensions, Method, StatusCode, Uri, Version};
 
 use super::headers::Headers;
@@ -21,6 +22,8 @@ pub struct RequestParts {
     pub version: Version,
     /// The fields.
     pub headers: Headers,
+    /// More fields, as whole lines of HTTP/1.1 with their ends: what is the same for many requests is written once.
+    pub lines: Bytes,
     /// What else is noted of it.
     pub extensions: Extensions,
 }
@@ -49,7 +52,7 @@ impl RequestParts {
     /// Parts of which nothing else is noted.
     #[must_use]
     pub fn new(method: Method, uri: Uri, version: Version, headers: Headers) -> Self {
-        Self { method, uri, version, headers, extensions: Extensions::new() }
+        Self { method, uri, version, headers, lines: Bytes::new(), extensions: Extensions::new() }
     }
 }
 
@@ -181,7 +184,7 @@ impl<B> Response<B> {
 impl From<http::request::Parts> for RequestParts {
     fn from(parts: http::request::Parts) -> Self {
         let http::request::Parts { method, uri, version, headers, extensions, .. } = parts;
-        Self { method, uri, version, headers: headers.into(), extensions }
+        Self { method, uri, version, headers: headers.into(), lines: Bytes::new(), extensions }
     }
 }
 

@@ -18,6 +18,11 @@ pub struct HeaderEdits {
 }
 
 impl HeaderEdits {
+    /// Whether nothing is changed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
+    }
+
     /// The fields that are set to what names the user.
     pub(super) fn naming_user(&self) -> impl Iterator<Item = &HeaderName> {
         self.set.iter().filter(|(_, value)| value.names(Placeholder::User)).map(|(name, _)| name)

@@ -1,8 +1,10 @@
+use bytes::{Bytes, BytesMut};
 use http::header::{FORWARDED, HeaderName, HeaderValue};
 
+use super::codec::encode;
 use super::forward::Scheme;
 use super::host::Host;
-use crate::head::Headers;
+use crate::head::{Headers, RequestParts};
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -32,6 +34,8 @@ pub(super) struct Introduction {
     port: HeaderValue,
     /// All of it, as RFC 7239 has it.
     element: Option<HeaderValue>,
+    /// The fields of one of whom nothing is said before.
+    lines: Bytes,
 }
 
 impl Introduction {
@@ -43,14 +47,32 @@ impl Introduction {
         };
         let authority = host.authority().map(|authority| authority.as_str());
         let element = element(address, scheme, authority);
-        Self {
+        let mut introduction = Self {
             host: host.clone(),
+            lines: Bytes::new(),
             address: address.and_then(|address| HeaderValue::from_str(address).ok()),
             scheme: HeaderValue::from_static(scheme),
             authority: authority.and_then(|authority| HeaderValue::from_str(authority).ok()),
             port: HeaderValue::from(port),
             element: HeaderValue::try_from(element).ok(),
-        }
+        };
+        let mut headers = Headers::new();
+        tell(&mut headers, &introduction, false);
+        let mut lines = BytesMut::new();
+        encode::fields(&mut lines, headers.iter(), |_| false);
+        introduction.lines = lines.freeze();
+        introduction
+    }
+}
+
+/// [`tell`], as lines if `as_lines` and if the peer says nothing of those before it that would be kept: who has to look at
+/// the fields, or to change them, cannot take lines.
+pub(super) fn introduce(parts: &mut RequestParts, told: &Introduction, trusted: bool, as_lines: bool) {
+    if as_lines && !(trusted && parts.headers.keys().any(is_claim)) {
+        remove_claims(&mut parts.headers, trusted);
+        parts.lines = told.lines.clone();
+    } else {
+        tell(&mut parts.headers, told, trusted);
     }
 }
 
@@ -87,8 +109,12 @@ pub(super) fn forbid_claims(trailers: &mut Headers) {
 
 /// Removes what a client says of itself, but for what is `trusted`, and what a target could take for it.
 fn remove_claims(headers: &mut Headers, trusted: bool) {
-    let is_claim = |name: &HeaderName| OURS.contains(name) || OTHERS.contains(name);
     headers.remove_where(|name| is_disguised(name.as_str()) || (!trusted && is_claim(name)));
+}
+
+/// Whether the field says something of a client.
+fn is_claim(name: &HeaderName) -> bool {
+    OURS.contains(name) || OTHERS.contains(name)
 }
 
 /// Whether a CGI-like target cannot tell the field from one that we set: it reads `_` and `-` as the same.
@@ -137,9 +163,10 @@ fn append(headers: &mut Headers, name: HeaderName, element: &HeaderValue) {
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
+    use http::{HeaderMap, Request};
 
     use super::*;
+    use crate::http::codec::fields_of;
 
     fn told(fields: &[(&'static str, &'static str)], client: &str, host: &str, trusted: bool) -> Headers {
         let mut headers = Headers::new();
@@ -165,6 +192,34 @@ mod tests {
         ("x_forwarded_for", "6.6.6.6"),
         ("content_length", "5"),
     ];
+
+    #[test]
+    fn what_is_the_same_for_all_requests_is_told_in_lines_unless_there_is_something_to_keep() {
+        let host = Host::of(&Request::builder().header("host", "a.test").body(()).unwrap().into()).unwrap();
+        for client in [Some("10.0.0.9"), Some("2001:db8::1"), None] {
+            let introduction = Introduction::new(client, Scheme::Http, &host, 8080);
+            for (claimed, trusted, as_lines) in [
+                (false, false, true),
+                (false, true, true),
+                (true, false, true),
+                (true, true, true),
+                (true, false, false),
+            ] {
+                let request = Request::builder().header("host", "a.test").body(()).unwrap();
+                let mut parts = RequestParts::from(request.into_parts().0);
+                for (name, value) in CLAIMS.iter().filter(|_| claimed) {
+                    parts.headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+                }
+                let mut told = parts.headers.clone();
+                tell(&mut told, &introduction, trusted);
+                introduce(&mut parts, &introduction, trusted, as_lines);
+                assert_eq!(parts.lines.is_empty(), !as_lines || (claimed && trusted));
+                let mut all = HeaderMap::from(parts.headers);
+                all.extend(fields_of(&parts.lines).unwrap());
+                assert_eq!(all, HeaderMap::from(told), "{client:?} {claimed} {trusted} {as_lines}");
+            }
+        }
+    }
 
     #[test]
     fn a_stranger_is_not_believed() {

@@ -73,7 +73,10 @@ pub(super) fn prepare(
         headers.remove(EXPECT);
     }
     join_cookies(headers);
-    forwarded::tell(headers, &exchange.introduction(forwarding.scheme), trusted);
+    // Whatever may take a field away, or change it, has to see it.
+    let as_lines = forwarding.request_headers.is_empty() && forwarding.vouched.is_empty();
+    forwarded::introduce(parts, &exchange.introduction(forwarding.scheme), trusted, as_lines);
+    let headers = &mut parts.headers;
     if let Some(prefix) = forwarding.rewrite.and_then(PathRewrite::stripped) {
         forwarded::tell_prefix(headers, prefix);
     }

@@ -2,7 +2,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 
 use super::fault::HeadFault;
-use super::fields::{is_token, trailers};
+use super::fields::{fields_of, is_token};
 use super::lines::Lines;
 
 /// The longest line with a chunk's size and its extensions, in bytes. hyper's limit is the same.
@@ -128,7 +128,7 @@ impl Chunks {
                     let section = buffer.split_to(end).freeze();
                     self.state = State::Done;
                     if section.len() > 2 {
-                        return trailers(&section)
+                        return fields_of(&section)
                             .map(|fields| Some(Piece::Trailers(fields)))
                             .map_err(ChunkFault::Trailers);
                     }

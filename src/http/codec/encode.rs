@@ -5,7 +5,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValu
 use http::{Method, StatusCode, Uri};
 
 use super::length::{Length, forbids_length};
-use crate::head::Headers;
+use crate::head::{Headers, RequestParts};
 
 /// What a field takes with its name, more often than not: the room that is made at first.
 const FIELD_BYTES: usize = 48;
@@ -24,16 +24,20 @@ pub struct ResponseFraming {
 
 /// Writes the head of a request, always as HTTP/1.1 and with a target in origin form (`CONNECT`: authority form).
 ///
-/// The fields that say the length are written by `length`, whatever `headers` say: head and body cannot disagree.
+/// The fields that say the length are written by `length`, whatever the fields say: head and body cannot disagree.
 /// [`Length::Empty`] writes none, but for a `Content-Length: 0` that is among the headers. [`Length::UntilClose`] is none
-/// for a request, and announces chunks: what follows can then never be taken for another request.
-pub fn request_head(out: &mut BytesMut, method: &Method, uri: &Uri, headers: &Headers, length: Length) {
-    out.reserve(method.as_str().len() + uri.path().len() + (headers.len() + 2) * FIELD_BYTES);
+/// for a request, and announces chunks: what follows can then never be taken for another request. [`RequestParts::lines`]
+/// are written as they are.
+pub fn request_head(out: &mut BytesMut, parts: &RequestParts, length: Length) {
+    let RequestParts { method, uri, headers, lines, .. } = parts;
+    let fields_bytes = (headers.len() + 2) * FIELD_BYTES + lines.len();
+    out.reserve(method.as_str().len() + uri.path().len() + fields_bytes);
     out.extend_from_slice(method.as_str().as_bytes());
     out.extend_from_slice(b" ");
     target(out, method, uri);
     out.extend_from_slice(b" HTTP/1.1\r\n");
     fields(out, headers.iter(), |_| false);
+    out.extend_from_slice(lines);
     match length {
         Length::Empty => {
             if headers.get(CONTENT_LENGTH).is_some_and(|value| value == "0") {
@@ -106,7 +110,7 @@ pub fn last_chunk(out: &mut BytesMut, trailers: Option<&HeaderMap>) {
 }
 
 /// All fields but those that say the length, and those that are `left_out`.
-fn fields<'a>(
+pub(in crate::http) fn fields<'a>(
     out: &mut BytesMut,
     fields: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
     left_out: impl Fn(&HeaderName) -> bool,

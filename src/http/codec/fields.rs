@@ -81,15 +81,18 @@ impl Fields {
     }
 }
 
-/// The fields of a trailer section, with the empty line at its end.
-pub(super) fn trailers(section: &Bytes) -> Result<HeaderMap, HeadFault> {
-    let (mut trailers, mut from) = (HeaderMap::new(), 0);
-    while let Some(line) = line_at(section, from) {
+/// The fields of whole lines, up to an empty one if there is one: of a trailer section, or of lines of our own.
+///
+/// # Errors
+/// One is no field.
+pub fn fields_of(lines: &Bytes) -> Result<HeaderMap, HeadFault> {
+    let (mut fields, mut from) = (HeaderMap::new(), 0);
+    while let Some(line) = line_at(lines, from) {
         from = line.end + LINE_END;
-        let (name, value) = field(section.get(line).unwrap_or_default())?;
-        trailers.append(name, value_of(section, value)?);
+        let (name, value) = field(lines.get(line).unwrap_or_default())?;
+        fields.append(name, value_of(lines, value)?);
     }
-    Ok(trailers)
+    Ok(fields)
 }
 
 /// The name of a field, and what is to be its value (RFC 9112 section 5).

@@ -24,7 +24,7 @@ mod tests;
 
 pub use chunk::{ChunkFault, Chunks, EXTENSIONS_MAX, LINE_MAX, Piece, TRAILERS_MAX};
 pub use fault::HeadFault;
-pub use fields::FIELDS_MAX;
+pub use fields::{FIELDS_MAX, fields_of};
 pub use head::{HeadLimits, HeadScan, TARGET_MAX};
 pub use length::Length;
 pub use request_head::RequestHead;

@@ -122,7 +122,7 @@ impl Call {
             None => Length::Chunked,
         };
         let expects = parts.headers.contains_key(EXPECT);
-        encode::request_head(link.wire.outbox.text(), &parts.method, &parts.uri, &parts.headers, length);
+        encode::request_head(link.wire.outbox.text(), &parts, length);
         Self {
             link,
             parts,

@@ -37,9 +37,13 @@ fn of(fields: &[(HeaderName, &'static str)]) -> Headers {
     headers
 }
 
+fn parts(method: Method, uri: Uri, headers: &Headers) -> RequestParts {
+    RequestParts::new(method, uri, Version::HTTP_11, headers.clone())
+}
+
 fn request_text(method: Method, uri: &'static str, headers: &Headers, length: Length) -> String {
     let mut out = BytesMut::new();
-    request_head(&mut out, &method, &Uri::from_static(uri), headers, length);
+    request_head(&mut out, &parts(method, Uri::from_static(uri), headers), length);
     String::from_utf8(out.to_vec()).unwrap()
 }
 
@@ -153,7 +157,7 @@ proptest! {
         let method: Method = method.parse().unwrap();
         prop_assume!(method != Method::CONNECT);
         let mut wire = BytesMut::new();
-        request_head(&mut wire, &method, &target.parse().unwrap(), &headers, length);
+        request_head(&mut wire, &parts(method.clone(), target.parse().unwrap(), &headers), length);
         let (mut head, taken) = request_within(&wire, &WIDE).unwrap().unwrap();
         prop_assert_eq!(taken, wire.len());
         head.headers.remove(CONTENT_LENGTH);

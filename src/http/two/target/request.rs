@@ -4,6 +4,7 @@ use http::uri::{Authority, Scheme};
 use http::{Method, Request, Uri, Version};
 
 use crate::head::RequestParts;
+use crate::http::codec::fields_of;
 
 /// The head of a request as HTTP/2 has it (RFC 9113 section 8.3.1), out of the one that an HTTP/1.1 target would get.
 ///
@@ -27,6 +28,7 @@ pub(super) fn head(parts: &RequestParts, scheme: &Scheme, extended: bool) -> Opt
     *request.uri_mut() = Uri::from_parts(uri).ok()?;
     *request.version_mut() = Version::HTTP_2;
     *request.headers_mut() = headers.into();
+    request.headers_mut().extend(fields_of(&parts.lines).ok()?);
     if extended {
         *request.method_mut() = Method::CONNECT;
         request.extensions_mut().insert(Protocol::from_static("websocket"));
