@@ -102,6 +102,10 @@ impl<S: Transport> Transport for Prefixed<S> {
         if self.prefix.is_empty() { self.stream.bare() } else { None }
     }
 
+    fn expect_bulk(&mut self) {
+        self.stream.expect_bulk();
+    }
+
     fn poll_finish(mut self: Pin<&mut Self>, context: &mut Context<'_>, ending: Ending) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_finish(context, ending)
     }

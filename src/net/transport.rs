@@ -25,6 +25,9 @@ pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {
         None
     }
 
+    /// Expects long transfers: whole [buffers](super::buffer) are written at once from now on.
+    fn expect_bulk(&mut self) {}
+
     /// Ends our direction, after all that was written.
     ///
     /// `Whole` is FIN on TCP, close_notify and FIN on TLS. `Truncated` is FIN alone, so that a TLS peer is not told that

@@ -36,14 +36,16 @@ pub(super) struct Duplex<'a, C, T, F> {
 
 impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
     pub(super) fn new(
-        client: C,
-        target: T,
+        mut client: C,
+        mut target: T,
         limits: &'a Limits,
         opened: Instant,
         traffic: &'a Traffic,
         leash: &'a Leash,
         on_half_closed: F,
     ) -> Self {
+        client.expect_bulk();
+        target.expect_bulk();
         Self {
             client,
             target,

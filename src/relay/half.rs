@@ -18,9 +18,15 @@ pub(super) use self::splice::EAGER;
 
 /// Reads that one direction may do before it lets others run.
 ///
-/// Eight full buffers are 512 KiB, about 140 us at the measured 0.27 s/GB: so long may a busy connection delay the others
+/// Eight of [`SHARE`] are 512 KiB, about 140 us at the measured 0.27 s/GB: so long may a busy connection delay the others
 /// of its worker. More than that gains nothing, as the price of a wake-up is spread over 512 KiB.
 pub(super) const TURN_READS: u32 = 8;
+
+/// What counts as one read. A larger one counts as several.
+pub(super) const SHARE: usize = 64 * 1024;
+
+/// What a sink may hold when more is read for it: the largest TLS record (RFC 8446 section 5.1).
+const LITTLE: usize = 16 * 1024;
 
 /// One direction. It holds bytes only while its sink takes less than its source gave: at most what one read can take,
 /// [`SIZE`](crate::net::buffer::SIZE) bytes in a buffer, or what one splice can take in a pipe. Nothing is read until that has gone.
@@ -32,6 +38,8 @@ pub(super) struct Half {
     streak: u16,
     /// The sink may hold bytes that it has taken but not passed on, as TLS does.
     unflushed: bool,
+    /// They are many, and go first: while they do not, the source is kept waiting.
+    clogged: bool,
     /// The source's kernel connection has ended, behind bytes that have not been read.
     source_is_over: bool,
     /// Bytes have moved since [`Half::take_moved`] was asked last.
@@ -95,7 +103,15 @@ pub(super) enum Event {
 impl Half {
     pub(super) fn new() -> Self {
         let state = State::Running { lost: false };
-        Self { state, pending: Pending::Nothing, streak: 0, unflushed: false, source_is_over: false, moved: false }
+        Self {
+            state,
+            pending: Pending::Nothing,
+            streak: 0,
+            unflushed: false,
+            clogged: false,
+            source_is_over: false,
+            moved: false,
+        }
     }
 
     /// Moves bytes until there is something to say, or nothing to do; `count` hears of each that the sink has taken.
@@ -148,7 +164,7 @@ impl Half {
     pub(super) fn abandon(&mut self) {
         self.state = State::Abandoned;
         self.pending = Pending::Nothing;
-        self.unflushed = false;
+        (self.unflushed, self.clogged) = (false, false);
     }
 
     /// Whether bytes have moved since this was asked last.
@@ -168,7 +184,7 @@ impl Half {
     /// Whether the sink keeps the source waiting.
     pub(super) fn is_blocked(&self) -> bool {
         match self.pending {
-            Pending::Nothing => false,
+            Pending::Nothing => self.clogged,
             Pending::Bytes { .. } | Pending::Piped(_) => true,
         }
     }
@@ -207,6 +223,12 @@ impl Half {
         count: &impl Fn(u64),
     ) -> Poll<Event> {
         loop {
+            if self.clogged {
+                if let Err(error) = ready!(self.poll_flush(context, sink)) {
+                    return Poll::Ready(self.sink_lost(&error));
+                }
+                self.clogged = false;
+            }
             let Some(left) = reads_left.checked_sub(1) else { return Poll::Ready(Event::Yielded) };
             let mut read = ReadBuf::new(buffer);
             match Pin::new(&mut *source).poll_read(context, &mut read) {
@@ -228,10 +250,11 @@ impl Half {
                     };
                 }
             }
-            *reads_left = left;
-            self.moved = true;
             let mut rest = read.filled();
-            self.has_come(rest.len());
+            let length = rest.len();
+            *reads_left = left.saturating_sub(u32::try_from(length.saturating_sub(1) / SHARE).unwrap_or(u32::MAX));
+            self.moved = true;
+            self.has_come(length);
             while !rest.is_empty() {
                 match self.poll_write(context, sink, rest, count) {
                     Poll::Ready(Ok(taken)) => rest = rest.get(taken..).unwrap_or_default(),
@@ -242,6 +265,9 @@ impl Half {
                     }
                 }
             }
+            // A sink that takes more than it passes on is let do that first: otherwise what is read next would be held beside
+            // it, and leave in pieces of a record. Behind a little the source is read on: it may end with it.
+            self.clogged = length > LITTLE && sink.bare().is_none();
             // The pipe is tried at once, not at the next wake-up: a fast source gives none.
             if self.is_worth_a_pipe() && source.bare().is_some() && sink.bare().is_some() {
                 return Poll::Ready(Event::Yielded);
@@ -291,6 +317,7 @@ impl Half {
                 }
             }
         }
+        self.clogged = bytes.len() > LITTLE && sink.bare().is_none();
         Poll::Ready(Ok(()))
     }
 

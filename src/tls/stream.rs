@@ -12,11 +12,14 @@ use super::certificate::Certificate;
 use super::first::FirstRecords;
 use super::policy::PolicyId;
 use crate::name::HostName;
-use crate::net::{Ending, Transport};
+use crate::net::{Ending, Transport, buffer};
 
 /// How much a stream takes before it has to be written to the socket, in bytes of plaintext: four records of the largest
-/// size, so that one system call takes what one read of a relay brings.
+/// size.
 pub(super) const BUFFER_MAX: usize = 64 * 1024;
+
+/// The same of one that is relayed: one system call takes what one read brings.
+const BULK_BUFFER_MAX: usize = buffer::SIZE;
 
 /// What is known of a TLS connection with a client.
 #[derive(Clone, Debug)]
@@ -42,8 +45,8 @@ pub struct ClientSession {
 ///
 /// Memory, measured: idle, with a read waiting, 6.6 KiB, of which 4 KiB are the read buffer and 1.2 KiB this struct; the
 /// client's certificate chain comes on top if there is one. Under load up to two records (36 KiB) of input and 64 KiB that
-/// have been read ahead, and 64 KiB of output that the socket does not take; all are given back by the next read or flush that
-/// finds nothing more to do.
+/// have been read ahead, and 64 KiB of output that the socket does not take, 128 when relayed; all are given back by the next
+/// read or flush that finds nothing more to do.
 ///
 /// The first 14 KiB of a connection go out in records of a segment, all others in records of up to 16 KiB.
 #[derive(Debug)]
@@ -197,6 +200,10 @@ macro_rules! tls_transport {
         impl<S: Transport> Transport for $stream<S> {
             fn tcp(&self) -> &TcpStream {
                 self.stream.get_ref().0.below().tcp()
+            }
+
+            fn expect_bulk(&mut self) {
+                self.stream.get_mut().1.set_buffer_limit(Some(BULK_BUFFER_MAX));
             }
 
             fn poll_finish(

@@ -107,6 +107,13 @@ impl Transport for Stream {
         }
     }
 
+    fn expect_bulk(&mut self) {
+        match &mut self.bytes {
+            Bytes::Plain(stream) => stream.expect_bulk(),
+            Bytes::Tls(stream) => stream.expect_bulk(),
+        }
+    }
+
     fn poll_finish(self: Pin<&mut Self>, context: &mut Context<'_>, ending: Ending) -> Poll<io::Result<()>> {
         forward!(self, poll_finish, context, ending)
     }

@@ -5,9 +5,8 @@ use std::task::{Context, Poll};
 
 use tokio::net::TcpStream;
 
-use super::{Event, Half, Last, Pending, State, cause};
+use super::{Event, Half, Last, Pending, SHARE, State, cause};
 use crate::net::Ending;
-use crate::net::buffer::SIZE;
 use crate::net::pipe::{self, Pipe, Spliced};
 
 /// What a read has to bring for the next ones to be worth a pipe, if they are like it. Smaller ones are copied for less than
@@ -18,7 +17,7 @@ const LARGE_READ: usize = 8 * 1024;
 const SPLICE_AFTER: u16 = 128;
 
 /// How much of a splice counts as one read of [`TURN_READS`](super::TURN_READS): it takes a third of the time of a copy.
-const SPLICED_PER_READ: usize = 3 * SIZE;
+const SPLICED_PER_READ: usize = 3 * SHARE;
 
 /// The mark of a direction that has to be copied.
 const NEVER: u16 = u16::MAX;

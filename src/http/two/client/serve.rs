@@ -167,6 +167,7 @@ where
     fn poll_frames(&mut self) -> Poll<End> {
         self.alarm.reset();
         self.wire.settle();
+        self.wire.look();
         let waker = self.waker.clone();
         let mut context = Context::from_waker(&waker);
         if let Poll::Ready(result) = self.poll_requests(&mut context) {

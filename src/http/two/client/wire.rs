@@ -51,6 +51,8 @@ struct Inner<S> {
     taking: Option<Taking>,
     /// What has come is to be looked at by all before the end is told.
     fresh: bool,
+    /// There was nothing to be read, and the task is woken when there is: until it looks again it need not try.
+    dry: bool,
     touched: bool,
     /// How the client's direction has ended.
     end: Option<Ending>,
@@ -129,6 +131,11 @@ impl<S> Wire<S> {
     pub(super) fn settle(&self) {
         self.inner().fresh = false;
     }
+
+    /// The task goes around again, and what has come in the meantime is to be read.
+    pub(super) fn look(&self) {
+        self.inner().dry = false;
+    }
 }
 
 impl<S: Transport> Wire<S> {
@@ -146,6 +153,7 @@ impl<S: Transport> Wire<S> {
             least,
             taking: None,
             fresh: false,
+            dry: false,
             touched: false,
             end: None,
             lost: false,
@@ -290,9 +298,15 @@ impl<S: Transport> AsyncRead for Wire<S> {
         if inner.lost {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
+        // The h2 crate tries again after each request that it has given out.
+        if inner.dry {
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         if inner.end.is_none() {
-            match ready!(Pin::new(&mut inner.stream).poll_read(context, buffer)) {
+            let polled = Pin::new(&mut inner.stream).poll_read(context, buffer);
+            inner.dry = polled.is_pending();
+            match ready!(polled) {
                 Ok(()) if buffer.filled().len() == before => inner.end = Some(Ending::Whole),
                 Ok(()) => {}
                 // TLS that ends without close_notify: at the boundary of a message it is an end like any other.
@@ -413,9 +427,16 @@ mod tests {
         client.write_all(b"last").await.unwrap();
         client.shutdown().await.unwrap();
         let mut bytes = [0; 4];
-        wire.read_exact(&mut bytes).await.unwrap();
+        poll_fn(|context| {
+            wire.look();
+            let mut buffer = ReadBuf::new(&mut bytes);
+            Pin::new(&mut wire).poll_read(context, &mut buffer)
+        })
+        .await
+        .unwrap();
         let mut more = [0; 1];
         let ended = poll_fn(|context| {
+            wire.look();
             let mut buffer = ReadBuf::new(&mut more);
             let end = Pin::new(&mut wire).poll_read(context, &mut buffer).is_ready();
             // Once the kernel has the FIN it is noted, and not told.
