@@ -59,7 +59,7 @@ async fn a_direction_holds_at_most_one_buffer_and_none_once_it_is_taken() {
     assert_eq!(half.held(), 0);
     let mut step = async || {
         poll_fn(|context| {
-            let polled = half.poll(context, &mut source, &mut sink, &mut TURN_READS.clone(), |_| {});
+            let polled = half.poll(context, &mut source, &mut sink, &mut TURN_READS.clone(), false, |_| {});
             assert!(polled.is_pending());
             Poll::Ready(())
         })
