@@ -60,7 +60,9 @@ struct Details {
 #[derive(Debug)]
 struct Counts {
     _active: Held,
-    /// Its place in each of the routes that have admitted it.
+    /// Its place in the first route that has admitted it: most connections have no other.
+    slot: Option<Slot>,
+    /// Its places in those after it.
     slots: Vec<Slot>,
 }
 
@@ -80,7 +82,7 @@ impl Connection {
             target: None,
             protocol: "-",
             tls: None,
-            counted: Some(Counts { _active: active, slots: Vec::new() }),
+            counted: Some(Counts { _active: active, slot: None, slots: Vec::new() }),
             route: None,
             failure: None,
             error: None,
@@ -399,13 +401,19 @@ impl Connection {
     /// Whether the route of these rules has admitted it, and counts it.
     #[must_use]
     pub fn is_admitted(&self, admission: &Admission) -> bool {
-        self.details().counted.as_ref().is_some_and(|counts| counts.slots.iter().any(|slot| slot.is_of(admission)))
+        self.details()
+            .counted
+            .as_ref()
+            .is_some_and(|counts| counts.slot.iter().chain(&counts.slots).any(|slot| slot.is_of(admission)))
     }
 
     /// Keeps the place that a route has given it until it ends.
     pub fn keep_slot(&self, slot: Slot) {
         if let Some(counts) = &mut self.details().counted {
-            counts.slots.push(slot);
+            match counts.slot {
+                None => counts.slot = Some(slot),
+                Some(_) => counts.slots.push(slot),
+            }
         }
     }
 

@@ -134,7 +134,8 @@ impl Worker {
 
     /// Serves one accepted connection on a task of its own. A panic ends that task only; its guard counts it.
     pub(super) fn spawn(self: &Arc<Self>, site: Arc<Site>, stream: TcpStream, guard: ConnectionGuard) {
-        tokio::spawn(serve(Arc::clone(self), site, stream, guard));
+        // On the heap: the runtime copies what it is given several times before it is in its place, and again at its end.
+        tokio::spawn(Box::pin(serve(Arc::clone(self), site, stream, guard)));
     }
 }
 
