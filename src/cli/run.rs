@@ -25,7 +25,7 @@ pub(super) fn run(path: &Path) -> ExitStatus {
         Ok(config) => config,
         Err(error) => return refuse_config(&error),
     };
-    run_config(path, &config, None, |_| {})
+    run_config(path, config, None, |_| {})
 }
 
 /// Sockets that are bound already.
@@ -41,7 +41,7 @@ pub(super) struct Sockets {
 /// `ready` is told when the daemon accepts.
 pub(super) fn run_config(
     path: &Path,
-    config: &Config,
+    config: Config,
     sockets: Option<Sockets>,
     ready: impl FnOnce(&Control),
 ) -> ExitStatus {
@@ -57,7 +57,7 @@ pub(super) fn run_config(
 
 fn run_logged(
     path: &Path,
-    config: &Config,
+    config: Config,
     sockets: Option<Sockets>,
     meters: Arc<Meters>,
     folds: &Folds,
@@ -70,14 +70,14 @@ fn run_logged(
         Ok(source) => source,
         Err(error) => return fail(ExitStatus::System, &error),
     };
-    let first = match source.assemble(config, None) {
+    let first = match source.assemble(&config, None) {
         Ok(first) => first,
         Err(error) => return refuse(&error),
     };
-    if let Some(faults) = admin_faults(config) {
+    if let Some(faults) = admin_faults(&config) {
         return refuse(&LoadError::Faults(faults));
     }
-    let (access_log, writer) = match access_log(config, &meters) {
+    let (access_log, writer) = match access_log(&config, &meters) {
         Ok(started) => started,
         Err(error) => return fail(ExitStatus::System, &error),
     };
@@ -87,7 +87,9 @@ fn run_logged(
         Err(error) => return fail(ExitStatus::System, &error),
     };
     runtime.spawn(folds.clone().tell());
-    let settings = admin_settings(config);
+    let settings = admin_settings(&config);
+    // It is as large as what runs, and no longer needed.
+    drop(config);
     let status = runtime.block_on(serve(source, first, registry, settings, sockets, ready));
     // Not dropped: that would wait for a load that a dead file system holds up.
     runtime.shutdown_background();

@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -32,7 +31,7 @@ pub struct RouteLoad {
     by_address: OnceLock<Box<Shards>>,
 }
 
-type Shards = [Mutex<HashMap<IpAddr, u32>>; SHARDS];
+type Shards = [Mutex<foldhash::HashMap<IpAddr, u32>>; SHARDS];
 
 /// Why a route does not admit a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -151,7 +150,7 @@ impl RouteLoad {
         entered.map(drop).map_err(|_full| Refusal::RouteConnectionLimit)
     }
 
-    fn shard(&self, address: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
+    fn shard(&self, address: IpAddr) -> MutexGuard<'_, foldhash::HashMap<IpAddr, u32>> {
         let byte = match address {
             IpAddr::V4(address) => address.octets()[3],
             // The interface part of a /64 is the client's to choose, the network's last byte is not.

@@ -81,7 +81,7 @@ impl Connection {
             target: None,
             protocol: "-",
             tls: None,
-            counted: Some(Counts { _active: active, slots: Vec::new() }),
+            counted: Some(Counts { _active: active, slot: None, slots: Vec::new() }),
             route: None,
             failure: None,
             error: None,

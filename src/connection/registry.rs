@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +14,7 @@ pub const SHARDS: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
 
-type Shard = HashMap<ConnectionId, Arc<Connection>>;
+type Shard = foldhash::HashMap<ConnectionId, Arc<Connection>>;
 
 /// Every live client connection, and where their ends are written.
 #[derive(Debug)]

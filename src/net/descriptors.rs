@@ -1,7 +1,15 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::sys;
+
+/// The limit of open files as it was when it was last asked for; 0 before that.
+///
+/// It can be changed from outside at any time (prlimit(1)), and to ask for it with each descriptor would be two system calls
+/// for each connection. So it is asked for anew once a second, and whenever this one says that a descriptor is one of the
+/// last: a higher limit holds at once, a lower one after a second.
+static LIMIT: AtomicU64 = AtomicU64::new(0);
 
 /// How many descriptors are kept from clients, so that operators are answered and files are read when clients have taken
 /// all others; an eighth of the limit where that is less.
@@ -9,11 +17,28 @@ pub const DESCRIPTORS_KEPT: u64 = 64;
 
 /// Whether clients have taken all descriptors that are theirs to take, as the number of one of theirs shows: the system
 /// gives the lowest that is free (open(2)).
-///
-/// The limit is asked for each time, since it can be changed from outside (prlimit(1)).
 pub fn is_last_for_clients(descriptor: &impl AsFd) -> bool {
-    let number = u64::try_from(descriptor.as_fd().as_raw_fd()).unwrap_or(0);
-    sys::descriptor_limit().is_ok_and(|limit| is_last(number, limit))
+    is_last_of_limit(number(descriptor))
+}
+
+/// Asks anew for the limit of open files; to be done about once a second.
+pub fn refresh_descriptor_limit() {
+    // Without an answer the last one holds.
+    let _ = refreshed();
+}
+
+fn refreshed() -> io::Result<u64> {
+    let limit = sys::descriptor_limit()?;
+    LIMIT.store(limit, Ordering::Relaxed);
+    Ok(limit)
+}
+
+fn is_last_of_limit(number: u64) -> bool {
+    is_last(number, LIMIT.load(Ordering::Relaxed)) && refreshed().is_ok_and(|limit| is_last(number, limit))
+}
+
+fn number(descriptor: &impl AsFd) -> u64 {
+    u64::try_from(descriptor.as_fd().as_raw_fd()).unwrap_or(0)
 }
 
 fn is_last(number: u64, limit: u64) -> bool {
@@ -26,8 +51,7 @@ const NEAR: u64 = 32;
 
 /// Whether the last descriptors for clients are so near that the next has to be looked at before it is taken.
 pub fn is_near_last_for_clients(descriptor: &impl AsFd) -> bool {
-    let number = u64::try_from(descriptor.as_fd().as_raw_fd()).unwrap_or(0);
-    sys::descriptor_limit().is_ok_and(|limit| is_last(number + NEAR, limit))
+    is_last_of_limit(number(descriptor) + NEAR)
 }
 
 /// Whether a client's descriptor could be had now.
@@ -110,6 +134,18 @@ mod tests {
         // 8 of its own, 2 for a moment, 2 of the client, 1 that is kept.
         assert_eq!((needed(8), needed(16), needed(1000)), (13, 22, 1068));
         room_for_a_client().unwrap();
+        // A limit that has been raised is seen by the first who would be one of the last, and one that has been lowered at the
+        // next look.
+        let limit = sys::descriptor_limit().unwrap();
+        for before in [0, 80] {
+            LIMIT.store(before, Ordering::Relaxed);
+            assert!(!is_last_of_limit(75));
+            assert_eq!(LIMIT.load(Ordering::Relaxed), limit);
+        }
+        LIMIT.store(u64::MAX, Ordering::Relaxed);
+        assert!(!is_last_of_limit(limit));
+        refresh_descriptor_limit();
+        assert!(is_last_of_limit(limit));
         assert!(is_free_for_clients(&fs::File::open("/dev/null").unwrap()).unwrap());
     }
 }

@@ -15,7 +15,7 @@ mod transport;
 pub use address::{AddressSet, ClientAddress, ListenAddress, TargetAddress, canonical};
 pub use descriptors::{
     DESCRIPTORS_KEPT, TooFewDescriptors, descriptor_advice, is_free_for_clients, is_last_for_clients,
-    is_near_last_for_clients, room_for_a_client,
+    is_near_last_for_clients, refresh_descriptor_limit, room_for_a_client,
 };
 pub use ledger::{Claim, Owner, SocketId, owner_of, pooled_sockets};
 pub use listener::{AdoptError, BoundListener, Listener, Sharing, bind_advice};

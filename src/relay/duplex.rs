@@ -1,9 +1,10 @@
 //! Both directions of a relay in one task: what the end of one means for the other, and for the connection.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio::net::TcpStream;
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, Sleep};
 
 use super::half::{Event, Half, State, TURN_READS};
@@ -24,8 +25,15 @@ pub(super) struct Duplex<'a, C, T, F> {
     /// From the target to the client.
     outward: Half,
     patience: Patience<'a>,
+    /// The time, once it has been asked for in this turn: the clock is not free.
+    now: Option<Instant>,
     traffic: &'a Traffic,
     leash: &'a Leash,
+    /// The task that the leash and the timer wake, by its waker's address; 0 if one of them has to be told. Both hold the waker,
+    /// so that no other task comes to its address.
+    woken: usize,
+    /// What the leash said when it was asked last.
+    heard: Option<Order>,
     on_half_closed: Option<F>,
     /// The side that ended first.
     first: Option<Side>,
@@ -52,45 +60,68 @@ impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
             inward: Half::new(),
             outward: Half::new(),
             patience: Patience::new(limits, opened, Instant::now()),
+            now: None,
             traffic,
             leash,
+            woken: 0,
+            heard: None,
             on_half_closed: Some(on_half_closed),
             first: None,
             lost: None,
         }
     }
 
+    fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(Instant::now)
+    }
+
     /// Ready with the end of the relay. The timer is set back only when it fires, or when it would fire too late.
     pub(super) fn poll(&mut self, context: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<Outcome> {
-        if let Poll::Ready(order) = self.leash.poll_order(context, Some(Order::Drain)) {
+        let order = self.leash.order();
+        // A message costs less than a microsecond here, and to tell both again whom they wake is a tenth of it.
+        let task = context.waker().data().addr();
+        let is_awaited = self.woken == task;
+        if (!is_awaited || order != self.heard)
+            && let Poll::Ready(order) = self.leash.poll_order(context, Some(Order::Drain))
+        {
             match order {
                 Order::Drain => {}
                 Order::Cut => return Poll::Ready(self.abort(Party::Operator, Cause::Cut)),
                 Order::Kill => return Poll::Ready(self.abort(Party::Operator, Cause::Killed)),
             }
         }
+        self.heard = order;
+        if !is_awaited {
+            self.woken = 0;
+        }
         loop {
+            self.now = None;
             if let Some(outcome) = self.turn(context) {
                 return Poll::Ready(outcome);
             }
             if self.wake_at() < timer.deadline() {
-                self.set(timer.as_mut());
+                // What the kernel has for the sinks is asked when the timer fires: most connections are over by then.
+                let now = self.now();
+                self.patience.leave_unasked(now);
+                timer.as_mut().reset(self.wake_at());
+                self.woken = 0;
             }
-            ready!(timer.as_mut().poll(context));
+            if self.woken == task && self.now.is_some_and(|now| now < timer.deadline()) {
+                return Poll::Pending;
+            }
+            if timer.as_mut().poll(context).is_pending() {
+                // A task whose budget is used up is told so in place of an answer, and is polled again.
+                if has_budget_remaining() {
+                    self.woken = task;
+                }
+                return Poll::Pending;
+            }
+            self.woken = 0;
             if let Some(outcome) = self.look(context) {
                 return Poll::Ready(outcome);
             }
-            self.set(timer.as_mut());
+            timer.as_mut().reset(self.wake_at());
         }
-    }
-
-    fn set(&mut self, timer: Pin<&mut Sleep>) {
-        let now = Instant::now();
-        for from in [Side::Client, Side::Target] {
-            let queued = self.queued(from);
-            self.patience.compare_with(from, queued, now);
-        }
-        timer.reset(self.wake_at());
     }
 
     /// When the timer has to fire next.
@@ -127,9 +158,16 @@ impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
     fn poll_half(&mut self, from: Side, context: &mut Context<'_>, reads_left: &mut u32) -> Poll<Event> {
         let traffic = self.traffic;
         let (client, target) = (&mut self.client, &mut self.target);
+        let (inward, outward) = (&mut self.inward, &mut self.outward);
         match from {
-            Side::Client => self.inward.poll(context, client, target, reads_left, |bytes| traffic.add_in(bytes)),
-            Side::Target => self.outward.poll(context, target, client, reads_left, |bytes| traffic.add_out(bytes)),
+            Side::Client => {
+                let last = outward.state() == State::Finished;
+                inward.poll(context, client, target, reads_left, last, |bytes| traffic.add_in(bytes))
+            }
+            Side::Target => {
+                let last = inward.state() == State::Finished;
+                outward.poll(context, target, client, reads_left, last, |bytes| traffic.add_out(bytes))
+            }
         }
     }
 
@@ -139,11 +177,13 @@ impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
             Event::Yielded | Event::Delivered => {}
             Event::Ended => {
                 self.first.get_or_insert(from);
-                self.patience.moved(from, Instant::now());
+                let now = self.now();
+                self.patience.moved(from, now);
             }
             Event::Finished => {
                 // The sink's queue has our FIN in it.
-                self.patience.begin_ticking(Instant::now());
+                let now = self.now();
+                self.patience.begin_ticking(now);
                 if let Some(mut tell) = self.on_half_closed.take() {
                     tell(from);
                 }
@@ -166,7 +206,7 @@ impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
         self.half_mut(side).source_is_lost();
         if self.lost.is_none() {
             self.lost = Some((side, cause));
-            let now = Instant::now();
+            let now = self.now();
             self.patience.moved(side, now);
             self.patience.begin_ticking(now);
         }
@@ -191,7 +231,7 @@ impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
     fn stamp(&mut self) {
         let (inward, outward) = (self.inward.take_moved(), self.outward.take_moved());
         if inward || outward {
-            let now = Instant::now();
+            let now = self.now();
             for (moved, from) in [(inward, Side::Client), (outward, Side::Target)] {
                 if moved {
                     self.patience.moved(from, now);
@@ -218,11 +258,9 @@ impl<'a, C: Transport, T: Transport, F: FnMut(Side)> Duplex<'a, C, T, F> {
     /// The timer has fired: has any time run out?
     fn look(&mut self, context: &mut Context<'_>) -> Option<Outcome> {
         let now = Instant::now();
-        for from in [Side::Client, Side::Target] {
-            let queued = self.queued(from);
-            self.patience.queued(from, queued, now);
-        }
-        self.patience.looked(now);
+        self.now = Some(now);
+        let (for_target, for_client) = (self.queued(Side::Client), self.queued(Side::Target));
+        self.patience.looked(for_target, for_client, now);
         self.probe();
         let rule = self.rule();
         if self.patience.lifetime_is_over(now) {

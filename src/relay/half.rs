@@ -114,13 +114,15 @@ impl Half {
         }
     }
 
-    /// Moves bytes until there is something to say, or nothing to do; `count` hears of each that the sink has taken.
+    /// Moves bytes until there is something to say, or nothing to do; `count` hears of each that the sink has taken. `last`
+    /// says that the other direction has finished, so that both sockets are closed when this one has.
     pub(super) fn poll(
         &mut self,
         context: &mut Context<'_>,
         source: &mut impl Transport,
         sink: &mut impl Transport,
         reads_left: &mut u32,
+        last: bool,
         count: impl Fn(u64),
     ) -> Poll<Event> {
         match self.state {
@@ -138,8 +140,8 @@ impl Half {
                 }
                 with_buffer(|buffer| self.poll_shuttle(context, source, sink, buffer, reads_left, &count))
             }
-            State::Flushing(last) => match ready!(self.poll_deliver(context, sink, &count)) {
-                Ok(()) => self.poll_last(context, sink, last),
+            State::Flushing(word) => match ready!(self.poll_deliver(context, sink, &count)) {
+                Ok(()) => self.poll_last(context, sink, word, last),
                 Err(error) => Poll::Ready(self.sink_lost(&error)),
             },
             State::Finished | State::Delivered | State::Abandoned => Poll::Pending,
@@ -332,9 +334,17 @@ impl Half {
         self.poll_flush(context, sink)
     }
 
-    fn poll_last(&mut self, context: &mut Context<'_>, sink: &mut impl Transport, last: Last) -> Poll<Event> {
-        let (state, event) = match last {
+    fn poll_last(
+        &mut self,
+        context: &mut Context<'_>,
+        sink: &mut impl Transport,
+        word: Last,
+        last: bool,
+    ) -> Poll<Event> {
+        let (state, event) = match word {
             Last::Loss => (State::Delivered, Event::Delivered),
+            // The close that follows says it: nothing is left to be read, which would make it a reset.
+            Last::End(_) if last && sink.bare().is_some() => (State::Finished, Event::Finished),
             Last::End(ending) => match ready!(Pin::new(sink).poll_finish(context, ending)) {
                 Ok(()) => (State::Finished, Event::Finished),
                 Err(error) => (State::Finished, Event::FinishFailed(cause(&error))),

@@ -9,7 +9,8 @@ use crate::outcome::Cause;
 
 /// The first wait for the kernel to send a lost side's last bytes. Each further one is twice as long, up to [`TICK_LONGEST`]:
 /// the queue of a peer that reads is empty within a round trip, and nothing but a timer tells when.
-const TICK_FIRST: Duration = Duration::from_millis(5);
+const TICK_FIRST: Duration = Duration::from_millis(TICK_MILLISECONDS as u64);
+const TICK_MILLISECONDS: u32 = 5;
 
 /// The longest such wait: how late a reset may be passed on.
 const TICK_LONGEST: Duration = Duration::from_millis(80);
@@ -43,7 +44,11 @@ pub(super) struct Patience<'a> {
     limits: &'a Limits,
     opened: Instant,
     looked: Instant,
-    tick: Duration,
+    /// In milliseconds.
+    tick: u32,
+    /// What the kernel has for the sinks may be something else than what is remembered, and there is nothing to compare the next
+    /// answer with.
+    unasked: bool,
     from_client: Mark,
     from_target: Mark,
 }
@@ -58,7 +63,15 @@ struct Mark {
 impl<'a> Patience<'a> {
     pub(super) fn new(limits: &'a Limits, opened: Instant, now: Instant) -> Self {
         let mark = Mark { progress: now, queued: 0 };
-        Self { limits, opened, looked: now, tick: TICK_FIRST, from_client: mark, from_target: mark }
+        Self {
+            limits,
+            opened,
+            looked: now,
+            tick: TICK_MILLISECONDS,
+            unasked: false,
+            from_client: mark,
+            from_target: mark,
+        }
     }
 
     /// Bytes from this side have moved.
@@ -66,37 +79,37 @@ impl<'a> Patience<'a> {
         self.mark_mut(from).progress = now;
     }
 
-    /// The kernel has `queued` bytes for the sink of this direction that its peer has not acknowledged.
+    /// Something else is waited for from now on, and the kernel's queues have not been asked: they are, soon.
+    ///
+    /// When a queue that is not empty has changed is not known but by looking. Our FIN counts as a byte of it until the peer
+    /// has acknowledged it, most likely at once; seen only when the limit is over, that would begin anew.
+    pub(super) fn leave_unasked(&mut self, now: Instant) {
+        self.unasked = true;
+        self.begin_ticking(now);
+    }
+
+    /// A look has been taken: the kernel has so many bytes for the target and for the client that these have not acknowledged.
+    /// Another is due after the time of [`Patience::wake_at`].
     ///
     /// A change since the last look is progress, and the only that shows while a slow peer empties a queue that is too full
-    /// to take more of ours: at 100 kB/s, a queue of 4 MiB makes no room for half a minute.
-    pub(super) fn queued(&mut self, from: Side, queued: usize, now: Instant) {
-        let mark = self.mark_mut(from);
-        if mark.queued != queued {
-            *mark = Mark { progress: now, queued };
+    /// to take more of ours: at 100 kB/s, a queue of 4 MiB makes no room for half a minute. The first look at unasked queues is
+    /// only what the next is compared with.
+    pub(super) fn looked(&mut self, for_target: usize, for_client: usize, now: Instant) {
+        let unasked = std::mem::take(&mut self.unasked);
+        for (from, queued) in [(Side::Client, for_target), (Side::Target, for_client)] {
+            let mark = self.mark_mut(from);
+            if mark.queued != queued && !unasked {
+                mark.progress = now;
+            }
+            mark.queued = queued;
         }
-    }
-
-    /// Remembers the queue, without taking it for progress.
-    ///
-    /// One that is not empty is looked at again soon: when it has changed is not known but by looking. Our FIN counts as a byte
-    /// of it until the peer has acknowledged it, most likely at once; seen only when the limit is over, that would begin anew.
-    pub(super) fn compare_with(&mut self, from: Side, queued: usize, now: Instant) {
-        if queued > 0 && !self.has_queue() {
-            self.begin_ticking(now);
-        }
-        self.mark_mut(from).queued = queued;
-    }
-
-    /// A look has been taken, and another is due after the time of [`Patience::wake_at`].
-    pub(super) fn looked(&mut self, now: Instant) {
         self.tick = self.tick.saturating_mul(2);
         self.looked = now;
     }
 
     /// From now on the kernel's queue is waited for, or has something new in it.
     pub(super) fn begin_ticking(&mut self, now: Instant) {
-        self.tick = TICK_FIRST;
+        self.tick = TICK_MILLISECONDS;
         self.looked = now;
     }
 
@@ -108,10 +121,10 @@ impl<'a> Patience<'a> {
             wake = wake.min(after(self.opened, lifetime));
         }
         if matches!(rule, Rule::Handover { delivered: true, .. }) {
-            return wake.min(after(self.looked, self.tick.min(TICK_LONGEST)));
+            return wake.min(after(self.looked, self.tick().min(TICK_LONGEST)));
         }
         if self.has_queue() {
-            wake = wake.min(after(self.looked, self.tick.min((limit / LOOKS).max(TICK_FIRST))));
+            wake = wake.min(after(self.looked, self.tick().min((limit / LOOKS).max(TICK_FIRST))));
         }
         if blocked {
             wake = wake.min(after(self.looked.max(since), self.limits.linger.max(PROBE_SHORTEST)));
@@ -119,9 +132,13 @@ impl<'a> Patience<'a> {
         wake
     }
 
-    /// Whether the kernel had something for either sink when it was asked last.
+    fn tick(&self) -> Duration {
+        Duration::from_millis(u64::from(self.tick))
+    }
+
+    /// Whether the kernel had something for either sink when it was asked last, or may have.
     fn has_queue(&self) -> bool {
-        self.from_client.queued > 0 || self.from_target.queued > 0
+        self.unasked || self.from_client.queued > 0 || self.from_target.queued > 0
     }
 
     /// Whether what is waited for has not come in time.
@@ -198,10 +215,11 @@ mod tests {
     fn a_queue_that_changes_is_progress_and_one_that_does_not_is_none() {
         let start = Instant::now();
         let mut patience = Patience::new(&LIMITS, start, start);
-        patience.compare_with(Side::Client, 1000, start);
-        patience.queued(Side::Client, 1000, start + 5 * SECOND);
+        patience.leave_unasked(start);
+        patience.looked(1000, 0, start + TICK_FIRST);
+        patience.looked(1000, 0, start + 5 * SECOND);
         assert!(patience.is_over(LINGER, start + 5 * SECOND));
-        patience.queued(Side::Client, 999, start + 5 * SECOND);
+        patience.looked(999, 0, start + 5 * SECOND);
         assert!(!patience.is_over(LINGER, start + 9 * SECOND));
         assert!(patience.is_over(LINGER, start + 10 * SECOND));
     }
@@ -210,24 +228,23 @@ mod tests {
     fn a_queue_that_empties_at_once_is_seen_to_and_one_that_does_not_is_looked_at_ever_more_rarely() {
         let start = Instant::now();
         let mut patience = Patience::new(&LIMITS, start, start);
-        patience.compare_with(Side::Client, 1, start);
+        patience.leave_unasked(start);
+        let asked = patience.wake_at(Rule::HalfClosed, false);
+        assert_eq!(asked, start + TICK_FIRST);
+        patience.looked(1, 0, asked);
         let acknowledged = patience.wake_at(Rule::HalfClosed, false);
-        assert_eq!(acknowledged, start + TICK_FIRST);
-        patience.queued(Side::Client, 0, acknowledged);
-        patience.looked(acknowledged);
-        patience.compare_with(Side::Client, 0, acknowledged);
+        assert_eq!(acknowledged, asked + 2 * TICK_FIRST);
+        patience.looked(0, 0, acknowledged);
         assert_eq!(patience.wake_at(Rule::HalfClosed, false), acknowledged + LIMITS.half_closed);
         // A queue that nobody takes anything of.
-        patience.compare_with(Side::Target, 9, acknowledged);
+        patience.leave_unasked(acknowledged);
         let (mut now, mut looks) = (acknowledged, 0);
         while !patience.is_over(Rule::HalfClosed, now) {
             let next = patience.wake_at(Rule::HalfClosed, false);
             assert!(next > now && next <= now + LIMITS.half_closed / LOOKS);
             now = next;
             looks += 1;
-            patience.queued(Side::Target, 9, now);
-            patience.looked(now);
-            patience.compare_with(Side::Target, 9, now);
+            patience.looked(0, 9, now);
         }
         assert_eq!(now, acknowledged + LIMITS.half_closed);
         assert!(looks < 30, "{looks}");
@@ -238,7 +255,7 @@ mod tests {
         let start = Instant::now();
         let mut patience = Patience::new(&LIMITS, start, start);
         assert_eq!(patience.wake_at(Rule::Idle, true), start + 5 * SECOND);
-        patience.looked(start + 5 * SECOND);
+        patience.looked(0, 0, start + 5 * SECOND);
         assert_eq!(patience.wake_at(Rule::Idle, true), start + 10 * SECOND);
         let hasty = Limits { linger: Duration::ZERO, ..LIMITS };
         assert_eq!(Patience::new(&hasty, start, start).wake_at(Rule::Idle, true), start + PROBE_SHORTEST);
@@ -255,7 +272,7 @@ mod tests {
             let next = patience.wake_at(rule, false);
             assert_eq!(next - now, Duration::from_millis(milliseconds));
             now = next;
-            patience.looked(now);
+            patience.looked(0, 0, now);
         }
     }
 
@@ -267,7 +284,7 @@ mod tests {
             let mut patience = Patience::new(&limits, start, start);
             for rule in [Rule::Idle, Rule::HalfClosed, LINGER] {
                 for now in [start, start + SECOND, start + FAR, start + 2 * FAR] {
-                    patience.looked(now);
+                    patience.looked(0, 0, now);
                     let over = patience.is_over(rule, now) || patience.lifetime_is_over(now);
                     assert!(over || patience.wake_at(rule, true) > now, "{limit:?} {rule:?}");
                 }

@@ -20,10 +20,11 @@ use crate::generation::Current;
 use crate::handler::Site;
 use crate::http::Pool;
 use crate::net::pipe::let_go_of_unused_pipes;
-use crate::net::{BoundListener, ListenAddress};
+use crate::net::{BoundListener, ListenAddress, refresh_descriptor_limit};
 use crate::telemetry::{AcceptFault, Level, Meters};
 
-/// How often a worker drops upstream connections that have been idle for too long, and pipes that it has not needed.
+/// How often a worker drops upstream connections that have been idle for too long, and pipes that it has not needed, and asks for
+/// the limit of open files.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the connections of one worker thread share. Nothing here is shared between workers but atomics and the registry.
@@ -119,6 +120,8 @@ impl Worker {
     /// connections: each holds one.
     pub(super) fn run_out(&self) {
         self.meters().accept_error(AcceptFault::Exhausted);
+        // It may have been lowered a moment ago.
+        refresh_descriptor_limit();
         // Nobody waits for an answer: the one who rests looks again.
         drop(ask_for_descriptors());
     }
@@ -131,7 +134,8 @@ impl Worker {
 
     /// Serves one accepted connection on a task of its own. A panic ends that task only; its guard counts it.
     pub(super) fn spawn(self: &Arc<Self>, site: Arc<Site>, stream: TcpStream, guard: ConnectionGuard) {
-        tokio::spawn(serve(Arc::clone(self), site, stream, guard));
+        // On the heap: the runtime copies what it is given several times before it is in its place, and again at its end.
+        tokio::spawn(Box::pin(serve(Arc::clone(self), site, stream, guard)));
     }
 }
 
@@ -271,6 +275,7 @@ async fn obey(mut commands: UnboundedReceiver<Command>, worker: Arc<Worker>, bro
             _ = sweep.tick() => {
                 worker.sweep(Pool::sweep);
                 let_go_of_unused_pipes();
+                refresh_descriptor_limit();
             }
             wanted = keeper.wanted() => {
                 worker.sweep(Pool::clear);

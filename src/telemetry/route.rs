@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
@@ -56,7 +55,7 @@ struct Shared {
     /// whoever lets go of them last is not held up by looking for each.
     made: AtomicBool,
     /// How its connections have ended so far.
-    endings: RwLock<HashMap<Outcome, Ending>>,
+    endings: RwLock<foldhash::HashMap<Outcome, Ending>>,
 }
 
 #[derive(Debug)]

@@ -38,7 +38,7 @@ pub(super) fn demo(options: &DemoOptions) -> ExitStatus {
     match Config::from_text(&text, &path) {
         Ok(config) => {
             let sockets = Sockets { routes: Inherited::of(routes), admin: Some(admin) };
-            run_config(&path, &config, Some(sockets), |control| {
+            run_config(&path, config, Some(sockets), |control| {
                 // A reader that has gone misses nothing that the daemon needs.
                 let _ = print(&text::what_to_try(folder.path(), &ports));
                 if let Some(time) = options.time {

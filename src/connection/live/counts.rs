@@ -12,7 +12,9 @@ use crate::telemetry::{Held, RouteMeter};
 #[derive(Debug)]
 pub(super) struct Counts {
     pub(super) _active: Held,
-    /// Its place in each of the routes that have admitted it.
+    /// Its place in the first route that has admitted it: most connections have no other.
+    pub(super) slot: Option<Slot>,
+    /// Its places in those after it.
     pub(super) slots: Vec<Slot>,
 }
 
@@ -47,8 +49,10 @@ impl Connection {
             return true;
         }
         let details = self.details();
-        let admitted =
-            details.counted.as_ref().is_some_and(|counts| counts.slots.iter().any(|slot| slot.is_of(admission)));
+        let admitted = details
+            .counted
+            .as_ref()
+            .is_some_and(|counts| counts.slot.iter().chain(&counts.slots).any(|slot| slot.is_of(admission)));
         if admitted {
             // The slot holds them until the connection ends, so that no others can be there.
             self.admitted.store(address, Ordering::Release);
@@ -59,7 +63,10 @@ impl Connection {
     /// Keeps the place that a route has given it until it ends.
     pub fn keep_slot(&self, slot: Slot) {
         if let Some(counts) = &mut self.details().counted {
-            counts.slots.push(slot);
+            match counts.slot {
+                None => counts.slot = Some(slot),
+                Some(_) => counts.slots.push(slot),
+            }
         }
     }
 

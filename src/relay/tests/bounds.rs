@@ -59,7 +59,7 @@ async fn a_direction_holds_at_most_one_buffer_and_none_once_it_is_taken() {
     assert_eq!(half.held(), 0);
     let mut step = async || {
         poll_fn(|context| {
-            let polled = half.poll(context, &mut source, &mut sink, &mut TURN_READS.clone(), |_| {});
+            let polled = half.poll(context, &mut source, &mut sink, &mut TURN_READS.clone(), false, |_| {});
             assert!(polled.is_pending());
             Poll::Ready(())
         })
@@ -84,7 +84,7 @@ async fn a_sink_that_passes_nothing_on_is_given_one_large_read_and_is_known_to_k
     for _ in 0..3 {
         poll_fn(|context| {
             let count = |bytes| taken.set(taken.get() + bytes);
-            assert!(half.poll(context, &mut source, &mut sink, &mut TURN_READS.clone(), count).is_pending());
+            assert!(half.poll(context, &mut source, &mut sink, &mut TURN_READS.clone(), false, count).is_pending());
             Poll::Ready(())
         })
         .await;

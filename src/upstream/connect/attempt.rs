@@ -8,7 +8,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::failure::{FailedAttempt, Failure};
-use super::{Connected, Plan, socket};
+use super::socket::{self, Begun};
+use super::{Connected, Plan};
 use crate::net::{Claim, Owner, TargetAddress};
 use crate::outcome::with_causes;
 use crate::sniff::{ProxyHeader, ProxyVersion};
@@ -32,10 +33,11 @@ pub(super) struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    pub(super) fn begin(plan: &'a Plan<'a>, target: &'a Arc<Target>, deadline: Instant) -> Self {
+    /// Begins at `started`, which is now.
+    pub(super) fn begin(plan: &'a Plan<'a>, target: &'a Arc<Target>, started: Instant, deadline: Instant) -> Self {
         plan.connection.set_trying(target.label());
         let in_flight = InFlight::new(target);
-        Self { plan, target, address: None, started: Instant::now(), deadline, recorded: false, _in_flight: in_flight }
+        Self { plan, target, address: None, started, deadline, recorded: false, _in_flight: in_flight }
     }
 
     /// When a stage that may take as long as `limit` has to be over, and what it means if it is not: never later than all
@@ -52,10 +54,15 @@ impl<'a> Attempt<'a> {
         let port = self.target.port(self.plan.listener.port());
         let address = TargetAddress::new(SocketAddr::new(address, port));
         self.address = Some(address);
-        let (at, passed) = self.limit(self.plan.timeouts.connect, Failure::Timeout);
         let owner = Owner::Target(self.plan.connection.id().0);
+        let begun = match socket::begin(address, owner) {
+            Ok(Begun::Stands(tcp, claim)) => return Ok(Opened { tcp, claim, address, attempt: self }),
+            Ok(begun @ (Begun::Waits(..) | Begun::Short)) => begun,
+            Err(error) => return Err(self.failed(Failure::from_socket(error))),
+        };
+        let (at, passed) = self.limit(self.plan.timeouts.connect, Failure::Timeout);
         // On the heap, so that a connection that stands for days need not keep room for what it took to open it.
-        match timeout_at(at, Box::pin(socket::open(address, owner))).await {
+        match timeout_at(at, Box::pin(socket::complete(begun, address, owner))).await {
             Ok(Ok((tcp, claim))) => Ok(Opened { tcp, claim, address, attempt: self }),
             Ok(Err(error)) => Err(self.failed(Failure::from_socket(error))),
             Err(_elapsed) => Err(self.failed(passed)),

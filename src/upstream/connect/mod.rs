@@ -127,11 +127,14 @@ fn connect_with<'a>(
         // A limit past the end of the clock is none; a day is as good.
         let deadline = start.checked_add(plan.timeouts.connect_total).unwrap_or_else(|| start + DAY);
         let course = Course { plan, resolver, deadline };
+        let mut now = start;
         for choice in order.by_ref() {
-            match course.attempt(&choice, &mut error).await {
-                Some(connected) => return Ok(connected),
-                None if error.is_final() || Instant::now() >= deadline => break,
-                None => {}
+            if let Some(connected) = course.attempt(&choice, now, &mut error).await {
+                return Ok(connected);
+            }
+            now = Instant::now();
+            if error.is_final() || now >= deadline {
+                break;
             }
         }
         Err(error)
@@ -146,10 +149,11 @@ struct Course<'a> {
 }
 
 impl<'a> Course<'a> {
-    /// A connection to the target, with TLS where asked for; and what it says of the target's health.
-    async fn attempt(&self, choice: &Choice<'a>, error: &mut ConnectError) -> Option<Connected> {
-        let (begun, before) = (Instant::now(), error.count());
-        if let Some(opened) = self.open(choice.target(), error).await {
+    /// A connection to the target, with TLS where asked for; and what it says of the target's health. Begins at `begun`, which
+    /// is now.
+    async fn attempt(&self, choice: &Choice<'a>, begun: Instant, error: &mut ConnectError) -> Option<Connected> {
+        let before = error.count();
+        if let Some(opened) = self.open(choice.target(), begun, error).await {
             match opened.establish().await {
                 Ok(connected) => {
                     self.connected(choice);
@@ -211,8 +215,8 @@ impl<'a> Course<'a> {
     }
 
     /// A TCP connection to the target.
-    async fn open(&self, target: &'a Arc<Target>, error: &mut ConnectError) -> Option<Opened<'a>> {
-        let attempt = Attempt::begin(self.plan, target, self.deadline);
+    async fn open(&self, target: &'a Arc<Target>, begun: Instant, error: &mut ConnectError) -> Option<Opened<'a>> {
+        let attempt = Attempt::begin(self.plan, target, begun, self.deadline);
         match target.host() {
             TargetHost::Address(address) => attempt.open(*address).await.map_err(|failed| error.add(failed)).ok(),
             // On the heap, so that connections to addresses need not keep room for a race.
@@ -258,7 +262,8 @@ impl<'a> Course<'a> {
     ) -> Option<Opened<'a>> {
         let mut first = Some(first);
         let start = |address| {
-            let attempt = first.take().unwrap_or_else(|| Attempt::begin(self.plan, target, self.deadline));
+            let attempt =
+                first.take().unwrap_or_else(|| Attempt::begin(self.plan, target, Instant::now(), self.deadline));
             attempt.open(address)
         };
         race(found, start, error).await

@@ -129,16 +129,21 @@ impl Proxy {
         rustix::process::kill_process(self.pid(), signal).unwrap();
     }
 
-    /// Changes the process's limit of descriptors, while it runs.
+    /// Changes the process's limit of descriptors, while it runs, and waits until it has seen that: it looks once a second.
     pub(crate) fn limit_descriptors(&self, limit: u64) -> Rlimit {
         let new = Rlimit { current: Some(limit), maximum: None };
         let old = rustix::process::prlimit(Some(self.pid()), Resource::Nofile, new);
         // The hard limit stays, if it may not be raised to infinity.
-        old.or_else(|_| {
+        let old = old.or_else(|_| {
             let maximum = self.descriptor_limits().maximum;
             rustix::process::prlimit(Some(self.pid()), Resource::Nofile, Rlimit { current: Some(limit), maximum })
-        })
-        .unwrap()
+        });
+        let old = old.unwrap();
+        // A higher one is seen when it is needed.
+        if old.current.is_none_or(|old| limit < old) {
+            std::thread::sleep(Duration::from_millis(1_500));
+        }
+        old
     }
 
     /// What the process's limit of descriptors is.
