@@ -148,7 +148,7 @@ mod tests {
         panicked.connection().enter(State::Relaying);
         // A request's task may still hold the connection when its guard is gone.
         let straggler = Arc::clone(panicked.connection());
-        assert_eq!((registry.live(), gate.live(), route.live(), admission.load.live()), (3, 3, 3, 3));
+        assert_eq!((registry.live(), gate.live(), route.live(), admission.load.live()), (3, 3, Some(3), 3));
 
         closed.close(Outcome::new(Phase::Relay, Party::Client, Cause::Finished));
         drop(dropped);
@@ -158,10 +158,10 @@ mod tests {
         });
         assert!(task.await.unwrap_err().is_panic());
 
-        assert_eq!((registry.live(), gate.live(), route.live(), admission.load.live()), (0, 0, 0, 0));
+        assert_eq!((registry.live(), gate.live(), route.live(), admission.load.live()), (0, 0, Some(0), 0));
         straggler.set_route(&route);
         straggler.keep_slot(admission.admit(straggler.client().ip()).unwrap());
-        assert_eq!((route.live(), admission.load.live()), (0, 0));
+        assert_eq!((route.live(), admission.load.live()), (Some(0), 0));
         let text = registry.meters().text();
         for ending in [
             r#"{cause="finished",party="client",phase="relay",route="shop"} 1"#,

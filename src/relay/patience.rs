@@ -22,6 +22,11 @@ const PROBE_SHORTEST: Duration = Duration::from_millis(100);
 /// may have passed since its last progress when that shows.
 const LOOKS: u32 = 8;
 
+/// How long a half-closed connection is left alone before the kernel's queues are first asked, where its limit is not so short that
+/// this would be more than one of the looks. Nearly all are over by then; and since a worker wakes as often by itself, a timer of
+/// theirs is none that it has to be woken for, which is a system call.
+const LEFT_ALONE: Duration = Duration::from_secs(1);
+
 /// Stands for a limit that is beyond what the clock can hold.
 const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -124,7 +129,8 @@ impl<'a> Patience<'a> {
             return wake.min(after(self.looked, self.tick().min(TICK_LONGEST)));
         }
         if self.has_queue() {
-            wake = wake.min(after(self.looked, self.tick().min((limit / LOOKS).max(TICK_FIRST))));
+            let tick = if self.unasked && rule == Rule::HalfClosed { LEFT_ALONE } else { self.tick() };
+            wake = wake.min(after(self.looked, tick.min((limit / LOOKS).max(TICK_FIRST))));
         }
         if blocked {
             wake = wake.min(after(self.looked.max(since), self.limits.linger.max(PROBE_SHORTEST)));
@@ -229,8 +235,9 @@ mod tests {
         let start = Instant::now();
         let mut patience = Patience::new(&LIMITS, start, start);
         patience.leave_unasked(start);
+        assert_eq!(patience.wake_at(LINGER, false), start + TICK_FIRST);
         let asked = patience.wake_at(Rule::HalfClosed, false);
-        assert_eq!(asked, start + TICK_FIRST);
+        assert_eq!(asked, start + LEFT_ALONE);
         patience.looked(1, 0, asked);
         let acknowledged = patience.wake_at(Rule::HalfClosed, false);
         assert_eq!(acknowledged, asked + 2 * TICK_FIRST);

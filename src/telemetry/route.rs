@@ -54,6 +54,8 @@ struct Shared {
     /// Whether any series of the route was made: of a hundred thousand routes that a reload takes away most have none, and
     /// whoever lets go of them last is not held up by looking for each.
     made: AtomicBool,
+    /// Its live connections, those of its handles before a reload too. Made when shown, or by the first connection.
+    active: OnceLock<IntGauge>,
     /// How its connections have ended so far.
     endings: RwLock<foldhash::HashMap<Outcome, Ending>>,
 }
@@ -72,7 +74,6 @@ pub struct RouteMeter {
     meters: Arc<Meters>,
     shared: Arc<Shared>,
     // Each is made when shown, or at first use.
-    active: OnceLock<IntGauge>,
     received: OnceLock<IntCounter>,
     sent: OnceLock<IntCounter>,
     connects: [OnceLock<IntCounter>; ConnectResult::ALL.len()],
@@ -191,7 +192,6 @@ impl RouteMeter {
             name,
             meters: Arc::clone(meters),
             shared,
-            active: OnceLock::new(),
             received: OnceLock::new(),
             sent: OnceLock::new(),
             connects: Default::default(),
@@ -221,10 +221,11 @@ impl RouteMeter {
         Held::new(self.active().clone())
     }
 
-    /// How many live connections the route has.
+    /// How many live connections the route has; `None` if it has never had one. Of a hundred thousand routes most have not, and
+    /// a series for each would be made by who only asks.
     #[must_use]
-    pub fn live(&self) -> u64 {
-        u64::try_from(self.active().get()).unwrap_or(0)
+    pub fn live(&self) -> Option<u64> {
+        self.shared.active.get().map(|active| u64::try_from(active.get()).unwrap_or(0))
     }
 
     /// Makes the series of live connections and of payload bytes, at zero: a counter that begins with its first event hides that event from who asks
@@ -325,7 +326,7 @@ impl RouteMeter {
     pub fn counts(&self) -> RouteCounts {
         let of = |counter: &OnceLock<IntCounter>| counter.get().map_or(0, IntCounter::get);
         RouteCounts {
-            active: self.active.get().map_or(0, |active| u64::try_from(active.get()).unwrap_or(0)),
+            active: self.live().unwrap_or(0),
             requests: self.requests.iter().map(of).sum(),
             errors: self.requests.get(StatusClass::ServerError as usize).map_or(0, of),
             received: of(&self.received),
@@ -334,7 +335,7 @@ impl RouteMeter {
     }
 
     fn active(&self) -> &IntGauge {
-        self.active.get_or_init(|| self.series().active.with_label_values(&[&*self.name]))
+        self.shared.active.get_or_init(|| self.series().active.with_label_values(&[&*self.name]))
     }
 
     fn received(&self) -> &IntCounter {
@@ -383,7 +384,13 @@ mod tests {
     fn a_routes_series_are_there_once_shown_and_none_is_counted_by_it() {
         let meters = Arc::new(Meters::new());
         let route = meters.route("shop");
+        assert_eq!((route.live(), route.counts().active), (None, 0));
         assert!(!meters.text().contains("shop"), "a configuration that is refused leaves nothing behind");
+        let held = route.hold();
+        // What a reload builds anew knows of who stayed.
+        assert_eq!((meters.route("shop").live(), meters.route("shop").counts().active), (Some(1), 1));
+        drop(held);
+        assert_eq!(route.live(), Some(0));
         route.show_traffic();
         route.show_connects();
         route.show_requests();

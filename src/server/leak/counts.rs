@@ -31,7 +31,7 @@ const TASKS_PER_CONNECTION: u64 = 2;
 pub(super) struct Books<'a> {
     pub(super) registry: &'a Registry,
     pub(super) gate: &'a Gate,
-    /// Those of the running generation, and that of connections without a route.
+    /// Those of the running generation that have ever had a connection, and that of connections without a route.
     pub(super) routes: Vec<Arc<RouteMeter>>,
     /// Connections to targets that the pools count, and sockets that are claimed for them.
     pub(super) pool: &'a dyn Fn() -> (u64, u64),
@@ -117,7 +117,7 @@ impl Books<'_> {
         let mut routes: HashMap<Arc<str>, (Arc<RouteMeter>, u64)> =
             self.routes.iter().map(|meter| (Arc::clone(meter.name()), (Arc::clone(meter), 0))).collect();
         let before: HashMap<Arc<str>, u64> =
-            routes.iter().map(|(name, (meter, _))| (Arc::clone(name), meter.live())).collect();
+            routes.iter().map(|(name, (meter, _))| (Arc::clone(name), meter.live().unwrap_or(0))).collect();
         for connection in self.registry.connections() {
             let meter = connection.route().unwrap_or_else(|| Arc::clone(self.registry.unrouted()));
             let (_, count) = routes.entry(Arc::clone(meter.name())).or_insert((meter, 0));
@@ -127,7 +127,7 @@ impl Books<'_> {
         let closed = opened.saturating_sub(difference(self.registry.live(), live));
         let moved = opened.saturating_add(closed);
         let by = |(name, (meter, count)): (Arc<str>, (Arc<RouteMeter>, u64))| {
-            let after = meter.live();
+            let after = meter.live().unwrap_or(0);
             let before = before.get(&name).copied().unwrap_or(after);
             let (least, most) = (before.min(after), before.max(after));
             let by = difference(least, count).max(0).saturating_add(difference(most, count).min(0));

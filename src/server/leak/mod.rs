@@ -96,7 +96,9 @@ impl Detector {
 
     fn pass(&mut self, shared: &Shared, now: Instant) -> Vec<LeakSuspect> {
         let generation = shared.current.load();
-        let routes = generation.routes.iter().map(|route| &route.meter).chain([shared.registry.unrouted()]);
+        // Of a hundred thousand routes few have anything to be looked at.
+        let routes = generation.routes.iter().map(|route| &route.meter).filter(|meter| meter.live().is_some());
+        let routes = routes.chain([shared.registry.unrouted()]);
         let pool = || (shared.standing(), u64::try_from(pooled_sockets()).unwrap_or(u64::MAX));
         let tasks = || shared.tasks();
         let books = Books {
