@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 use crate::harness::{End, Peer, Proxy, Target, Way, until};
 
 /// More than what the kernel holds for a client that does not read.
-pub(crate) static ALL: LazyLock<Vec<u8>> = LazyLock::new(|| (0..32 * 1024 * 1024).map(|index| (index % 251) as u8).collect());
+pub(crate) static ALL: LazyLock<Vec<u8>> =
+    LazyLock::new(|| (0..32 * 1024 * 1024).map(|index| (index % 251) as u8).collect());
 
 pub(crate) const CLIENTS: usize = 4;
 
