@@ -17,11 +17,8 @@ pub(super) enum Parcel {
 /// What is taken by who asks a body for more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Takes {
-    /// Frames of what one short read brings.
     Frames,
-    /// Frames that may be longer.
-    Long,
-    /// The same, and data in pipes.
+    /// Frames, and data in pipes.
     Pipes,
 }
 

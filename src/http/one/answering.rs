@@ -258,7 +258,7 @@ impl<F: Future<Output = Response<Body>>> Answering<F> {
                         Poll::Pending => Fed::Waiting,
                     };
                 }
-                return match wire.poll_fill(context, Keep::for_one_who(takes)) {
+                return match wire.poll_fill(context, Keep::Shared) {
                     Poll::Ready(Ok(0)) => Fed::Gone(Cause::ClosedEarly),
                     Poll::Ready(Ok(_)) => Fed::Moved,
                     Poll::Ready(Err(_)) => Fed::Gone(Cause::Reset),

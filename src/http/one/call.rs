@@ -254,7 +254,7 @@ impl Call {
                     Err(error) => Err(Broken::Closed(Some(error))),
                 }));
             }
-            match ready!(self.link.wire.poll_fill(context, Keep::for_one_who(takes))) {
+            match ready!(self.link.wire.poll_fill(context, Keep::Shared)) {
                 Ok(0) if !self.link.wire.is_truncated() && self.content.end() => self.keep_alive = false,
                 Ok(0) => return Poll::Ready(Some(Err(Broken::Closed(None)))),
                 Ok(_) => {}

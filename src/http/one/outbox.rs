@@ -64,7 +64,7 @@ impl Outbox {
 
     /// What a body may give: a pipe only where nothing waits that could go out in one write with bytes.
     pub(super) fn takes(&self) -> Takes {
-        if self.piping && self.is_empty() { Takes::Pipes } else { Takes::Long }
+        if self.piping && self.is_empty() { Takes::Pipes } else { Takes::Frames }
     }
 
     /// Where heads, chunk sizes and line ends are written to.

@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use super::outbox::Outbox;
 use super::piping::Piping;
 use crate::connection::Connection;
-use crate::http::parcel::Takes;
 use crate::http::rate::MinRate;
 use crate::http::taking::Taking;
 use crate::http::unacknowledged::{Due, Unacknowledged};
@@ -22,10 +21,6 @@ use crate::net::{Transport, sys};
 
 /// What one read takes; the larger it is, the fewer calls a large body needs (measured: `docs/performance.md`).
 const READ_BYTES: usize = 64 * 1024;
-
-/// What a read of a body takes that goes to an HTTP/1 peer, behind one that was full: inside TLS a sixth of the time of a
-/// gigabyte less, and the most that is held of a body whose reader stalls. Twice as much as a short read gains nothing.
-const LONG_READ_BYTES: usize = 256 * 1024;
 
 /// Reads up to this size are copied out of the thread's buffer, so that few bytes do not hold a large one.
 const COPIED_MAX: usize = 2 * 1024;
@@ -36,9 +31,6 @@ const PIPED_PER_READ: usize = 3 * READ_BYTES;
 thread_local! {
     /// What the next read of this thread goes to. Idle connections hold none.
     static SCRATCH: Cell<Option<BytesMut>> = const { Cell::new(None) };
-
-    /// The same for long reads.
-    static LONG_SCRATCH: Cell<Option<BytesMut>> = const { Cell::new(None) };
 }
 
 /// How what was read is kept.
@@ -48,18 +40,6 @@ pub(super) enum Keep {
     Copied,
     /// In the memory that it was read to: a body goes on at once.
     Shared,
-    /// The same, and it may be as much as a long read takes.
-    Long,
-}
-
-impl Keep {
-    /// Of a body that goes to one who takes so much.
-    pub(super) const fn for_one_who(takes: Takes) -> Self {
-        match takes {
-            Takes::Frames => Self::Shared,
-            Takes::Long | Takes::Pipes => Self::Long,
-        }
-    }
 }
 
 /// A stream with what has been read from it and not yet used, and what is still to be written to it.
@@ -78,8 +58,6 @@ pub(super) struct Wire<S> {
     written: u64,
     taking: Option<Taking>,
     piping: Piping,
-    /// The last read brought as much as a short one takes.
-    full: bool,
     touched: bool,
     wrote: bool,
     lost: bool,
@@ -99,7 +77,6 @@ impl<S: Transport> Wire<S> {
             written: 0,
             taking: None,
             piping: Piping::new(),
-            full: false,
             touched: false,
             wrote: false,
             lost: false,
@@ -197,22 +174,18 @@ impl<S: Transport> Wire<S> {
         if let Some(socket) = self.stream.bare() {
             let _read_tells = ready!(socket.poll_read_ready(context));
         }
-        let (kept, size) = match keep {
-            Keep::Long if self.full => (&LONG_SCRATCH, LONG_READ_BYTES),
-            Keep::Copied | Keep::Shared | Keep::Long => (&SCRATCH, READ_BYTES),
-        };
-        let mut scratch = kept.take().unwrap_or_default();
-        if scratch.capacity() < size / 2 {
-            scratch.reserve(size);
+        let mut scratch = SCRATCH.take().unwrap_or_default();
+        if scratch.capacity() < READ_BYTES / 2 {
+            scratch.reserve(READ_BYTES);
         }
         let result = pin!(self.stream.read_buf(&mut scratch)).poll(context);
-        if keep != Keep::Copied && self.inbox.is_empty() && scratch.len() > COPIED_MAX {
+        if keep == Keep::Shared && self.inbox.is_empty() && scratch.len() > COPIED_MAX {
             self.inbox = scratch.split();
         } else {
             self.inbox.extend_from_slice(&scratch);
             scratch.clear();
         }
-        kept.set(Some(scratch));
+        SCRATCH.set(Some(scratch));
         Poll::Ready(self.has_come(ready!(result)))
     }
 
@@ -272,7 +245,6 @@ impl<S: Transport> Wire<S> {
             Ok(count) => {
                 self.touched = true;
                 self.piping.has_come(count);
-                self.full = count >= READ_BYTES;
                 if let Some(connection) = &self.counted {
                     connection.traffic().add_in(count as u64);
                 }
