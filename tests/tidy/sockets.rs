@@ -5,7 +5,14 @@ use super::sources::sources;
 /// Every upstream socket is opened by the connect helper.
 #[test]
 fn upstream_sockets_are_opened_in_the_connect_helper_only() {
-    const OPENERS: &[&str] = &["TcpStream::connect", "TcpSocket::new", ".connect_timeout(", "TcpSocket::from_std"];
+    const OPENERS: &[&str] = &[
+        "TcpStream::connect",
+        "TcpSocket::new",
+        ".connect_timeout(",
+        "TcpSocket::from_std",
+        "socket.connect(",
+        "Socket::connect",
+    ];
     let mut helper_opens = false;
     for source in sources() {
         for opener in OPENERS {
