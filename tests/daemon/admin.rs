@@ -8,7 +8,9 @@ use std::time::Duration;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
-use crate::harness::{CERTIFICATES, End, HOST, PATIENCE, Peer, Proxy, Refusing, Target, Way, case_ip, listener, until};
+use crate::harness::{
+    CERTIFICATES, End, HOST, Metrics, PATIENCE, Peer, Proxy, Refusing, Target, Way, case_ip, listener, until,
+};
 
 /// What the admin address answers to a GET for this host: the status.
 fn asked_for(proxy: &Proxy, host: &str, path: &str) -> u16 {
@@ -306,7 +308,11 @@ fn the_history_is_of_the_last_seconds_and_its_totals_are_those_of_the_metrics() 
     assert_eq!((&sampled["totals"]["active"], &sampled["totals"]["received_bytes"]), (&1.into(), &5.into()));
     client.finish();
     assert_eq!(client.end(), End::Whole);
-    proxy.metrics_until("it has ended", |metrics| metrics.sum("connections_closed_total", &[]) == 1);
+    // It is counted as closed a moment before it is no longer active.
+    let over = |metrics: &Metrics| {
+        metrics.sum("connections_closed_total", &[]) == 1 && metrics.sum("connections_active", &[]) == 0
+    };
+    proxy.metrics_until("it has ended", over);
     let history = over_socket(&proxy, "/history");
     assert_eq!((&history["causes"][0]["cause"], &history["causes"][0]["count"]), (&"finished".into(), &1.into()));
     assert_eq!((&history["totals"]["closed"], &history["totals"]["active"]), (&1.into(), &0.into()));
