@@ -31,6 +31,7 @@ pub struct RouteLoad {
     by_address: OnceLock<Box<Shards>>,
 }
 
+/// Clients choose their addresses, but not the seed of the hash, and only those that live are in a map.
 type Shards = [Mutex<foldhash::HashMap<IpAddr, u32>>; SHARDS];
 
 /// Why a route does not admit a client.

@@ -98,7 +98,7 @@ impl<'a> Patience<'a> {
     ///
     /// A change since the last look is progress, and the only that shows while a slow peer empties a queue that is too full
     /// to take more of ours: at 100 kB/s, a queue of 4 MiB makes no room for half a minute. The first look at unasked queues is
-    /// only what the next is compared with.
+    /// only what the next is compared with: what they have done until then counts for nothing.
     pub(super) fn looked(&mut self, for_target: usize, for_client: usize, now: Instant) {
         let unasked = std::mem::take(&mut self.unasked);
         for (from, queued) in [(Side::Client, for_target), (Side::Target, for_client)] {
