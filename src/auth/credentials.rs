@@ -1,9 +1,10 @@
-use crate::head::Headers;
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
+
+use crate::head::Headers;
 
 /// The longest name and password together, in bytes; tokens in a password's place are as long as some kilobytes.
 pub const CREDENTIALS_MAX: usize = 4096;

@@ -122,12 +122,6 @@ impl<B> Request<B> {
         &mut self.parts.extensions
     }
 
-    /// The body.
-    #[must_use]
-    pub const fn body(&self) -> &B {
-        &self.body
-    }
-
     /// The body, to read it.
     pub const fn body_mut(&mut self) -> &mut B {
         &mut self.body
@@ -199,12 +193,5 @@ impl<B> From<http::Request<B>> for Request<B> {
     fn from(request: http::Request<B>) -> Self {
         let (parts, body) = request.into_parts();
         Self { parts: Box::new(parts.into()), body }
-    }
-}
-
-impl<B> From<http::Response<B>> for Response<B> {
-    fn from(response: http::Response<B>) -> Self {
-        let (parts, body) = response.into_parts();
-        Self { parts: parts.into(), body }
     }
 }

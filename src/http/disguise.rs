@@ -1,5 +1,6 @@
-use crate::head::Headers;
 use http::header::HeaderName;
+
+use crate::head::Headers;
 
 /// Removes every field of this name, and those that a CGI-like target cannot tell from it: it reads `_` and `-` as the same.
 pub(super) fn remove_alike(headers: &mut Headers, name: &HeaderName) {
