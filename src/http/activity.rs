@@ -80,7 +80,7 @@ impl Activity {
     pub(super) fn introduction(&self, host: &Host, introduce: impl FnOnce() -> Introduction) -> Arc<Introduction> {
         let mut notes = self.notes();
         match &notes.introduction {
-            Some(introduction) if introduction.host == *host => Arc::clone(introduction),
+            Some(introduction) if introduction.host.is_spelled_as(host) => Arc::clone(introduction),
             Some(_) | None => Arc::clone(notes.introduction.insert(Arc::new(introduce()))),
         }
     }

@@ -136,6 +136,11 @@ impl Host {
         self.0.as_ref().map(|named| &named.authority)
     }
 
+    /// Whether it is the same in every letter, which equal hosts need not be.
+    pub(super) fn is_spelled_as(&self, other: &Self) -> bool {
+        self.authority().map(Authority::as_str) == other.authority().map(Authority::as_str)
+    }
+
     /// The host as a name; `None` if it is an address.
     #[must_use]
     pub fn name(&self) -> Option<&HostName> {

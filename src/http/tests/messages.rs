@@ -81,6 +81,21 @@ async fn a_target_that_does_not_read_holds_the_client_back() {
 }
 
 #[tokio::test]
+async fn each_request_of_a_connection_is_told_of_with_the_host_as_it_wrote_it() {
+    let target = Scripted::echoing().await;
+    let world = World::http1(Route::to(&[target.address])).await;
+    let mut client = world.client().await;
+    for host in ["a.test", "a.test", "A.test", "b.test:80", "a.test"] {
+        client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+        let (_, seen) = client.message().await;
+        assert_eq!(field(&seen, "x-forwarded-host"), Some(host));
+        assert!(field(&seen, "forwarded").unwrap().contains(host), "{seen}");
+    }
+    drop(client);
+    world.end().await;
+}
+
+#[tokio::test]
 async fn the_target_gets_one_honest_head() {
     let target = Scripted::echoing().await;
     let mut route = Route::to(&[target.address]);
