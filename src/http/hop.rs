@@ -24,11 +24,8 @@ const KEPT: [&str; 12] = [
 
 /// Removes what concerns one connection only (RFC 9110 section 7.6.1).
 pub(super) fn remove(headers: &mut Headers) {
-    // What most say names no field that does not go anyway.
-    let is_plain = |value: &HeaderValue| {
-        [&b"keep-alive"[..], b"close"].iter().any(|plain| value.as_bytes().eq_ignore_ascii_case(plain))
-    };
-    if !headers.get_all(CONNECTION).all(is_plain) {
+    // What most say names a field that goes anyway.
+    if !headers.get_all(CONNECTION).all(|value| value.as_bytes().eq_ignore_ascii_case(b"keep-alive")) {
         let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
             .filter(|token| !KEPT.iter().any(|kept| token.eq_ignore_ascii_case(kept)))
             .filter_map(|token| token.parse().ok())
@@ -103,6 +100,15 @@ mod tests {
         let mut left: Vec<&str> = all.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["host", "trailer", "via", "x-forwarded-for", "x-forwarded-port", "x-three"]);
+    }
+
+    #[test]
+    fn what_is_named_goes_whatever_it_is_called() {
+        for named in ["close", "keep-alive", "Keep-Alive", "x-one"] {
+            let mut all = headers(&[("connection", named), (named, "1"), ("x-two", "2")]);
+            remove(&mut all);
+            assert!(all.keys().eq(["x-two"]), "{named}: {all:?}");
+        }
     }
 
     #[test]
